@@ -1,0 +1,71 @@
+# Every target sets up what it needs and does again only what has changed.
+# Variables: PYTHON (default python3), KERNELS_TORCH_INDEX (see tools/venv.sh), ARGS (further arguments to pytest).
+PYTHON ?= python3
+export PYTHON
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+BIN := .venv/bin
+SOURCES := $(shell find CMakeLists.txt VERSION README.md LICENSE pyproject.toml cmake include src python builtin \
+             -not -name '*.pyc' -not -name __pycache__ 2>/dev/null)
+TEST_OPTIONS := -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 -DKN_BUILD_TESTS=ON -DKN_WERROR=ON \
+                -DKN_SANITIZE=address,undefined
+LINT_OPTIONS := -DCMAKE_BUILD_TYPE=Debug -DKN_BUILD_TESTS=ON -DKN_BUILD_PYTHON=ON
+TEST_ENV := KN_PEER_PYTHON=$(CURDIR)/.venv-peer/bin/python KN_SHARED_LIB=$(CURDIR)/build/wheel/libkernels.so
+
+.PHONY: help demo test test-c test-python bench build wheel lint format clean
+.NOTPARALLEL:
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+demo: build .venv/.demo .venv/.model ## kernelize a real model and compare
+	$(BIN)/python examples/demo.py
+
+test: test-c test-python ## run every test
+
+test-c: build/.system ## run the C tests, with sanitizers
+	cmake -S . -B build/test -G Ninja --log-level=WARNING $(TEST_OPTIONS)
+	cmake --build build/test
+	ctest --test-dir build/test --output-on-failure -j 2
+
+test-python: build .venv/.demo .venv/.model .venv/.test .venv-peer/.peer ## run the Python tests
+	$(TEST_ENV) $(BIN)/pytest $(ARGS)
+
+bench: build .venv/.demo .venv/.model .venv-peer/.peer ## measure against upstream
+	set -e; for program in bench/bench_*.py; do $(TEST_ENV) $(BIN)/python $$program; done
+
+build: .venv/.kernels ## build the wheel and install it into .venv
+
+wheel: dist/.built ## build dist/kernels-*.whl
+
+lint: .venv/.demo .venv/.lint ## check format and types, run the static checks
+	cmake -S . -B build/lint -G Ninja --log-level=WARNING $(LINT_OPTIONS)
+	tools/lint.sh
+
+format: .venv/.lint ## lay out all sources
+	tools/lint.sh --fix
+
+clean: ## remove all that was made here
+	rm -rf build dist .venv .venv-peer .hypothesis
+
+build/.system: tools/setup.sh
+	tools/setup.sh
+	@mkdir -p $(@D) && touch $@
+
+.venv/.%: tools/requirements-%.txt | build/.system
+	tools/venv.sh .venv $*
+	@touch $@
+
+.venv-peer/.%: tools/requirements-%.txt | build/.system
+	tools/venv.sh .venv-peer $*
+	@touch $@
+
+dist/.built: $(SOURCES) | .venv/.build
+	rm -rf dist
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist --config-settings=build-dir=build/wheel .
+	@touch $@
+
+.venv/.kernels: dist/.built
+	$(BIN)/pip install --quiet --no-index --no-deps --force-reinstall dist/kernels-*.whl
+	@touch $@
+

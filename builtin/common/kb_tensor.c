@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kb_tensor.h"
+
+/* Elements per task: less is not worth waking a thread. */
+enum { PARALLEL_GRAIN = 32768 };
+
+void kb_fail(const char *message) {
+    aoti_torch_check(false, "builtin kernel", __FILE__, 0, message);
+    __builtin_unreachable(); /* it has thrown */
+}
+
+static void require_ok(int32_t status) {
+    kb_require(status == 0, "a call into torch failed; its log line above says why");
+}
+
+void kb_tensor_drop(kb_tensor *tensor) {
+    if (tensor->handle) aoti_torch_delete_tensor_object(tensor->handle);
+    tensor->handle = NULL;
+}
+
+static int32_t torch_dtype_of(kb_dtype type) {
+    if (type == KB_F32) return aoti_torch_dtype_float32();
+    return type == KB_BF16 ? aoti_torch_dtype_bfloat16() : aoti_torch_dtype_float16();
+}
+
+static kb_dtype dtype_from_torch(int32_t dtype) {
+    if (dtype == aoti_torch_dtype_float32()) return KB_F32;
+    if (dtype == aoti_torch_dtype_bfloat16()) return KB_BF16;
+    kb_require(dtype == aoti_torch_dtype_float16(),
+               "builtin kernel: the dtype must be float32, bfloat16 or float16");
+    return KB_F16;
+}
+
+/* Fills in what the handle says. */
+static void tensor_describe(kb_tensor *tensor) {
+    int64_t *sizes = NULL, *strides = NULL;
+    int32_t device = 0, dtype = 0;
+    require_ok(aoti_torch_get_device_type(tensor->handle, &device));
+    kb_require(device == aoti_torch_device_type_cpu(), "builtin kernel: CPU tensors only");
+    require_ok(aoti_torch_get_dtype(tensor->handle, &dtype));
+    tensor->type = dtype_from_torch(dtype);
+    require_ok(aoti_torch_get_dim(tensor->handle, &tensor->ndim));
+    kb_require(tensor->ndim >= 0 && tensor->ndim <= KB_MAX_DIMS,
+               "builtin kernel: too many dimensions");
+    require_ok(aoti_torch_get_sizes(tensor->handle, &sizes));
+    require_ok(aoti_torch_get_strides(tensor->handle, &strides));
+    require_ok(aoti_torch_get_data_ptr(tensor->handle, &tensor->data));
+    tensor->sizes = sizes;
+    tensor->strides = strides;
+}
+
+kb_tensor kb_tensor_take(kb_word word) {
+    KB_OWNED kb_tensor tensor = {.handle = (kb_handle)(uintptr_t)word};
+    tensor_describe(&tensor);
+    kb_tensor taken = tensor;
+    tensor.handle = NULL;
+    return taken;
+}
+
+kb_tensor kb_tensor_take_optional(kb_word word) {
+    kb_word *boxed = (kb_word *)(uintptr_t)word;
+    if (!boxed) return (kb_tensor){0};
+    kb_word value = *boxed;
+    if (torch_delete_stable_ivalue)
+        torch_delete_stable_ivalue(boxed);
+    else if (kb_operator_delete)
+        kb_operator_delete(boxed);
+    return kb_tensor_take(value);
+}
+
+kb_word kb_tensor_give(kb_tensor *tensor) {
+    kb_word word = (kb_word)(uintptr_t)tensor->handle;
+    tensor->handle = NULL;
+    return word;
+}
+
+kb_tensor kb_tensor_new(int64_t ndim, const int64_t *sizes, const int64_t *strides, kb_dtype type) {
+    KB_OWNED kb_tensor tensor = {0};
+    require_ok(aoti_torch_empty_strided(ndim, sizes, strides, torch_dtype_of(type),
+                                        aoti_torch_device_type_cpu(), 0, &tensor.handle));
+    tensor_describe(&tensor);
+    kb_tensor made = tensor;
+    tensor.handle = NULL;
+    return made;
+}
+
+void kb_strides_contiguous(int64_t ndim, const int64_t *sizes, int64_t *strides) {
+    int64_t step = 1;
+    for (int64_t left = ndim; left > 0; left--) {
+        strides[left - 1] = step;
+        step *= sizes[left - 1] > 1 ? sizes[left - 1] : 1;
+    }
+}
+
+kb_tensor kb_tensor_new_contiguous(int64_t ndim, const int64_t *sizes, kb_dtype type) {
+    int64_t strides[KB_MAX_DIMS];
+    kb_strides_contiguous(ndim, sizes, strides);
+    return kb_tensor_new(ndim, sizes, strides, type);
+}
+
+void kb_tensor_copy_as(kb_tensor *tensor, const int64_t *strides) {
+    KB_OWNED kb_tensor copy = kb_tensor_new(tensor->ndim, tensor->sizes, strides, tensor->type);
+    require_ok(aoti_torch_copy_(copy.handle, tensor->handle, 0));
+    kb_tensor source = *tensor;
+    *tensor = copy;
+    copy = source; /* released here */
+}
+
+void kb_tensor_make_strides(kb_tensor *tensor, const int64_t *strides) {
+    if (kb_sizes_product(tensor->sizes, 0, tensor->ndim) == 0) return;
+    for (int64_t i = 0; i < tensor->ndim; i++) {
+        if (tensor->sizes[i] == 1 || tensor->strides[i] == strides[i]) continue;
+        kb_tensor_copy_as(tensor, strides);
+        return;
+    }
+}
+
+/* Above 0 where dimension `a` goes outside of `b`, below 0 where inside, 0 where it is undecided:
+ * the order that torch's infer_dense_strides has. */
+static int dims_compare(const kb_tensor *tensor, int64_t a, int64_t b) {
+    int64_t left = tensor->strides[a], right = tensor->strides[b];
+    if (left == 0 || right == 0) return 0;
+    if (left != right) return left > right ? 1 : -1;
+    return tensor->sizes[a] > tensor->sizes[b] ? 1 : 0;
+}
+
+/* Dimensions from the innermost to the outermost. Insertion sort, as undecided pairs make no
+ * proper order and the outcome must be torch's. */
+static void dims_sort(const kb_tensor *tensor, int64_t *order) {
+    for (int64_t i = 0; i < tensor->ndim; i++) order[i] = tensor->ndim - 1 - i;
+    for (int64_t i = 1; i < tensor->ndim; i++) {
+        int64_t moving = i;
+        for (int64_t other = i - 1; other >= 0; other--) {
+            int outcome = dims_compare(tensor, order[other], order[moving]);
+            if (outcome < 0) break;
+            if (outcome == 0) continue;
+            int64_t kept = order[other];
+            order[other] = order[moving];
+            order[moving] = kept;
+            moving = other;
+        }
+    }
+}
+
+/* Whether the elements lie side by side in some order of dimensions. */
+static bool is_dense(const kb_tensor *tensor) {
+    bool used[KB_MAX_DIMS] = {false};
+    int64_t step = 1, left = 0;
+    for (int64_t i = 0; i < tensor->ndim; i++) left += tensor->sizes[i] > 1;
+    for (; left > 0; left--) {
+        int64_t next = 0;
+        while (next < tensor->ndim &&
+               (used[next] || tensor->sizes[next] <= 1 || tensor->strides[next] != step))
+            next++;
+        if (next == tensor->ndim) return false;
+        used[next] = true;
+        step *= tensor->sizes[next];
+    }
+    return true;
+}
+
+void kb_strides_preserved(const kb_tensor *tensor, int64_t *strides) {
+    int64_t order[KB_MAX_DIMS], step = 1;
+    if (kb_tensor_is_contiguous(tensor) || is_dense(tensor)) {
+        for (int64_t i = 0; i < tensor->ndim; i++) strides[i] = tensor->strides[i];
+        return;
+    }
+    dims_sort(tensor, order);
+    for (int64_t i = 0; i < tensor->ndim; i++) {
+        strides[order[i]] = step;
+        if (tensor->sizes[order[i]] > 1) step *= tensor->sizes[order[i]];
+    }
+}
+
+int64_t kb_sizes_product(const int64_t *sizes, int64_t begin, int64_t end) {
+    int64_t product = 1;
+    for (int64_t i = begin; i < end; i++) product *= sizes[i];
+    return product;
+}
+
+/* Whether dimensions [begin, end) lie in memory as one dimension with stride `step`. */
+static bool dims_collapse(const kb_tensor *tensor, int64_t begin, int64_t end, int64_t step) {
+    for (int64_t i = end - 1; i >= begin; i--) {
+        if (tensor->sizes[i] == 1) continue;
+        if (tensor->strides[i] != step) return false;
+        step *= tensor->sizes[i];
+    }
+    return true;
+}
+
+bool kb_tensor_is_contiguous(const kb_tensor *tensor) {
+    return kb_sizes_product(tensor->sizes, 0, tensor->ndim) == 0 ||
+           dims_collapse(tensor, 0, tensor->ndim, 1);
+}
+
+int64_t kb_tensor_as_rows(kb_tensor *tensor, int64_t inner) {
+    int64_t outer = tensor->ndim - inner;
+    int64_t width = kb_sizes_product(tensor->sizes, outer, tensor->ndim);
+    int64_t rows = kb_sizes_product(tensor->sizes, 0, outer);
+    if (rows * width == 0) return width;
+    int64_t last = outer - 1; /* the innermost outer dimension that is not of size 1 */
+    while (last >= 0 && tensor->sizes[last] == 1) last--;
+    int64_t step = last >= 0 ? tensor->strides[last] : width;
+    if (dims_collapse(tensor, outer, tensor->ndim, 1) && dims_collapse(tensor, 0, outer, step))
+        return step;
+    int64_t strides[KB_MAX_DIMS];
+    kb_strides_contiguous(tensor->ndim, tensor->sizes, strides);
+    kb_tensor_copy_as(tensor, strides);
+    return width;
+}
+
+bool kb_parallel_is_large(int64_t count, int64_t cost) {
+    return count > 1 && count > PARALLEL_GRAIN / (cost > 0 ? cost : 1);
+}
+
+void kb_parallel(int64_t count, int64_t cost, kb_range_kernel kernel, void *context) {
+    if (count <= 0) return;
+    if (!kb_parallel_is_large(count, cost)) {
+        kernel(0, count, context);
+        return;
+    }
+    int64_t grain = PARALLEL_GRAIN / (cost > 0 ? cost : 1);
+    require_ok(torch_parallel_for(0, count, grain > 0 ? grain : 1, kernel, context));
+}
+
+int kb_ops_register(const char *name_space, const kb_op *ops, int count) {
+    kb_library fragment = NULL, kernels = NULL; /* never freed: that would undo the registration */
+    if (aoti_torch_library_init_fragment(name_space, __FILE__, 0, &fragment)) return -1;
+    if (aoti_torch_library_init_impl(name_space, "CPU", __FILE__, 0, &kernels)) return -1;
+    for (int i = 0; i < count; i++) {
+        if (aoti_torch_library_def(fragment, ops[i].schema)) return -1;
+        if (torch_library_impl(kernels, ops[i].name, ops[i].kernel, KB_TORCH_ABI_VERSION))
+            return -1;
+    }
+    return 0;
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "norm_ops.h"
+
+#include "kb_tensor.h"
+
+static const norm_table *active_table = &norm_serial;
+
+const norm_table *norm_active(void) { return active_table; }
+
+void norm_select(kb_isa isa) { active_table = norm_table_get(isa); }
+
+typedef struct forward_run {
+    norm_rows kernel;
+    const norm_job *job;
+} forward_run;
+
+static void forward_range(int64_t begin, int64_t end, void *context) {
+    const forward_run *run = context;
+    run->kernel(run->job, begin, end);
+}
+
+void norm_run(norm_rows kernel, const norm_job *job, int64_t rows) {
+    forward_run run = {kernel, job};
+    kb_parallel(rows, job->width, forward_range, &run);
+}
+
+static double word_to_double(kb_word word) {
+    double value;
+    memcpy(&value, &word, sizeof value);
+    return value;
+}
+
+static bool word_to_bool(kb_word word) { return (word & 0xff) != 0; }
+
+/* Where rows end and the normalized dimensions begin. */
+static int64_t outer_dims(const kb_tensor *x, kb_word inner_word) {
+    int64_t inner = (int64_t)inner_word;
+    kb_require(inner >= 1 && inner <= x->ndim,
+               "norm: more normalized dimensions than the input has");
+    return x->ndim - inner;
+}
+
+/* Weight or bias: contiguous, of the normalized shape. */
+static void parameter_prepare(kb_tensor *parameter, const kb_tensor *x, int64_t outer) {
+    if (!parameter->handle) return;
+    bool matches = parameter->ndim == x->ndim - outer;
+    for (int64_t i = 0; matches && i < parameter->ndim; i++)
+        matches = parameter->sizes[i] == x->sizes[outer + i];
+    kb_require(matches, "norm: weight and bias must have the normalized shape");
+    (void)kb_tensor_as_rows(parameter, parameter->ndim);
+}
+
+/* float32 if nothing is given, else the type that both must share. */
+static kb_dtype parameter_type(const kb_tensor *x, const kb_tensor *weight, const kb_tensor *bias) {
+    if (!weight->handle && !bias->handle) return x->type;
+    kb_dtype type = weight->handle ? weight->type : bias->type;
+    kb_require(!weight->handle || !bias->handle || weight->type == bias->type,
+               "norm: weight and bias must have one dtype");
+    kb_require(type == x->type || type == KB_F32,
+               "norm: weight and bias must have the input's dtype or float32");
+    return type;
+}
+
+/* What the three tensors say; strides, gradient and output come later. */
+static norm_job job_begin(const kb_tensor *x, const kb_tensor *weight, const kb_tensor *bias,
+                          int64_t outer, double eps) {
+    norm_job job = {0};
+    job.x = x->data;
+    job.weight = weight->data;
+    job.bias = bias->data;
+    job.width = kb_sizes_product(x->sizes, outer, x->ndim);
+    job.eps = (float)eps;
+    job.x_type = x->type;
+    job.param_type = parameter_type(x, weight, bias);
+    job.y_type = x->type;
+    return job;
+}
+
+/* Runs the job over a fresh output and gives that to the stack. Nothing to do for an empty one. */
+static kb_word forward(norm_rows kernel, norm_job *job, const kb_tensor *x, int64_t outer) {
+    KB_OWNED kb_tensor y = kb_tensor_new_contiguous(x->ndim, x->sizes, job->y_type);
+    job->out = y.data;
+    if (job->width > 0) norm_run(kernel, job, kb_sizes_product(x->sizes, 0, outer));
+    return kb_tensor_give(&y);
+}
+
+/* rms_norm(Tensor x, Tensor? weight, int ndim, float eps, bool cast_first) -> Tensor */
+static void op_rms_norm(kb_word *stack, uint64_t argument_count, uint64_t output_count) {
+    (void)argument_count, (void)output_count;
+    KB_OWNED kb_tensor x = kb_tensor_take(stack[0]);
+    KB_OWNED kb_tensor weight = kb_tensor_take_optional(stack[1]);
+    const kb_tensor no_bias = {0};
+    int64_t outer = outer_dims(&x, stack[2]);
+    int64_t stride = kb_tensor_as_rows(&x, x.ndim - outer);
+    parameter_prepare(&weight, &x, outer);
+    norm_job job = job_begin(&x, &weight, &no_bias, outer, word_to_double(stack[3]));
+    job.x_stride = stride;
+    job.cast_first = word_to_bool(stack[4]);
+    if (job.cast_first) job.y_type = job.param_type; /* as torch's promotion of the product */
+    stack[0] = forward(norm_active()->rms_forward, &job, &x, outer);
+}
+
+/* layer_norm(Tensor x, Tensor? weight, Tensor? bias, int ndim, float eps) -> Tensor */
+static void op_layer_norm(kb_word *stack, uint64_t argument_count, uint64_t output_count) {
+    (void)argument_count, (void)output_count;
+    KB_OWNED kb_tensor x = kb_tensor_take(stack[0]);
+    KB_OWNED kb_tensor weight = kb_tensor_take_optional(stack[1]);
+    KB_OWNED kb_tensor bias = kb_tensor_take_optional(stack[2]);
+    int64_t outer = outer_dims(&x, stack[3]);
+    int64_t stride = kb_tensor_as_rows(&x, x.ndim - outer);
+    parameter_prepare(&weight, &x, outer);
+    parameter_prepare(&bias, &x, outer);
+    norm_job job = job_begin(&x, &weight, &bias, outer, word_to_double(stack[4]));
+    job.x_stride = stride;
+    stack[0] = forward(norm_active()->layer_forward, &job, &x, outer);
+}
+
+/*
+ * The gradients of weight and bias are sums over all rows. Each chunk of rows has its own sums,
+ * added up afterwards in chunk order: the result does not depend on the number of threads, and
+ * the error grows with the rows of a chunk, not with all of them.
+ */
+typedef struct backward_run {
+    norm_rows kernel;
+    const norm_job *job;
+    float *sums; /* chunk by chunk: `width` for the weight, `width` for the bias; or NULL */
+    bool wants_weight;
+    bool wants_bias;
+    int64_t rows;
+    int64_t chunk_rows;
+} backward_run;
+
+static void backward_range(int64_t begin, int64_t end, void *context) {
+    const backward_run *run = context;
+    for (int64_t chunk = begin; chunk < end; chunk++) {
+        norm_job job = *run->job;
+        int64_t first = chunk * run->chunk_rows;
+        int64_t last = first + run->chunk_rows < run->rows ? first + run->chunk_rows : run->rows;
+        if (run->sums) {
+            float *sums = run->sums + chunk * 2 * job.width;
+            memset(sums, 0, (size_t)(2 * job.width) * sizeof *sums);
+            if (run->wants_weight) job.weight_sum = sums;
+            if (run->wants_bias) job.bias_sum = sums + job.width;
+        }
+        run->kernel(&job, first, last);
+    }
+}
+
+/* Adds up `chunks` sums of `width` that lie 2 * width apart, into `out`. */
+static void reduce_chunks(const float *sums, int64_t chunks, int64_t width, kb_tensor *out) {
+    for (int64_t i = 0; i < width; i++) {
+        float total = 0.0f;
+        for (int64_t chunk = 0; chunk < chunks; chunk++) total += sums[chunk * 2 * width + i];
+        kb_store(out->data, i, out->type, total);
+    }
+}
+
+/* A gradient of the normalized shape, or an empty tensor where it is not wanted. */
+static kb_tensor new_parameter_grad(const kb_tensor *x, int64_t outer, kb_dtype type, bool wanted) {
+    const int64_t none = 0;
+    if (!wanted) return kb_tensor_new_contiguous(1, &none, type);
+    return kb_tensor_new_contiguous(x->ndim - outer, x->sizes + outer, type);
+}
+
+static int64_t rows_per_chunk(int64_t rows) {
+    enum { MOST_CHUNKS = 64, FEWEST_ROWS = 16 };
+    int64_t even = (rows + MOST_CHUNKS - 1) / MOST_CHUNKS;
+    return even > FEWEST_ROWS ? even : FEWEST_ROWS;
+}
+
+/* Fills stack[0..2] with the gradients of x, weight and bias. */
+static void backward(kb_word *stack, norm_rows kernel, norm_job *job, const kb_tensor *x,
+                     int64_t outer, bool wants_weight, bool wants_bias) {
+    backward_run run = {.kernel = kernel, .job = job};
+    run.wants_weight = wants_weight;
+    run.wants_bias = wants_bias;
+    run.rows = kb_sizes_product(x->sizes, 0, outer);
+    run.chunk_rows = rows_per_chunk(run.rows);
+    int64_t chunks = job->width > 0 ? (run.rows + run.chunk_rows - 1) / run.chunk_rows : 0;
+    KB_OWNED kb_tensor dx = kb_tensor_new_contiguous(x->ndim, x->sizes, x->type);
+    KB_OWNED kb_tensor dw = new_parameter_grad(x, outer, job->param_type, wants_weight);
+    KB_OWNED kb_tensor db = new_parameter_grad(x, outer, job->param_type, wants_bias);
+    const int64_t sum_count = wants_weight || wants_bias ? chunks * 2 * job->width : 0;
+    KB_OWNED kb_tensor sums = kb_tensor_new_contiguous(1, &sum_count, KB_F32);
+    if (sum_count > 0) run.sums = sums.data;
+    job->out = dx.data;
+    kb_parallel(chunks, run.chunk_rows * job->width, backward_range, &run);
+    if (wants_weight) reduce_chunks(sums.data, chunks, job->width, &dw);
+    if (wants_bias)
+        reduce_chunks((const float *)kb_at(sums.data, job->width, KB_F32), chunks, job->width, &db);
+    stack[0] = kb_tensor_give(&dx);
+    stack[1] = kb_tensor_give(&dw);
+    stack[2] = kb_tensor_give(&db);
+}
+
+static void grad_prepare(norm_job *job, kb_tensor *grad, const kb_tensor *x, int64_t outer) {
+    bool matches = grad->ndim == x->ndim;
+    for (int64_t i = 0; matches && i < x->ndim; i++) matches = grad->sizes[i] == x->sizes[i];
+    kb_require(matches, "norm backward: the gradient must have the input's shape");
+    kb_require(grad->type == x->type || (grad->type == KB_F32 && job->param_type == KB_F32),
+               "norm backward: the gradient must have the output's dtype");
+    job->grad_stride = kb_tensor_as_rows(grad, grad->ndim - outer);
+    job->grad = grad->data;
+    job->y_type = grad->type;
+}
+
+/* rms_norm_backward(Tensor grad, Tensor x, Tensor? weight, int ndim, float eps,
+ *                   bool wants_weight) -> (Tensor, Tensor, Tensor) */
+static void op_rms_norm_backward(kb_word *stack, uint64_t argument_count, uint64_t output_count) {
+    (void)argument_count, (void)output_count;
+    KB_OWNED kb_tensor grad = kb_tensor_take(stack[0]);
+    KB_OWNED kb_tensor x = kb_tensor_take(stack[1]);
+    KB_OWNED kb_tensor weight = kb_tensor_take_optional(stack[2]);
+    const kb_tensor no_bias = {0};
+    int64_t outer = outer_dims(&x, stack[3]);
+    int64_t stride = kb_tensor_as_rows(&x, x.ndim - outer);
+    parameter_prepare(&weight, &x, outer);
+    norm_job job = job_begin(&x, &weight, &no_bias, outer, word_to_double(stack[4]));
+    job.x_stride = stride;
+    grad_prepare(&job, &grad, &x, outer);
+    bool wants_weight = word_to_bool(stack[5]);
+    backward(stack, norm_active()->rms_backward, &job, &x, outer, wants_weight, false);
+}
+
+/* layer_norm_backward(Tensor grad, Tensor x, Tensor? weight, Tensor? bias, int ndim, float eps,
+ *                     bool wants_weight, bool wants_bias) -> (Tensor, Tensor, Tensor) */
+static void op_layer_norm_backward(kb_word *stack, uint64_t argument_count, uint64_t output_count) {
+    (void)argument_count, (void)output_count;
+    KB_OWNED kb_tensor grad = kb_tensor_take(stack[0]);
+    KB_OWNED kb_tensor x = kb_tensor_take(stack[1]);
+    KB_OWNED kb_tensor weight = kb_tensor_take_optional(stack[2]);
+    KB_OWNED kb_tensor bias = kb_tensor_take_optional(stack[3]);
+    int64_t outer = outer_dims(&x, stack[4]);
+    int64_t stride = kb_tensor_as_rows(&x, x.ndim - outer);
+    parameter_prepare(&weight, &x, outer);
+    parameter_prepare(&bias, &x, outer);
+    norm_job job = job_begin(&x, &weight, &bias, outer, word_to_double(stack[5]));
+    job.x_stride = stride;
+    grad_prepare(&job, &grad, &x, outer);
+    backward(stack, norm_active()->layer_backward, &job, &x, outer, word_to_bool(stack[6]),
+             word_to_bool(stack[7]));
+}
+
+int norm_ops_register(const char *name_space) {
+    static const kb_op ops[] = {
+        {"rms_norm",
+         "rms_norm(Tensor x, Tensor? weight, int ndim, float eps, bool cast_first) -> Tensor",
+         op_rms_norm},
+        {"rms_norm_backward",
+         "rms_norm_backward(Tensor grad, Tensor x, Tensor? weight, int ndim, float eps, "
+         "bool wants_weight) -> (Tensor, Tensor, Tensor)",
+         op_rms_norm_backward},
+        {"layer_norm",
+         "layer_norm(Tensor x, Tensor? weight, Tensor? bias, int ndim, float eps) -> Tensor",
+         op_layer_norm},
+        {"layer_norm_backward",
+         "layer_norm_backward(Tensor grad, Tensor x, Tensor? weight, Tensor? bias, int ndim, "
+         "float eps, bool wants_weight, bool wants_bias) -> (Tensor, Tensor, Tensor)",
+         op_layer_norm_backward},
+    };
+    return kb_ops_register(name_space, ops, (int)(sizeof ops / sizeof ops[0]));
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What every public header needs: export marks, the version, status values and the allocator. */
+#ifndef KERNELS_COMMON_H
+#define KERNELS_COMMON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define KN_API __attribute__((visibility("default")))
+#define KN_PRINTF(format_index, first_arg) __attribute__((format(printf, format_index, first_arg)))
+#else
+#define KN_API
+#define KN_PRINTF(format_index, first_arg)
+#endif
+
+/* The library's version, as in "0.17.2+0.1.0": the API level, then our own version. Static text. */
+KN_API const char *kn_version(void);
+
+/* What a call came to. Every value other than KN_OK is something that a caller can act on. */
+typedef enum kn_status {
+    KN_OK = 0,
+    KN_ERR_NOMEM = 1,       /* no memory was left */
+    KN_ERR_VALUE = 2,       /* an argument's value, or a file's content, is not acceptable */
+    KN_ERR_TYPE = 3,        /* an object is not of the kind that was needed */
+    KN_ERR_NOT_FOUND = 4,   /* a file, kernel, variant or layer is not there */
+    KN_ERR_OS = 5,          /* the operating system refused */
+    KN_ERR_RUNTIME = 6,     /* everything was well formed and still it cannot be done here */
+    KN_ERR_UNSUPPORTED = 7, /* this version of the library cannot do it */
+    KN_ERR_HOST = 8,        /* a callback of the host failed; the host knows the cause */
+    KN_ERR_CANCELLED = 9    /* the host asked to stop */
+} kn_status;
+
+#define KN_ERROR_TEXT_MAX 4096
+
+/* The caller owns it; it may be NULL wherever a function takes one. Set by a failing call and left alone
+ * by one that succeeds. `message` is one UTF-8 sentence, cut at KN_ERROR_TEXT_MAX - 1 bytes. */
+typedef struct kn_error {
+    size_t size; /* sizeof(kn_error) of the caller */
+    kn_status status;
+    char message[KN_ERROR_TEXT_MAX];
+} kn_error;
+
+/* An error to pass on: `kn_error err = KN_ERROR_INIT;` */
+#define KN_ERROR_INIT {sizeof(kn_error), KN_OK, {0}}
+
+/* Memory. `resize(ctx, NULL, n)` allocates n > 0 bytes, `resize(ctx, p, 0)` frees p and returns NULL, else
+ * it behaves like realloc: NULL when there is no memory, and p stays. Called from any thread. */
+typedef struct kn_alloc {
+    size_t size; /* sizeof(kn_alloc) of the caller */
+    void *ctx;
+    void *(*resize)(void *ctx, void *ptr, size_t bytes);
+} kn_alloc;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

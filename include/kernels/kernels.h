@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* libkernels: everything that is public. */
+#ifndef KERNELS_KERNELS_H
+#define KERNELS_KERNELS_H
+
+#include <kernels/common.h>
+#include <kernels/device.h>
+#include <kernels/engine.h>
+#include <kernels/host.h>
+#include <kernels/mapping.h>
+#include <kernels/metadata.h>
+#include <kernels/mode.h>
+#include <kernels/plan.h>
+#include <kernels/repo.h>
+#include <kernels/variant.h>
+
+#endif

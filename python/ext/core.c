@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The module kernels._core: its state, its functions, its life. */
+#include "core.h"
+
+core_state *core_state_of(PyObject *module) { return PyModule_GetState(module); }
+
+PyObject *core_glue(core_state *state) {
+    if (state->glue) return state->glue;
+    PyObject *glue = PyImport_ImportModule("kernels._torch");
+    PyObject *module_class = glue ? PyObject_GetAttrString(glue, "Module") : NULL;
+    if (!module_class) {
+        Py_XDECREF(glue);
+        return NULL;
+    }
+    if (!state->glue) {
+        state->glue = Py_NewRef(glue);
+        state->module_class = Py_NewRef(module_class);
+    }
+    Py_DECREF(glue);
+    Py_DECREF(module_class);
+    return state->glue;
+}
+
+/* _setup(mode_class, builtin_folder or None): called once by the package. */
+static PyObject *setup(PyObject *module, PyObject *args) {
+    core_state *state = core_state_of(module);
+    PyObject *mode_class;
+    const char *builtin_folder;
+    if (!PyArg_ParseTuple(args, "Oz:_setup", &mode_class, &builtin_folder)) return NULL;
+    if (state->engine) Py_RETURN_NONE;
+    kn_engine_options options = {.size = sizeof options, .builtin_folder = builtin_folder};
+    kn_error err = KN_ERROR_INIT;
+    kn_status status = kn_engine_new(&options, &state->engine, &err);
+    if (status) return core_raise(status, &err);
+    state->mode_class = Py_NewRef(mode_class);
+    Py_RETURN_NONE;
+}
+
+/* Called by a weak reference whose object is gone. */
+static PyObject *forget(PyObject *module, PyObject *ref) {
+    core_state *state = core_state_of(module);
+    PyObject *key = PyLong_FromVoidPtr(ref);
+    PyObject *item = key && state->watched ? PyDict_GetItemWithError(state->watched, key) : NULL;
+    if (item && state->engine) {
+        PyObject *address = Py_NewRef(PyTuple_GetItem(item, 1));
+        PySet_Discard(state->addresses, address);
+        PyDict_DelItem(state->watched, key);
+        core_call call;
+        core_call_init(&call, state);
+        kn_engine_forget(state->engine, &call.host, PyLong_AsVoidPtr(address));
+        core_call_clear(&call);
+        Py_DECREF(address);
+    }
+    Py_XDECREF(key);
+    if (PyErr_Occurred()) return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *empty_mapping(PyObject *module, PyObject *unused) {
+    (void)unused;
+    kn_error err = KN_ERROR_INIT;
+    kn_mapping *mapping;
+    kn_status status = kn_mapping_extend(NULL, NULL, NULL, 0, &mapping, &err);
+    return status ? core_raise(status, &err) : core_mapping_new(core_state_of(module), mapping);
+}
+
+static PyObject *current_mapping(PyObject *module, PyObject *unused) {
+    (void)unused;
+    core_state *state = core_state_of(module);
+    kn_mapping *mapping = core_current_mapping(state);
+    return mapping ? core_mapping_new(state, mapping) : NULL;
+}
+
+static PyObject *check_range(PyObject *module, PyObject *args) {
+    (void)module;
+    long long min, max;
+    if (!PyArg_ParseTuple(args, "LL:check_range", &min, &max)) return NULL;
+    kn_error err = KN_ERROR_INIT;
+    kn_status status = kn_capability_range_check((kn_capability_range){min, max}, &err);
+    if (status) return core_raise(status, &err);
+    Py_RETURN_NONE;
+}
+
+static PyObject *check_mode(PyObject *module, PyObject *mode) {
+    (void)module;
+    unsigned long flags = PyLong_AsUnsignedLong(mode);
+    if (PyErr_Occurred()) return NULL;
+    kn_error err = KN_ERROR_INIT;
+    kn_status status = flags ? kn_mode_check((kn_mode)flags, &err) : KN_OK;
+    if (status) return core_raise(status, &err);
+    Py_RETURN_NONE;
+}
+
+#define FASTCALL(name) (PyCFunction)(void (*)(void))name
+
+static PyMethodDef methods[] = {
+    {"_setup", setup, METH_VARARGS, NULL},
+    {"_forget", forget, METH_O, NULL},
+    {"_forward_from_state", core_forward_from_state, METH_VARARGS, NULL},
+    {"empty_mapping", empty_mapping, METH_NOARGS, "empty_mapping() -> Mapping"},
+    {"current_mapping", current_mapping, METH_NOARGS, "current_mapping() -> Mapping: the one in force here."},
+    {"check_range", check_range, METH_VARARGS, "check_range(lowest, highest): ValueError when lowest > highest."},
+    {"check_mode", check_mode, METH_O, "check_mode(flags): ValueError for flags that cannot go together."},
+    {"register", FASTCALL(core_register), METH_FASTCALL, "register(mapping, inherit)"},
+    {"enter_mapping", FASTCALL(core_enter_mapping), METH_FASTCALL, "enter_mapping(mapping, inherit) -> token"},
+    {"exit_mapping", core_exit_mapping, METH_O, "exit_mapping(token)"},
+    {"plan", FASTCALL(core_plan), METH_VARARGS | METH_KEYWORDS,
+     "plan(model, mode, device, capability, fallback, include, exclude, fetch) -> Plan"},
+    {"kernelize", FASTCALL(core_kernelize), METH_VARARGS | METH_KEYWORDS,
+     "kernelize(model, mode, device, capability, fallback, include, exclude, fetch) -> model"},
+    {"explain", core_explain, METH_O, "explain(model) -> Plan"},
+    {"unkernelize", core_unkernelize, METH_VARARGS, "unkernelize(model, record) -> model, or Undo with record"},
+    {"restore", core_restore, METH_O, "restore(undo)"},
+    {"get_kernel", core_get_kernel, METH_O, "get_kernel(repository) -> module"},
+    {"get_layer", core_get_layer, METH_O, "get_layer(repository) -> class"},
+    {NULL, NULL, 0, NULL},
+};
+
+static int intern_names(core_state *state) {
+    const struct {
+        PyObject **to;
+        const char *text;
+    } names[] = {
+        {&state->names.condition, "kernel_condition"},
+        {&state->names.delattr, "__delattr__"},
+        {&state->names.forward, "forward"},
+        {&state->names.func, "__func__"},
+        {&state->names.functions_dict, "_kernel_funcs"},
+        {&state->names.getattribute, "__getattribute__"},
+        {&state->names.has_functions, "_has_kernel_funcs"},
+        {&state->names.is_function, "_is_kernel_function"},
+        {&state->names.layer_name, "kernel_layer_name"},
+        {&state->names.load, "load"},
+        {&state->names.max_capability, "max_capability"},
+        {&state->names.min_capability, "min_capability"},
+        {&state->names.modules, "_modules"},
+        {&state->names.name, "__name__"},
+        {&state->names.named_modules, "named_modules"},
+        {&state->names.old_forward, "_old_forward"},
+        {&state->names.parameters_dict, "_parameters"},
+        {&state->names.properties, "properties"},
+        {&state->names.record, "_kernel_forward"},
+        {&state->names.self, "__self__"},
+        {&state->names.setattr, "__setattr__"},
+        {&state->names.type, "type"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        *names[i].to = PyUnicode_InternFromString(names[i].text);
+        if (!*names[i].to) return -1;
+    }
+    return 0;
+}
+
+/* `name` of the standard module `module`. */
+static PyObject *attribute_of(const char *module, const char *name) {
+    PyObject *imported = PyImport_ImportModule(module);
+    PyObject *found = imported ? PyObject_GetAttrString(imported, name) : NULL;
+    Py_XDECREF(imported);
+    return found;
+}
+
+static int make_context_var(core_state *state) {
+    PyObject *type = attribute_of("contextvars", "ContextVar");
+    PyObject *args = type ? Py_BuildValue("(s)", "kernel_mapping") : NULL;
+    PyObject *kwargs = args ? Py_BuildValue("{sO}", "default", Py_None) : NULL;
+    state->mapping_var = kwargs ? PyObject_Call(type, args, kwargs) : NULL;
+    Py_XDECREF(type);
+    Py_XDECREF(args);
+    Py_XDECREF(kwargs);
+    return state->mapping_var ? 0 : -1;
+}
+
+static int make_type(PyObject *module, PyType_Spec *spec, PyTypeObject **out) {
+    *out = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
+    return *out ? 0 : -1;
+}
+
+static int exec_core(PyObject *module) {
+    core_state *state = core_state_of(module);
+    if (intern_names(state) < 0 || make_context_var(state) < 0) return -1;
+    state->method_type = attribute_of("types", "MethodType");
+    state->watched = PyDict_New();
+    state->addresses = PySet_New(NULL);
+    if (!state->method_type || !state->watched || !state->addresses) return -1;
+    if (make_type(module, &core_mapping_spec, &state->mapping_type) < 0 ||
+        make_type(module, &core_forward_spec, &state->forward_type) < 0 ||
+        make_type(module, &core_plan_spec, &state->plan_type) < 0 ||
+        make_type(module, &core_undo_spec, &state->undo_type) < 0) {
+        return -1;
+    }
+    return PyModule_AddStringConstant(module, "__version__", kn_version());
+}
+
+static int traverse_core(PyObject *module, visitproc visit, void *arg) {
+    core_state *state = core_state_of(module);
+    Py_VISIT(state->method_type);
+    Py_VISIT(state->mapping_var);
+    Py_VISIT(state->glue);
+    Py_VISIT(state->module_class);
+    Py_VISIT(state->decision_class);
+    Py_VISIT(state->mode_class);
+    Py_VISIT(state->watched);
+    Py_VISIT(state->addresses);
+    Py_VISIT((PyObject *)state->mapping_type);
+    Py_VISIT((PyObject *)state->forward_type);
+    Py_VISIT((PyObject *)state->plan_type);
+    Py_VISIT((PyObject *)state->undo_type);
+    return 0;
+}
+
+static int clear_core(PyObject *module) {
+    core_state *state = core_state_of(module);
+    kn_engine *engine = state->engine;
+    state->engine = NULL;
+    if (engine) {
+        core_call call;
+        core_call_init(&call, state);
+        kn_engine_free(engine, &call.host);
+        core_call_clear(&call);
+    }
+    PyObject **fields[] = {&state->method_type,    &state->mapping_var, &state->glue,    &state->module_class,
+                           &state->decision_class, &state->mode_class,  &state->watched, &state->addresses};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) Py_CLEAR(*fields[i]);
+    PyTypeObject **types[] = {&state->mapping_type, &state->forward_type, &state->plan_type, &state->undo_type};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        PyObject *type = (PyObject *)*types[i];
+        *types[i] = NULL;
+        Py_XDECREF(type);
+    }
+    PyObject **names = (PyObject **)&state->names;
+    for (size_t i = 0; i < sizeof state->names / sizeof *names; i++) Py_CLEAR(names[i]);
+    return 0;
+}
+
+static void free_core(void *module) { clear_core(module); }
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, (void *)exec_core},
+    {0, NULL},
+};
+
+static PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "kernels._core",
+    .m_doc = "The engine of libkernels. Use the package `kernels`, which documents it.",
+    .m_size = sizeof(core_state),
+    .m_methods = methods,
+    .m_slots = slots,
+    .m_traverse = traverse_core,
+    .m_clear = clear_core,
+    .m_free = free_core,
+};
+
+PyMODINIT_FUNC PyInit__core(void);
+
+PyMODINIT_FUNC PyInit__core(void) { return PyModuleDef_Init(&definition); }

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The mapping for the kernels that ship with this package."""
+
+from kernels.layer.layer import LayerRepository
+
+# Layer names, as transformers and the documentation of this API use them, by kernel and layer.
+_LAYERS = {
+    ("builtin/activation", "Silu"): ("SiLU", "Silu"),
+    ("builtin/activation", "Gelu"): ("GELU", "GeLU", "Gelu"),
+    ("builtin/activation", "GeluTanh"): ("GeluTanh",),
+    ("builtin/activation", "SiluAndMul"): ("SiluAndMul",),
+    ("builtin/norm", "LayerNorm"): ("LayerNorm",),
+    ("builtin/norm", "RMSNorm"): ("RMSNorm", "LlamaRMSNorm"),
+}
+
+
+def builtin_mapping():
+    """Returns a mapping for all kernels that ship with this package.
+
+    Returns:
+        `dict`: From layer names to devices to repositories, for :func:`register_kernel_mapping` and
+        :func:`use_kernel_mapping`.
+
+    Example:
+        >>> from kernels import builtin_mapping
+        >>> sorted(builtin_mapping()["RMSNorm"])
+        ['cpu']
+    """
+    return {
+        name: {"cpu": LayerRepository(repo_id, layer_name)}
+        for (repo_id, layer_name), names in _LAYERS.items()
+        for name in names
+    }

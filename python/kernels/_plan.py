@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`Plan` and `Decision`: what `plan` and `explain` return."""
+
+from dataclasses import dataclass
+from typing import Optional
+
+from kernels.layer.mode import Mode
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What was decided for modules that are decided alike.
+
+    Attributes:
+        paths (`tuple[str, ...]`): The paths of the modules within the model; "" is the model itself. A module that is in
+            several places is listed once.
+        layer_name (`str`): The name that the class gives its layer.
+        module_class (`type`): The class of the modules.
+        device (`str`): The type of device that was planned for.
+        capability (`int` or `None`): Its capability, major * 10 + minor.
+        stage (`str`): How far the decision has come: "select", "resolve", "settle" or "apply".
+        action (`str`): "replace" or "keep".
+        reason (`str`): A stable code: "mapped", "no-layer", "no-device", "no-compatible-properties",
+            "no-compatible-mode", "mode-unsupported", "cannot-load", "condition", "excluded", "foreign-forward",
+            "shared-conflict", "disabled", "not-applied" or "not-kernelized".
+        message (`str`): The reason as a sentence.
+        repo (`str` or `None`): The repository, as far as it is known.
+        repo_layer (`str` or `None`): The name of the layer in it.
+        repo_mode (`Mode` or `None`): The mode that it is registered for.
+        commit (`str` or `None`): Its commit. Kernels in directories have none.
+        variant (`str` or `None`): The build variant.
+        applied (`bool`): Whether the kernel's forward is in place.
+    """
+
+    paths: tuple
+    layer_name: str
+    module_class: type
+    device: str
+    capability: Optional[int]
+    stage: str
+    action: str
+    reason: str
+    message: str
+    repo: Optional[str]
+    repo_layer: Optional[str]
+    repo_mode: Optional[Mode]
+    commit: Optional[str]
+    variant: Optional[str]
+    applied: bool
+
+
+class Plan:
+    """A sequence of :class:`Decision`: what kernelize would do, or did. Made by `plan` and `explain`."""
+
+    __slots__ = ("_record", "_decisions")
+
+    def __init__(self, record):
+        self._record = record
+        self._decisions = None
+
+    def _all(self):
+        if self._decisions is None:
+            self._decisions = tuple(self._record)
+        return self._decisions
+
+    def __iter__(self):
+        return iter(self._all())
+
+    def __len__(self):
+        return len(self._record)
+
+    def __getitem__(self, index):
+        return self._all()[index]
+
+    def __str__(self):
+        return self._record.table()
+
+    def __repr__(self):
+        return f"<kernels.Plan of {len(self)} decisions>"
+
+    def to_json(self):
+        """Returns the plan as a JSON document; docs/plan.md has the schema."""
+        return self._record.to_json()
+
+    def apply(self, model):
+        """Carries the plan out.
+
+        The model must have the extensible modules, classes and device that it had when the plan was made; what the plan
+        was made for (`device`, `capability`) is not compared with this machine.
+
+        Args:
+            model (`torch.nn.Module`): The model, or one that is built alike.
+
+        Returns:
+            `torch.nn.Module`: `model`.
+
+        Raises:
+            ValueError: With the paths that differ, when the model has changed.
+            The errors of `kernelize`, when a kernel cannot be loaded.
+        """
+        return self._record.apply(model)

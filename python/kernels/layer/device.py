@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Devices, and the ranges of compute capability that a kernel is registered for."""
+
+import sys
+from dataclasses import dataclass
+from typing import Union
+
+from kernels import _core
+
+
+def _invalid(kind, name, cause):
+    """`cause` itself or, where huggingface_hub is imported, an error that is also its strict-dataclass error."""
+    errors = sys.modules.get("huggingface_hub.errors")
+    base = getattr(errors, f"StrictDataclass{kind}ValidationError", None)
+    if base is None:
+        return cause
+    derived = type(base.__name__, (base, type(cause)), {"__module__": __name__})
+    return derived(name, cause)
+
+
+def _check_range(properties):
+    for name in ("min_capability", "max_capability"):
+        value = getattr(properties, name)
+        if not isinstance(value, int):
+            message = f"{name} must be an integer, major * 10 + minor as 90 for 9.0, not {value!r}"
+            raise _invalid("Field", name, TypeError(message))
+    try:
+        _core.check_range(properties.min_capability, properties.max_capability)
+    except ValueError as cause:
+        error = _invalid("Class", "validate_capability_range", cause)
+        raise error from (None if error is cause else cause)
+
+
+@dataclass(frozen=True)
+class CUDAProperties:
+    """The compute capabilities of CUDA devices that a kernel is registered for.
+
+    Args:
+        min_capability (`int`): The lowest, as major * 10 + minor: 75 for 7.5.
+        max_capability (`int`): The highest, included.
+
+    Raises:
+        ValueError: When the lowest is above the highest.
+        TypeError: When one of them is not an integer.
+
+    Example:
+        >>> from kernels import CUDAProperties
+        >>> CUDAProperties(min_capability=75, max_capability=90).max_capability
+        90
+    """
+
+    min_capability: int
+    max_capability: int
+
+    def __post_init__(self):
+        _check_range(self)
+
+
+@dataclass(frozen=True)
+class ROCMProperties:
+    """The capabilities of ROCm devices that a kernel is registered for; see :class:`CUDAProperties`.
+
+    Args:
+        min_capability (`int`): The lowest.
+        max_capability (`int`): The highest, included.
+
+    Example:
+        >>> from kernels import ROCMProperties
+        >>> ROCMProperties(90, 94).min_capability
+        90
+    """
+
+    min_capability: int
+    max_capability: int
+
+    def __post_init__(self):
+        _check_range(self)
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device type, with the properties that a kernel needs of it.
+
+    The type is not checked here but when the device is used in a mapping.
+
+    Args:
+        type (`str`): "cpu", "cuda", "mps", "neuron", "npu", "rocm", "tpu" or "xpu".
+        properties (`CUDAProperties` or `ROCMProperties`, *optional*): For "cuda" and "rocm". Without them the device
+            stands for every capability.
+
+    Raises:
+        ValueError: For properties that belong to another type.
+
+    Example:
+        >>> from kernels import CUDAProperties, Device
+        >>> Device("cuda", CUDAProperties(75, 90)) == Device("cuda", CUDAProperties(75, 90))
+        True
+    """
+
+    type: str
+    properties: Union[CUDAProperties, ROCMProperties, None] = None
+
+    def __post_init__(self):
+        if isinstance(self.properties, CUDAProperties) and self.type != "cuda":
+            raise ValueError("CUDAProperties is only supported for 'cuda' devices.")
+        if isinstance(self.properties, ROCMProperties) and self.type != "rocm":
+            raise ValueError("ROCMProperties is only supported for 'rocm' devices.")
+
+    def create_repo(self):
+        """Returns an empty set of repositories for this type of device.
+
+        Returns:
+            `DeviceRepos`: with ``insert(device, {mode: repository})`` and ``repos``.
+
+        Raises:
+            ValueError: For an unknown type.
+
+        Example:
+            >>> from kernels import Device
+            >>> Device("cpu").create_repo().repos
+            {}
+        """
+        from kernels.layer.repos import DeviceRepos
+
+        return DeviceRepos.create_repo(self)

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Functions as layers: deprecated forms of what `kernels.layer.layer` does for both."""
+
+import warnings
+
+from kernels.layer.layer import use_kernel_forward_from_hub
+
+
+def _deprecated(name, instead):
+    warnings.warn(f"{name} is deprecated: use {instead}", DeprecationWarning, stacklevel=3)
+
+
+def _get_func(kernel, repository):
+    function = getattr(kernel, repository.func_name, None)
+    if function is None:
+        raise ValueError(f"Function `{repository.func_name}` not found in kernel repo {repository}.")
+    from kernels._torch import function_module
+
+    return function_module(function)
+
+
+class FuncRepository:
+    """A function of a kernel in a Hub repository. Deprecated: use :class:`LayerRepository`.
+
+    Args:
+        repo_id (`str`): The repository, "org/name".
+        func_name (`str`): The name of the function within the kernel.
+        revision, version, trust_remote_code: As for :class:`LayerRepository`.
+    """
+
+    def __init__(self, repo_id, func_name, revision=None, version=None, trust_remote_code=False):
+        _deprecated("FuncRepository", "LayerRepository")
+        if revision is not None and version is not None:
+            raise ValueError("Either a revision or a version must be specified, not both.")
+        self._repo_id = repo_id
+        self.func_name = func_name
+        self._revision = revision
+        self._version = version
+        self._trust_remote_code = trust_remote_code
+
+    def load(self):
+        """Returns a layer whose forward is the function."""
+        from kernels.load import get_kernel
+
+        kernel = get_kernel(
+            self._repo_id,
+            revision=self._revision,
+            version=self._version,
+            trust_remote_code=self._trust_remote_code,
+        )
+        return _get_func(kernel, self)
+
+    def _key(self):
+        return self._repo_id, self.func_name, self._revision, self._version, str(self._trust_remote_code)
+
+    def __eq__(self, other):
+        return isinstance(other, FuncRepository) and self._key() == other._key()
+
+    def __hash__(self):
+        return hash(self._key())
+
+    def __str__(self):
+        return f"`{self._repo_id}`, function `{self.func_name}`"
+
+
+class LocalFuncRepository:
+    """A function of a kernel in a directory. Deprecated: use :class:`LocalLayerRepository`.
+
+    Args:
+        repo_path (`Path` or `str`): The directory.
+        func_name (`str`): The name of the function within the kernel.
+    """
+
+    def __init__(self, repo_path, func_name):
+        _deprecated("LocalFuncRepository", "LocalLayerRepository")
+        self._repo_path = repo_path
+        self.func_name = func_name
+
+    def load(self):
+        """Returns a layer whose forward is the function."""
+        from kernels.load import get_local_kernel
+
+        return _get_func(get_local_kernel(self._repo_path), self)
+
+    def __eq__(self, other):
+        return (
+            isinstance(other, LocalFuncRepository)
+            and self.func_name == other.func_name
+            and self._repo_path == other._repo_path
+        )
+
+    def __hash__(self):
+        return hash((self.func_name, self._repo_path))
+
+    def __str__(self):
+        return f"`{self._repo_path}`, function `{self.func_name}`"
+
+
+class LockedFuncRepository:
+    """A function of a kernel that a lock file pins. Not available yet."""
+
+    def __init__(self, repo_id, lockfile=None, func_name=None, trust_remote_code=False):
+        raise NotImplementedError(
+            "LockedFuncRepository is not available in this version: lock files are not read yet"
+        )
+
+
+def use_kernel_func_from_hub(func_name):
+    """Deprecated: use :func:`use_kernel_forward_from_hub`, which takes functions, too."""
+    _deprecated("use_kernel_func_from_hub", "use_kernel_forward_from_hub")
+    return use_kernel_forward_from_hub(func_name)

@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layers that can be replaced, and the repositories that replace them."""
+
+import os
+from enum import Flag
+from typing import Protocol
+
+from kernels import _core
+
+
+class KernelizeFallback(Flag):
+    """The cases in which :func:`kernelize` keeps the original forward instead of raising.
+
+    Attributes:
+        NONE: Never.
+        NO_LAYER: The mapping does not name the layer.
+        NO_DEVICE: It does, but not for this type of device.
+        NO_COMPATIBLE_PROPERTIES: It does, but not for the capability of this device.
+        NO_COMPATIBLE_MODE: It does, but not for this mode, or the kernel does not support the mode.
+        CANNOT_LOAD: The kernel is not there.
+        DEFAULT: All but CANNOT_LOAD.
+        ALL: All of them.
+    """
+
+    NONE = 0
+    NO_LAYER = 1
+    NO_DEVICE = 2
+    NO_COMPATIBLE_PROPERTIES = 4
+    NO_COMPATIBLE_MODE = 8
+    CANNOT_LOAD = 16
+
+    DEFAULT = NO_LAYER | NO_DEVICE | NO_COMPATIBLE_PROPERTIES | NO_COMPATIBLE_MODE
+    ALL = DEFAULT | CANNOT_LOAD
+
+
+class RepositoryProtocol(Protocol):
+    """Anything that a mapping can hold: `load` returns a subclass of `torch.nn.Module`."""
+
+    def load(self): ...
+
+
+class LayerRepositoryProtocol(RepositoryProtocol, Protocol):
+    """A repository that gives a layer by name."""
+
+    @property
+    def layer_name(self) -> str: ...
+
+
+def _check_text(**values):
+    for name, value in values.items():
+        if not isinstance(value, str):
+            raise TypeError(f"{name} must be text, not {value!r}")
+
+
+class LayerRepository:
+    """A layer of a kernel in a Hub repository.
+
+    Nothing is looked up before the layer is needed.
+
+    Args:
+        repo_id (`str`): The repository, "org/name". "builtin/name" ships with this package.
+        layer_name (`str`): The name of the layer within the kernel.
+        revision (`str`, *optional*, defaults to "main"): The branch, tag or commit. Not together with `version`.
+        version (`int` or `str`, *optional*): An integer, or text that is one, for a version branch; other text is
+            a version specifier such as ">=1.0.0,<2.0.0". Not together with `revision`.
+        trust_remote_code (`bool` or `list[str]`, *optional*, defaults to `False`): Whether repositories of publishers
+            that are not trusted may be loaded; a list names those that may.
+        user_agent (`str` or `dict`, *optional*): Added to what requests say about their sender.
+
+    Raises:
+        ValueError: When both `revision` and `version` are given.
+
+    Example:
+        >>> from kernels import LayerRepository
+        >>> repo = LayerRepository("kernels-community/activation", layer_name="SiluAndMul", version=1)
+        >>> repo.layer_name
+        'SiluAndMul'
+    """
+
+    def __init__(
+        self, repo_id, layer_name, revision=None, version=None, trust_remote_code=False, user_agent=None
+    ):
+        _check_text(repo_id=repo_id, layer_name=layer_name)
+        if revision is not None and version is not None:
+            raise ValueError("Either a revision or a version must be specified, not both.")
+        self._repo_id = repo_id
+        self.layer_name = layer_name
+        self._revision = revision
+        self._version = version
+        self._trust_remote_code = (
+            list(trust_remote_code) if isinstance(trust_remote_code, list) else trust_remote_code
+        )
+        self._user_agent = user_agent
+
+    def _describe(self):
+        """What the engine is told; None where a subclass loads in its own way."""
+        if type(self).load is not LayerRepository.load:
+            return None
+        description = self.__dict__.get("_description")
+        if description is None:
+            version = None if self._version is None else str(self._version)
+            description = ("hub", self._repo_id, self.layer_name, self._revision, version, None, self._repo_id)
+            self._description = description
+        return description
+
+    def load(self):
+        """Returns the layer, a subclass of `torch.nn.Module`; loads the kernel if it has not been loaded yet."""
+        return _core.get_layer(self)
+
+    def _key(self):
+        trusted = self._trust_remote_code
+        return (
+            self.layer_name,
+            self._repo_id,
+            self._revision,
+            self._version,
+            tuple(trusted) if isinstance(trusted, list) else trusted,
+        )
+
+    def __eq__(self, other):
+        return isinstance(other, LayerRepository) and self._key() == other._key()
+
+    def __hash__(self):
+        return hash(self._key())
+
+    def __str__(self):
+        if self._version is not None:
+            return f"`{self._repo_id}` (version: {self._version}), layer `{self.layer_name}`"
+        return f"`{self._repo_id}` (revision: {self._revision or 'main'}), layer `{self.layer_name}`"
+
+    def __repr__(self):
+        return f"<{type(self).__name__} {self}>"
+
+
+class LocalLayerRepository:
+    """A layer of a kernel in a directory.
+
+    Args:
+        repo_path (`Path` or `str`): The directory: of the repository, of its `build`, or of one variant.
+        layer_name (`str`): The name of the layer within the kernel.
+
+    Example:
+        >>> from kernels import LocalLayerRepository
+        >>> LocalLayerRepository("/kernels/activation", layer_name="SiluAndMul").layer_name
+        'SiluAndMul'
+    """
+
+    def __init__(self, repo_path, layer_name):
+        _check_text(layer_name=layer_name)
+        os.fspath(repo_path)
+        self._repo_path = repo_path
+        self.layer_name = layer_name
+
+    def _describe(self):
+        """What the engine is told; None where a subclass loads in its own way."""
+        if type(self).load is not LocalLayerRepository.load:
+            return None
+        description = self.__dict__.get("_description")
+        if description is None:
+            path = os.fsdecode(self._repo_path)
+            description = ("local", path, self.layer_name, None, None, None, path)
+            self._description = description
+        return description
+
+    def load(self):
+        """Returns the layer, a subclass of `torch.nn.Module`; loads the kernel if it has not been loaded yet."""
+        return _core.get_layer(self)
+
+    def __eq__(self, other):
+        return (
+            isinstance(other, LocalLayerRepository)
+            and self.layer_name == other.layer_name
+            and self._repo_path == other._repo_path
+        )
+
+    def __hash__(self):
+        return hash((self.layer_name, self._repo_path))
+
+    def __str__(self):
+        return f"`{self._repo_path}` (layer `{self.layer_name}`)"
+
+    def __repr__(self):
+        return f"<{type(self).__name__} {self}>"
+
+
+class LockedLayerRepository:
+    """A layer of a kernel that a project's lock file pins. Not available yet."""
+
+    def __init__(self, repo_id, lockfile=None, layer_name=None, trust_remote_code=False):
+        raise NotImplementedError(
+            "LockedLayerRepository is not available in this version: lock files are not read yet; "
+            "use LayerRepository with a revision"
+        )
+
+
+def replace_kernel_forward_from_hub(cls, layer_name, condition=None):
+    """Makes the forward of a class replaceable under a layer name.
+
+    Prefer :func:`use_kernel_forward_from_hub` for classes of your own. This is for classes of others, whose
+    attributes and forward may change with their next version.
+
+    Args:
+        cls (`type`): The class, a subclass of `torch.nn.Module`.
+        layer_name (`str`): The name that mappings know the layer by.
+        condition (`Callable[[torch.nn.Module], bool]`, *optional*): Asked for each module at each kernelize; where
+            it returns False the module is left untouched.
+
+    Example:
+        >>> import torch.nn as nn
+        >>> from kernels import replace_kernel_forward_from_hub
+        >>> class MyNorm(nn.LayerNorm):
+        ...     pass
+        >>> replace_kernel_forward_from_hub(MyNorm, "LayerNorm")
+    """
+    if not isinstance(cls, type):
+        raise TypeError(f"only the forward of a class can be made replaceable, not that of {cls!r}")
+    _check_text(layer_name=layer_name)
+    if condition is not None and not callable(condition):
+        raise TypeError(f"condition must be a function of the module, not {condition!r}")
+    cls.kernel_layer_name = layer_name
+    # Without `staticmethod` access through an instance would bind it.
+    cls.kernel_condition = None if condition is None else staticmethod(condition)
+
+
+def use_kernel_forward_from_hub(layer_name, condition=None):
+    """Decorator that makes a layer, or a function, replaceable under a layer name.
+
+    A function becomes a module that is called like it. It is one object for all models that use it: its
+    replacement is for the whole process, and counted per kernelized model.
+
+    Args:
+        layer_name (`str`): The name that mappings know the layer by.
+        condition (`Callable[[torch.nn.Module], bool]`, *optional*): Asked for each module at each kernelize; where
+            it returns False the module is left untouched.
+
+    Returns:
+        `Callable`: The decorator.
+
+    Raises:
+        TypeError: When what is decorated is neither a class nor a function.
+
+    Example:
+        >>> import torch.nn as nn
+        >>> from kernels import use_kernel_forward_from_hub
+        >>> @use_kernel_forward_from_hub("MyCustomLayer")
+        ... class MyCustomLayer(nn.Module):
+        ...     def forward(self, x):
+        ...         return x
+    """
+    _check_text(layer_name=layer_name)
+
+    def decorator(target):
+        if isinstance(target, type):
+            replace_kernel_forward_from_hub(target, layer_name, condition)
+            return target
+        if type(target).__name__ == "function":
+            from kernels._torch import function_module
+
+            cls = function_module(target, is_shared=True)
+            replace_kernel_forward_from_hub(cls, layer_name, condition)
+            return cls()
+        raise TypeError("@use_kernel_forward_from_hub can only be applied to classes or functions")
+
+    return decorator
+
+
+def use_kernelized_func(*args):
+    """Class decorator that makes functions visible to kernelize on the modules that use them.
+
+    Args:
+        *args: Functions that were decorated with :func:`use_kernel_forward_from_hub`.
+
+    Returns:
+        `Callable`: The decorator.
+
+    Raises:
+        ValueError: When a function was not decorated.
+
+    Example:
+        >>> import torch.nn as nn
+        >>> from kernels import use_kernel_forward_from_hub, use_kernelized_func
+        >>> @use_kernel_forward_from_hub("rotate")
+        ... def rotate(x):
+        ...     return x
+        >>> @use_kernelized_func(rotate)
+        ... class Attention(nn.Module):
+        ...     def forward(self, x):
+        ...         return rotate(x)
+    """
+
+    def decorator(cls):
+        for function in args:
+            if not hasattr(function, "kernel_layer_name"):
+                name = getattr(function, "__name__", repr(function))
+                raise ValueError(
+                    f"Function `{name}` is not decorated with @use_kernel_forward_from_hub and cannot be used "
+                    "with @use_kernelized_func"
+                )
+        original = cls.__init__
+
+        def __init__(self, *init_args, **init_kwargs):
+            original(self, *init_args, **init_kwargs)
+            functions = self.__dict__.setdefault("_kernel_funcs", {})
+            for function in args:
+                functions[getattr(function, "__name__", None) or function.kernel_layer_name] = function
+
+        __init__.__wrapped__ = original
+        __init__.__doc__ = original.__doc__
+        cls.__init__ = __init__
+        cls._has_kernel_funcs = True
+        return cls
+
+    return decorator

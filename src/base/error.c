@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+kn_status kni_fail(kn_error *err, kn_status status, const char *format, ...) {
+    if (!err) return status;
+    err->status = status;
+    va_list args;
+    va_start(args, format);
+    int length = vsnprintf(err->message, sizeof err->message, format, args);
+    va_end(args);
+    /* A cut in the middle of a UTF-8 sequence would make the message undecodable. */
+    if (length >= (int)sizeof err->message) {
+        size_t end = sizeof err->message - 1;
+        while (end > 0 && ((unsigned char)err->message[end - 1] & 0xC0u) == 0x80u) end--;
+        if (end > 0 && (unsigned char)err->message[end - 1] >= 0xC0u) end--;
+        err->message[end] = '\0';
+    }
+    return status;
+}
+
+kn_status kni_no_memory(kn_error *err, const char *doing) {
+    return kni_fail(err, KN_ERR_NOMEM, "out of memory while %s", doing);
+}
+
+const char *kn_version(void) { return KN_VERSION; }

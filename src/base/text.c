@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+void kni_text_init(kni_text *text, const kn_alloc *alloc) {
+    *text = (kni_text){.alloc = alloc};
+}
+
+void kni_text_clear(kni_text *text) {
+    kni_free(text->alloc, text->bytes);
+    kni_text_init(text, text->alloc);
+}
+
+static bool make_room(kni_text *text, size_t more) {
+    if (text->failed) return false;
+    if (!kni_reserve(text->alloc, &text->bytes, &text->capacity, text->length + more + 1, 1)) text->failed = true;
+    return !text->failed;
+}
+
+void kni_text_add_n(kni_text *text, const char *bytes, size_t length) {
+    if (!make_room(text, length)) return;
+    memcpy(text->bytes + text->length, bytes, length);
+    text->length += length;
+    text->bytes[text->length] = '\0';
+}
+
+void kni_text_add(kni_text *text, const char *bytes) { kni_text_add_n(text, bytes, strlen(bytes)); }
+
+void kni_text_addf(kni_text *text, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    int length = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    if (length < 0) text->failed = true;
+    if (length < 0 || !make_room(text, (size_t)length)) return;
+    va_start(args, format);
+    vsnprintf(text->bytes + text->length, (size_t)length + 1, format, args);
+    va_end(args);
+    text->length += (size_t)length;
+}
+
+char *kni_text_take(kni_text *text) {
+    if (text->failed || !make_room(text, 0)) {
+        kni_text_clear(text);
+        return NULL;
+    }
+    char *bytes = text->bytes;
+    bytes[text->length] = '\0';
+    kni_text_init(text, text->alloc);
+    return bytes;
+}
+
+/* Matches one set at `pattern` (after its '['); returns what follows ']', or NULL when it is not closed. */
+static const char *match_set(const char *pattern, char c, bool *matches) {
+    bool negated = *pattern == '!';
+    if (negated) pattern++;
+    bool found = false;
+    const char *first = pattern;
+    while (*pattern && (*pattern != ']' || pattern == first)) {
+        if (pattern[1] == '-' && pattern[2] && pattern[2] != ']') {
+            if ((unsigned char)pattern[0] <= (unsigned char)c && (unsigned char)c <= (unsigned char)pattern[2]) {
+                found = true;
+            }
+            pattern += 3;
+        } else {
+            if (*pattern == c) found = true;
+            pattern++;
+        }
+    }
+    if (!*pattern) return NULL;
+    *matches = found != negated;
+    return pattern + 1;
+}
+
+/* What follows one pattern element if it matches `c`, else NULL. */
+static const char *match_one(const char *pattern, char c) {
+    if (*pattern == '?') return pattern + 1;
+    if (*pattern == '[') {
+        bool matches = false;
+        const char *after = match_set(pattern + 1, c, &matches);
+        if (after) return matches ? after : NULL;
+    }
+    return *pattern == c ? pattern + 1 : NULL;
+}
+
+bool kni_glob_match(const char *pattern, const char *text) {
+    const char *star = NULL, *star_text = NULL;
+    while (*text) {
+        const char *after;
+        if (*pattern == '*') {
+            star = ++pattern;
+            star_text = text;
+        } else if (*pattern && (after = match_one(pattern, *text)) != NULL) {
+            pattern = after;
+            text++;
+        } else if (star) {
+            pattern = star;
+            text = ++star_text;
+        } else {
+            return false;
+        }
+    }
+    while (*pattern == '*') pattern++;
+    return *pattern == '\0';
+}
+
+uint64_t kni_hash_mix(uint64_t a, uint64_t b) {
+    uint64_t h = (a ^ (b + 0x9E3779B97F4A7C15u + (a << 6) + (a >> 2))) * 0xFF51AFD7ED558CCDu;
+    return h ^ (h >> 32);
+}
+
+uint64_t kni_hash_bytes(const void *bytes, size_t length) {
+    const unsigned char *at = bytes;
+    uint64_t h = 0xCBF29CE484222325u;
+    for (size_t i = 0; i < length; i++) h = (h ^ at[i]) * 0x100000001B3u;
+    return kni_hash_mix(h, length);
+}
+
+uint64_t kni_hash_text(const char *text) { return kni_hash_bytes(text, strlen(text)); }

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <kernels/engine.h>
+
+#include <string.h>
+
+#include "base/error.h"
+#include "engine/state.h"
+
+kn_status kn_engine_new(const kn_engine_options *options, kn_engine **out, kn_error *err) {
+    const kn_alloc *alloc = kni_alloc_or_default(options->alloc);
+    *out = NULL;
+    kn_engine *engine = kni_new(alloc, sizeof *engine);
+    if (!engine) return kni_no_memory(err, "starting the engine");
+    engine->alloc = alloc;
+    engine->lock = kni_lock_new(alloc);
+    engine->builtin_folder = kni_text_copy(alloc, options->builtin_folder);
+    kn_status status = kn_mapping_extend(alloc, NULL, NULL, 0, &engine->mapping, err);
+    if (!engine->lock || (options->builtin_folder && !engine->builtin_folder)) {
+        status = kni_no_memory(err, "starting the engine");
+    }
+    if (status) {
+        kn_engine_free(engine, NULL);
+        return status;
+    }
+    *out = engine;
+    return KN_OK;
+}
+
+static void kernel_free(const kn_engine *engine, const kn_host *host, kni_kernel *kernel) {
+    for (size_t i = 0; i < kernel->count; i++) {
+        host->release(kernel->layers[i].layer.handle);
+        kni_free(engine->alloc, kernel->layers[i].name);
+    }
+    if (kernel->handle) host->release(kernel->handle);
+    kni_free(engine->alloc, kernel->layers);
+    kni_kernel_source_clear(&kernel->source);
+    kni_free(engine->alloc, kernel);
+}
+
+void kn_engine_free(kn_engine *engine, const kn_host *host) {
+    if (!engine) return;
+    for (size_t i = 0; i < engine->root_count; i++) kn_plan_release(engine->roots[i].plan);
+    for (size_t i = 0; i < engine->claim_count; i++) kni_claim_clear(engine->alloc, host, &engine->claims[i]);
+    for (size_t i = 0; i < engine->binding_count; i++) host->release(engine->bindings[i].forward);
+    for (size_t i = 0; i < engine->host_layer_count; i++) {
+        host->release(engine->host_layers[i].layer.handle);
+        kn_repo_release(engine->host_layers[i].repo);
+    }
+    for (size_t i = 0; i < engine->known_count; i++) kni_free(engine->alloc, engine->known[i].key);
+    for (size_t i = 0; i < engine->kernel_count; i++) kernel_free(engine, host, engine->kernels[i]);
+    for (size_t i = 0; i < engine->told_count; i++) kni_free(engine->alloc, engine->told[i]);
+    void *arrays[] = {engine->roots,       engine->claims, engine->bindings,
+                      engine->host_layers, engine->known,  engine->kernels,
+                      engine->told,        engine->builtin_folder};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) kni_free(engine->alloc, arrays[i]);
+    kn_mapping_release(engine->mapping);
+    kni_lock_free(engine->lock);
+    kni_free(engine->alloc, engine);
+}
+
+kn_mapping *kn_engine_mapping(kn_engine *engine) {
+    kni_lock_take(engine->lock);
+    kn_mapping *mapping = kn_mapping_retain(engine->mapping);
+    kni_lock_drop(engine->lock);
+    return mapping;
+}
+
+/* Extends what is there and puts it in place, unless somebody else was faster: then once more. */
+kn_status kn_engine_register(kn_engine *engine, const kn_mapping_entry *entries, size_t count, bool inherit,
+                             kn_error *err) {
+    for (;;) {
+        kn_mapping *base = kn_engine_mapping(engine), *made;
+        kn_status status = kn_mapping_extend(engine->alloc, inherit ? base : NULL, entries, count, &made, err);
+        if (status) {
+            kn_mapping_release(base);
+            return status;
+        }
+        kni_lock_take(engine->lock);
+        bool is_current = engine->mapping == base;
+        if (is_current) engine->mapping = made;
+        kni_lock_drop(engine->lock);
+        kn_mapping_release(base); /* the caller's */
+        kn_mapping_release(is_current ? base : made);
+        if (is_current) return KN_OK;
+    }
+}
+
+bool kni_engine_tell_once(kn_engine *engine, const char *what) {
+    bool is_new = true;
+    kni_lock_take(engine->lock);
+    for (size_t i = 0; i < engine->told_count && is_new; i++) is_new = strcmp(engine->told[i], what) != 0;
+    char *copy = is_new ? kni_text_copy(engine->alloc, what) : NULL;
+    if (copy && kni_reserve(engine->alloc, &engine->told, &engine->told_capacity, engine->told_count + 1,
+                            sizeof *engine->told)) {
+        engine->told[engine->told_count++] = copy;
+        copy = NULL;
+    }
+    kni_lock_drop(engine->lock);
+    kni_free(engine->alloc, copy);
+    return is_new;
+}
+
+/* Under the lock. */
+static kni_root *find_root(kn_engine *engine, const void *model) {
+    for (size_t i = 0; i < engine->root_count; i++) {
+        if (engine->roots[i].model == model) return &engine->roots[i];
+    }
+    return NULL;
+}
+
+void kni_engine_remember(kni_run *run) {
+    kn_engine *engine = run->engine;
+    kni_lock_take(engine->lock);
+    bool is_known = find_root(engine, run->model) != NULL;
+    kni_lock_drop(engine->lock);
+    if (!is_known && !run->host->watch(run->host->ctx, run->model)) return;
+    kn_plan *replaced = NULL;
+    kni_lock_take(engine->lock);
+    kni_root *root = find_root(engine, run->model);
+    if (root) {
+        replaced = root->plan;
+        root->plan = kn_plan_retain(run->plan);
+    } else if (kni_reserve(engine->alloc, &engine->roots, &engine->root_capacity, engine->root_count + 1,
+                           sizeof *engine->roots)) {
+        engine->roots[engine->root_count++] = (kni_root){run->model, kn_plan_retain(run->plan)};
+    }
+    kni_lock_drop(engine->lock);
+    kn_plan_release(replaced);
+}
+
+kn_plan *kni_engine_recall(kn_engine *engine, const void *model) {
+    kni_lock_take(engine->lock);
+    const kni_root *root = find_root(engine, model);
+    kn_plan *plan = root ? kn_plan_retain(root->plan) : NULL;
+    kni_lock_drop(engine->lock);
+    return plan;
+}
+
+bool kni_is_same_place(const kn_walk *a, uint32_t node_a, const kn_walk *b, uint32_t node_b) {
+    while (node_a != KN_NO_PARENT && node_b != KN_NO_PARENT) {
+        if (strcmp(kni_walk_name(a, node_a), kni_walk_name(b, node_b)) != 0) return false;
+        node_a = a->nodes[node_a].parent;
+        node_b = b->nodes[node_b].parent;
+    }
+    return node_a == node_b;
+}
+
+/* Takes one binding of the class out, under the lock; NULL when there is none left. */
+static void *take_binding(kn_engine *engine, const void *class_handle) {
+    void *forward = NULL;
+    kni_lock_take(engine->lock);
+    for (size_t i = 0; i < engine->binding_count && !forward; i++) {
+        if (engine->bindings[i].class_handle != class_handle) continue;
+        forward = engine->bindings[i].forward;
+        engine->bindings[i] = engine->bindings[--engine->binding_count];
+    }
+    kni_lock_drop(engine->lock);
+    return forward;
+}
+
+void kn_engine_forget(kn_engine *engine, const kn_host *host, const void *object) {
+    void *forward;
+    while ((forward = take_binding(engine, object)) != NULL) host->release(forward);
+    kni_lock_take(engine->lock);
+    kni_root *root = find_root(engine, object);
+    kn_plan *plan = root ? root->plan : NULL;
+    if (root) *root = engine->roots[--engine->root_count];
+    kni_lock_drop(engine->lock);
+    kn_plan_release(plan);
+    kni_engine_release_claims(engine, host, object);
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Resolve, load and settle the decisions of a plan. Each changes decisions, never the model. */
+#include <string.h>
+
+#include "base/error.h"
+#include "engine/state.h"
+#include "layers/repo.h"
+
+/* Copies what a decision says about its repository. */
+static kn_status note_repo(kni_run *run, kni_decision *d, const kn_repo_info *info, kn_error *err) {
+    const kn_alloc *alloc = run->engine->alloc;
+    if (d->repo_text) return KN_OK;
+    d->repo_text = kni_text_copy(alloc, kni_repo_display(info));
+    if (info->layer_name && !d->repo_layer) d->repo_layer = kni_text_copy(alloc, info->layer_name);
+    return d->repo_text && (!info->layer_name || d->repo_layer) ? KN_OK : kni_no_memory(err, "planning");
+}
+
+/* Where the decision's kernel is not there: keep the original, if that is allowed. */
+static kn_status cannot_load(kni_run *run, size_t index, kn_error *cause, kn_error *err) {
+    if (run->plan->fallback & KN_FALLBACK_CANNOT_LOAD) {
+        char *message = kni_text_copy(run->engine->alloc, cause->message);
+        if (!message) return kni_no_memory(err, "planning");
+        kni_decision_keep(run->plan, index, KN_REASON_CANNOT_LOAD, message);
+        return KN_OK;
+    }
+    if (err) {
+        size_t size = err->size;
+        memcpy(err, cause, sizeof *cause);
+        err->size = size;
+    }
+    return KN_ERR_NOT_FOUND;
+}
+
+/* Without `must_find` a repository that only the Hub can serve stays unresolved. */
+static kn_status resolve_one(kni_run *run, size_t index, bool must_find, kn_error *err) {
+    kni_decision *d = &run->plan->decisions[index];
+    kn_repo_info info;
+    kn_status status = kn_repo_describe(d->repo, &info, err);
+    if (!status) status = note_repo(run, d, &info, err);
+    if (status || info.kind == KN_REPO_HOST) return status;
+    kni_kernel *kernel;
+    kn_error cause = KN_ERROR_INIT;
+    status = kni_engine_resolve(run, &info, &kernel, &cause);
+    if (status == KN_ERR_NOT_FOUND && !must_find && info.kind == KN_REPO_HUB) return KN_OK;
+    if (status == KN_ERR_NOT_FOUND) return cannot_load(run, index, &cause, err);
+    if (status) return kni_fail(err, status, "%s", cause.message);
+    d->variant = kni_text_copy(run->engine->alloc, kernel->source.variant);
+    if (!d->variant) return kni_no_memory(err, "planning");
+    d->stage = KN_STAGE_RESOLVE;
+    return KN_OK;
+}
+
+static bool is_pending(const kni_decision *d, kn_stage stage) {
+    return d->action == KN_ACTION_REPLACE && d->stage < stage;
+}
+
+kn_status kni_run_resolve(kni_run *run, bool must_find, kn_error *err) {
+    for (size_t i = 0; i < run->plan->count; i++) {
+        if (!is_pending(&run->plan->decisions[i], KN_STAGE_RESOLVE)) continue;
+        kn_status status = resolve_one(run, i, must_find, err);
+        if (status) return status;
+    }
+    return KN_OK;
+}
+
+/* The layer of a decision; comes with a reference. */
+static kn_status load_layer(kni_run *run, const kni_decision *d, kn_layer *out, kn_error *err) {
+    kn_repo_info info;
+    kn_status status = kn_repo_describe(d->repo, &info, err);
+    if (status) return status;
+    if (info.kind == KN_REPO_HOST) return kni_engine_host_layer(run, d->repo, out, err);
+    kni_kernel *kernel;
+    status = kni_engine_resolve(run, &info, &kernel, err);
+    if (!status) status = kni_engine_import(run, kernel, d->repo_text, err);
+    /* A file that the kernel's own import misses is the kernel's fault and no reason to fall back. */
+    if (status == KN_ERR_NOT_FOUND && kernel) status = KN_ERR_HOST;
+    if (!status) status = kni_engine_layer(run, kernel, d->repo_layer, d->repo_text, out, err);
+    return status;
+}
+
+/* A layer that was registered for a mode which it cannot do is a mistake in the mapping, whatever is asked for. */
+static kn_status check_registration(const kn_plan *plan, const kni_decision *d, const kn_layer *layer,
+                                    kn_error *err) {
+    char mode[KN_MODE_TEXT_MAX];
+    const char *lacks = NULL;
+    if ((d->repo_mode & KN_MODE_TRAINING) && !layer->has_backward) lacks = "backward";
+    if ((d->repo_mode & KN_MODE_TORCH_COMPILE) && !layer->can_torch_compile) lacks = "torch.compile";
+    if (!lacks) return KN_OK;
+    return kni_fail(err, KN_ERR_VALUE,
+                    "layer `%s` from repo %s does not support %s, but was registered for `%s` with mode `%s`; register it "
+                    "for a mode that it supports",
+                    d->repo_layer ? d->repo_layer : "?", d->repo_text, lacks,
+                    plan->walk.classes[d->class_id].layer_name, kn_mode_text(d->repo_mode, mode));
+}
+
+static kn_status check_mode(kni_run *run, size_t index, const kn_layer *layer, bool *kept, kn_error *err) {
+    const kni_decision *d = &run->plan->decisions[index];
+    kn_mode wanted = run->plan->mode;
+    const char *lacks = NULL;
+    if ((wanted & KN_MODE_TRAINING) && !layer->has_backward) lacks = "backward";
+    if ((wanted & KN_MODE_TORCH_COMPILE) && !layer->can_torch_compile) lacks = "torch.compile";
+    *kept = lacks != NULL;
+    if (!lacks) return KN_OK;
+    char mode[KN_MODE_TEXT_MAX];
+    kni_text text;
+    kni_text_init(&text, run->engine->alloc);
+    kni_text_addf(&text, "Available kernel does not support mode: %s: %s has no support for %s",
+                  kn_mode_text(wanted, mode), d->repo_text, lacks);
+    char *message = kni_text_take(&text);
+    if (!message) return kni_no_memory(err, "planning");
+    if (!(run->plan->fallback & KN_FALLBACK_NO_COMPATIBLE_MODE)) {
+        kn_status status = kni_fail(err, KN_ERR_VALUE, "%s (layer `%s`)", message,
+                                    run->plan->walk.classes[d->class_id].layer_name);
+        kni_free(run->engine->alloc, message);
+        return status;
+    }
+    kni_decision_keep(run->plan, index, KN_REASON_MODE_UNSUPPORTED, message);
+    return KN_OK;
+}
+
+static kn_status bind_forward(kni_run *run, kni_decision *d, const kn_layer *layer, kn_error *err) {
+    const kni_class *cls = &run->plan->walk.classes[d->class_id];
+    kn_forward_info info = {
+        .size = sizeof info,
+        .repo = d->repo_text,
+        .layer_name = d->repo_layer,
+        .mapped_name = cls->layer_name,
+        .commit = d->commit,
+        .variant = d->variant,
+    };
+    return kni_engine_bind(run, layer->handle, cls->handle, &info, &d->forward, err);
+}
+
+static kn_status settle_one(kni_run *run, size_t index, kn_error *err) {
+    kn_layer layer = {.size = sizeof layer};
+    kn_error cause = KN_ERROR_INIT;
+    kni_decision *d = &run->plan->decisions[index];
+    kn_status status = load_layer(run, d, &layer, &cause);
+    if (status == KN_ERR_NOT_FOUND) return cannot_load(run, index, &cause, err);
+    if (status) return kni_fail(err, status, "%s", cause.message);
+
+    bool kept = false;
+    status = check_registration(run->plan, d, &layer, err);
+    if (!status) status = check_mode(run, index, &layer, &kept, err);
+    if (!status && !kept) status = bind_forward(run, d, &layer, err);
+    if (!status) d->stage = KN_STAGE_SETTLE;
+    run->host->release(layer.handle);
+    return status;
+}
+
+/* Notes what the model wants of a shared function, to be claimed once everything is in place. */
+static kn_status stage_claim(kni_run *run, void *function, void *forward, kn_error *err) {
+    const kn_alloc *alloc = run->engine->alloc;
+    kni_claim claim = {function, run->model, forward, NULL};
+    claim.root_name = kni_text_copy(alloc, run->host->model_name(run->host->ctx, run->model));
+    if (!claim.root_name ||
+        !kni_reserve(alloc, &run->staged, &run->staged_capacity, run->staged_count + 1, sizeof *run->staged)) {
+        kni_free(alloc, claim.root_name);
+        return kni_no_memory(err, "settling a shared function");
+    }
+    run->host->retain(function);
+    if (forward) run->host->retain(forward);
+    run->staged[run->staged_count++] = claim;
+    return KN_OK;
+}
+
+/* A function that other live models want differently runs its original. */
+static kn_status settle_function(kni_run *run, size_t index, kn_error *err) {
+    kn_plan *plan = run->plan;
+    const kni_site *site = &plan->walk.sites[index];
+    const kni_decision *d = &plan->decisions[site->decision];
+    if (kni_reason_is_untouched(d->reason)) return KN_OK;
+    void *function = plan->walk.nodes[site->node].module;
+    kn_status status = stage_claim(run, function, d->forward, err);
+    char *other = NULL;
+    if (!status) status = kni_claims_find_conflict(run->engine, function, run->model, d->forward, &other, err);
+    if (status || !other) return status;
+    kni_text text;
+    kni_text_init(&text, run->engine->alloc);
+    kni_text_addf(&text,
+                  "function `%s` is shared by %s and %s, which want it differently: it runs its original forward for "
+                  "both",
+                  plan->walk.classes[d->class_id].layer_name, other, run->staged[run->staged_count - 1].root_name);
+    kni_free(run->engine->alloc, other);
+    char *message = kni_text_take(&text);
+    if (!message) return kni_no_memory(err, "planning");
+    uint32_t kept = KNI_NONE;
+    if (!(plan->fallback & KN_FALLBACK_NO_COMPATIBLE_MODE)) {
+        status = kni_fail(err, KN_ERR_VALUE, "%s", message);
+    } else {
+        status = kni_plan_decide_kept(plan, site->decision, KN_REASON_SHARED_CONFLICT, message, &kept, err);
+    }
+    kni_free(run->engine->alloc, message);
+    if (!status) kni_plan_assign(plan, index, kept);
+    return status;
+}
+
+kn_status kni_run_settle(kni_run *run, kn_error *err) {
+    kn_plan *plan = run->plan;
+    for (size_t i = 0; i < plan->count; i++) {
+        if (run->host->cancelled(run->host->ctx)) return kni_fail(err, KN_ERR_CANCELLED, "stopped");
+        if (!is_pending(&plan->decisions[i], KN_STAGE_SETTLE)) continue;
+        kn_status status = settle_one(run, i, err);
+        if (status) return status;
+    }
+    for (size_t i = 0; plan->walk.has_functions && i < plan->walk.site_count; i++) {
+        if (!(plan->walk.sites[i].flags & KN_SITE_FUNCTION)) continue;
+        kn_status status = settle_function(run, i, err);
+        if (status) return status;
+    }
+    return KN_OK;
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine's state: the only mutable state of the library. `lock` guards the arrays; the host is never called
+ * while it is held, except to retain a handle. */
+#ifndef KNI_ENGINE_STATE_H
+#define KNI_ENGINE_STATE_H
+
+#include <kernels/engine.h>
+
+#include "layers/plan.h"
+#include "load/source.h"
+#include "os/lock.h"
+
+/* A layer of an imported kernel. */
+typedef struct kni_loaded_layer {
+    char *name;
+    kn_layer layer;
+} kni_loaded_layer;
+
+/* A kernel that was found on disk and, once `handle` is set, imported. Lives as long as the engine. */
+typedef struct kni_kernel {
+    kni_kernel_source source;
+    void *handle;
+    kni_loaded_layer *layers;
+    size_t count, capacity;
+} kni_kernel;
+
+/* Which kernel a request for a source came to: warm calls look no further. */
+typedef struct kni_known_source {
+    char *key;
+    kni_kernel *kernel;
+} kni_known_source;
+
+/* The layer that a repository of the host's gave. */
+typedef struct kni_host_layer {
+    kn_repo *repo;
+    uint64_t hash;
+    kn_layer layer;
+} kni_host_layer;
+
+/* The forward for a layer in the place of a class. */
+typedef struct kni_binding {
+    const void *layer;
+    const void *class_handle;
+    void *forward;
+} kni_binding;
+
+/* What was last decided for a model. */
+typedef struct kni_root {
+    const void *model;
+    kn_plan *plan;
+} kni_root;
+
+/* What a model wants of a function that it shares with others. */
+typedef struct kni_claim {
+    void *function; /* retained */
+    const void *root;
+    void *forward; /* retained; NULL: the original */
+    char *root_name;
+} kni_claim;
+
+struct kn_engine {
+    const kn_alloc *alloc;
+    char *builtin_folder;
+    kni_lock *lock;
+    kn_mapping *mapping;
+    kni_kernel **kernels;
+    size_t kernel_count, kernel_capacity;
+    kni_known_source *known;
+    size_t known_count, known_capacity;
+    kni_host_layer *host_layers;
+    size_t host_layer_count, host_layer_capacity;
+    kni_binding *bindings;
+    size_t binding_count, binding_capacity;
+    kni_root *roots;
+    size_t root_count, root_capacity;
+    kni_claim *claims;
+    size_t claim_count, claim_capacity;
+    char **told; /* what has been logged: once is enough */
+    size_t told_count, told_capacity;
+};
+
+/* One call of the engine. */
+typedef struct kni_run {
+    kn_engine *engine;
+    const kn_host *host;
+    void *model;
+    kn_mapping *mapping;
+    const kn_request *request;
+    kn_plan *plan;
+    kn_system system;
+    bool has_system;
+    bool user_code_ran; /* the model may have changed since the walk */
+    kni_claim *staged;  /* what the model is going to claim of shared functions */
+    size_t staged_count, staged_capacity;
+} kni_run;
+
+/* ---- kernels.c: resolve and load ---- */
+
+/* The kernel that `info` names, found but not necessarily imported. Asks neither disk nor environment twice. */
+kn_status kni_engine_resolve(kni_run *run, const kn_repo_info *info, kni_kernel **out, kn_error *err);
+kn_status kni_engine_import(kni_run *run, kni_kernel *kernel, const char *repo, kn_error *err);
+/* A layer of an imported kernel; comes with a reference. */
+kn_status kni_engine_layer(kni_run *run, kni_kernel *kernel, const char *name, const char *repo, kn_layer *out,
+                           kn_error *err);
+/* The layer that a repository of the host's gives; comes with a reference. */
+kn_status kni_engine_host_layer(kni_run *run, kn_repo *repo, kn_layer *out, kn_error *err);
+/* The forward for `layer` in the place of `class_handle`; comes with a reference. */
+kn_status kni_engine_bind(kni_run *run, void *layer, void *class_handle, const kn_forward_info *info, void **out,
+                          kn_error *err);
+
+/* ---- settle.c ---- */
+
+/* Finds the kernels of the plan on disk. `must_find` false: what only the Hub has stays as it is. */
+kn_status kni_run_resolve(kni_run *run, bool must_find, kn_error *err);
+/* Loads them and checks that they fit. */
+kn_status kni_run_settle(kni_run *run, kn_error *err);
+
+/* ---- apply.c ---- */
+
+/* Puts the decisions of a settled plan in place: all of them or none. */
+kn_status kni_run_apply(kni_run *run, kn_error *err);
+/* Gives up what a model that is gone wants of shared functions. */
+void kni_engine_release_claims(kn_engine *engine, const kn_host *host, const void *root);
+
+/* ---- claims.c ---- */
+
+/* The name of another live root that wants `function` differently; NULL: none. A copy (kni_free). */
+kn_status kni_claims_find_conflict(kn_engine *engine, const void *function, const void *root, const void *forward,
+                                   char **other, kn_error *err);
+/* Room for `count` more claims. */
+kn_status kni_claims_reserve(kn_engine *engine, size_t count, kn_error *err);
+/* Adds or replaces a claim, whose contents are taken over. With room reserved it cannot fail. */
+void kni_claims_set(kn_engine *engine, const kn_host *host, kni_claim *claim);
+/* What all live roots agree on: a forward with a reference, or NULL for the original. */
+void *kni_claims_effective(kn_engine *engine, const kn_host *host, const void *function);
+/* Removes the claims of `root` and appends them to *taken, whose handles are then the caller's. */
+kn_status kni_claims_take(kn_engine *engine, const void *root, kni_claim **taken, size_t *count, kn_error *err);
+void kni_claim_clear(const kn_alloc *alloc, const kn_host *host, kni_claim *claim);
+
+/* ---- engine.c ---- */
+
+/* Whether `what` is said for the first time; on lack of memory it is said again. */
+bool kni_engine_tell_once(kn_engine *engine, const char *what);
+void kni_engine_remember(kni_run *run);
+/* The plan that was last applied to `model`, with a reference; NULL: none. */
+kn_plan *kni_engine_recall(kn_engine *engine, const void *model);
+bool kni_is_same_place(const kn_walk *a, uint32_t node_a, const kn_walk *b, uint32_t node_b);
+
+#endif

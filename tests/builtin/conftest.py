@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loads the built first-party kernels without the Python package `kernels`."""
+
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+VARIANT = "torch-stable-abi210-cpu-x86_64-linux"
+
+
+def find_builtin_dir():
+    given = os.environ.get("KN_BUILTIN_DIR")
+    if given:
+        return Path(given)
+    spec = importlib.util.find_spec("kernels")
+    if spec is None or spec.origin is None:
+        raise pytest.UsageError("set KN_BUILTIN_DIR to the folder of the built kernels")
+    return Path(spec.origin).parent / "builtin"
+
+
+def load_variant(variant, module_name=None):
+    """Imports the kernel in a variant folder, as a kernel loader does it."""
+    if module_name is None:
+        module_name = json.loads((variant / "metadata.json").read_text())["id"]
+    spec = importlib.util.spec_from_file_location(module_name, variant / "__init__.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def builtin_dir():
+    directory = find_builtin_dir()
+    for name in ("activation", "norm"):
+        if not (directory / name / "build" / VARIANT / "metadata.json").is_file():
+            pytest.fail(f"no built kernel {name} in {directory}; set KN_BUILTIN_DIR")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def variant_of(builtin_dir):
+    """Path of the variant folder of a kernel."""
+    return lambda name: builtin_dir / name / "build" / VARIANT
+
+
+@pytest.fixture(scope="session")
+def load_copy(variant_of):
+    """Imports a kernel again, under another module name."""
+    return lambda name, module_name: load_variant(variant_of(name), module_name)
+
+
+@pytest.fixture(scope="session")
+def norm(variant_of):
+    return load_variant(variant_of("norm"))
+
+
+@pytest.fixture(scope="session")
+def activation(variant_of):
+    return load_variant(variant_of("activation"))
+
+
+@pytest.fixture(params=["avx2", "serial"])
+def isa(request, norm, activation):
+    """Runs the test with each instruction set that this CPU has."""
+    kernels = (norm._ops._norm_kern, activation._ops._activation_kern)
+    before = [kernel.current_isa() for kernel in kernels]
+    try:
+        for kernel in kernels:
+            kernel.select_isa(request.param)
+    except ValueError:
+        pytest.skip(f"this CPU has no {request.param}")
+    yield request.param
+    for kernel, name in zip(kernels, before, strict=True):
+        kernel.select_isa(name)

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "math_support.h"
+#include "norm_math.h"
+
+enum { ROWS = 3 };
+
+/* One input with its gradient, and the same in double. */
+typedef struct sample {
+    norm_job job;
+    void *x, *weight, *bias, *grad, *out;
+    float *weight_sum, *bias_sum;
+} sample;
+
+static sample sample_new(int64_t width, kb_dtype x_type, kb_dtype param_type, kb_dtype y_type) {
+    sample s = {0};
+    int64_t stride = width + 3; /* rows with a gap */
+    s.x = buffer_random((ROWS - 1) * stride + width, x_type, 1);
+    s.grad = buffer_random((ROWS - 1) * stride + width, y_type, 2);
+    s.weight = buffer_random(width, param_type, 3);
+    s.bias = buffer_random(width, param_type, 4);
+    s.out = buffer_new(ROWS * width, KB_F32);
+    s.weight_sum = calloc((size_t)width, sizeof *s.weight_sum);
+    s.bias_sum = calloc((size_t)width, sizeof *s.bias_sum);
+    assert_true(s.weight_sum && s.bias_sum);
+    s.job = (norm_job){.x = s.x, .weight = s.weight, .bias = s.bias, .grad = s.grad, .out = s.out};
+    s.job.width = width;
+    s.job.x_stride = s.job.grad_stride = stride;
+    s.job.eps = 1e-5f;
+    s.job.x_type = x_type;
+    s.job.param_type = param_type;
+    s.job.y_type = y_type;
+    return s;
+}
+
+static void sample_clear(sample *s) {
+    free(s->x);
+    free(s->grad);
+    free(s->weight);
+    free(s->bias);
+    free(s->out);
+    free(s->weight_sum);
+    free(s->bias_sum);
+}
+
+typedef struct row_facts {
+    double mean, scale;
+} row_facts;
+
+static double x_at(const sample *s, int64_t row, int64_t i) {
+    return (double)kb_load(s->x, row * s->job.x_stride + i, s->job.x_type);
+}
+
+static double grad_at(const sample *s, int64_t row, int64_t i) {
+    return (double)kb_load(s->grad, row * s->job.grad_stride + i, s->job.y_type);
+}
+
+static double weight_at(const sample *s, int64_t i) {
+    return s->job.weight ? (double)kb_load(s->weight, i, s->job.param_type) : 1.0;
+}
+
+static row_facts facts_of(const sample *s, int64_t row, bool centered) {
+    row_facts facts = {0};
+    double squares = 0.0;
+    for (int64_t i = 0; centered && i < s->job.width; i++) facts.mean += x_at(s, row, i);
+    facts.mean /= (double)s->job.width;
+    for (int64_t i = 0; i < s->job.width; i++)
+        squares += (x_at(s, row, i) - facts.mean) * (x_at(s, row, i) - facts.mean);
+    facts.scale = 1.0 / sqrt(squares / (double)s->job.width + 1e-5);
+    return facts;
+}
+
+static void check_forward(const sample *s, bool centered) {
+    for (int64_t row = 0; row < ROWS; row++) {
+        row_facts facts = facts_of(s, row, centered);
+        for (int64_t i = 0; i < s->job.width; i++) {
+            double expected = (x_at(s, row, i) - facts.mean) * facts.scale * weight_at(s, i);
+            if (s->job.bias) expected += (double)kb_load(s->bias, i, s->job.param_type);
+            double y = (double)kb_load(s->out, row * s->job.width + i, s->job.y_type);
+            double unit = unit_of(s->job.cast_first ? s->job.x_type : s->job.y_type);
+            assert_close(y, expected, s->job.cast_first ? 2.5 * unit : 3.0 * unit);
+        }
+    }
+}
+
+static void check_backward(const sample *s, bool centered) {
+    int64_t width = s->job.width;
+    double *dw = calloc((size_t)width, sizeof *dw), *db = calloc((size_t)width, sizeof *db);
+    assert_true(dw && db);
+    for (int64_t row = 0; row < ROWS; row++) {
+        row_facts facts = facts_of(s, row, centered);
+        double d_mean = 0.0, dh_mean = 0.0;
+        for (int64_t i = 0; i < width; i++) {
+            double h = (x_at(s, row, i) - facts.mean) * facts.scale;
+            double d = grad_at(s, row, i) * weight_at(s, i);
+            d_mean += centered ? d / (double)width : 0.0;
+            dh_mean += d * h / (double)width;
+            dw[i] += grad_at(s, row, i) * h;
+            db[i] += grad_at(s, row, i);
+        }
+        for (int64_t i = 0; i < width; i++) {
+            double h = (x_at(s, row, i) - facts.mean) * facts.scale;
+            double d = grad_at(s, row, i) * weight_at(s, i);
+            double expected = facts.scale * (d - d_mean - h * dh_mean);
+            double dx = (double)kb_load(s->out, row * width + i, s->job.x_type);
+            /* a width of 1 or 2 leaves a difference of nearly equal terms, times a large scale */
+            double slack = (fabs(d) + fabs(d_mean) + fabs(h * dh_mean)) * facts.scale * 4e-6;
+            assert_close(dx, expected, 2.0 * unit_of(s->job.x_type) + slack);
+        }
+    }
+    for (int64_t i = 0; i < width; i++) {
+        assert_close((double)s->weight_sum[i], dw[i], 2e-5);
+        assert_close((double)s->bias_sum[i], db[i], 1e-5);
+    }
+    free(dw);
+    free(db);
+}
+
+typedef void (*sample_test)(const norm_table *table, sample *s);
+
+static void for_all_samples(const norm_table *table, sample_test test) {
+    for (int w = 0; w < WIDTH_COUNT; w++) {
+        for (int t = 0; t < TYPE_COUNT; t++) {
+            kb_dtype type = all_types[t];
+            sample same = sample_new(all_widths[w], type, type, type);
+            test(table, &same);
+            sample_clear(&same);
+            sample mixed = sample_new(all_widths[w], type, KB_F32, type);
+            test(table, &mixed);
+            sample_clear(&mixed);
+            sample wide = sample_new(all_widths[w], type, KB_F32, KB_F32);
+            test(table, &wide);
+            sample_clear(&wide);
+        }
+    }
+}
+
+static void rms_forward_case(const norm_table *table, sample *s) {
+    s->job.bias = NULL;
+    table->rms_forward(&s->job, 0, ROWS);
+    check_forward(s, false);
+    s->job.cast_first = true;
+    table->rms_forward(&s->job, 0, ROWS);
+    check_forward(s, false);
+    s->job.cast_first = false;
+    s->job.weight = NULL;
+    table->rms_forward(&s->job, 0, ROWS);
+    check_forward(s, false);
+}
+
+static void layer_forward_case(const norm_table *table, sample *s) {
+    table->layer_forward(&s->job, 0, ROWS);
+    check_forward(s, true);
+    s->job.bias = NULL;
+    table->layer_forward(&s->job, 0, 1);
+    table->layer_forward(&s->job, 1, ROWS);
+    check_forward(s, true);
+}
+
+static void backward_case(const norm_table *table, sample *s, bool centered) {
+    norm_rows kernel = centered ? table->layer_backward : table->rms_backward;
+    kernel(&s->job, 0, ROWS); /* no sums wanted */
+    s->job.weight_sum = s->weight_sum;
+    s->job.bias_sum = s->bias_sum;
+    kernel(&s->job, 0, 2); /* the sums are added to */
+    kernel(&s->job, 2, ROWS);
+    check_backward(s, centered);
+}
+
+static void rms_backward_case(const norm_table *table, sample *s) {
+    backward_case(table, s, false);
+}
+
+static void layer_backward_case(const norm_table *table, sample *s) {
+    backward_case(table, s, true);
+}
+
+static void for_all_tables(sample_test test) {
+    for_all_samples(norm_table_get(KB_ISA_SERIAL), test);
+    if (kb_isa_is_available(KB_ISA_AVX2)) for_all_samples(norm_table_get(KB_ISA_AVX2), test);
+}
+
+static void test_rms_forward_agrees_with_double(void **state) {
+    (void)state;
+    for_all_tables(rms_forward_case);
+}
+
+static void test_layer_forward_agrees_with_double(void **state) {
+    (void)state;
+    for_all_tables(layer_forward_case);
+}
+
+static void test_rms_backward_agrees_with_double(void **state) {
+    (void)state;
+    for_all_tables(rms_backward_case);
+}
+
+static void test_layer_backward_agrees_with_double(void **state) {
+    (void)state;
+    for_all_tables(layer_backward_case);
+}
+
+static void test_no_rows_touch_nothing(void **state) {
+    (void)state;
+    norm_job job = {.width = 8};
+    norm_table_get(KB_ISA_SERIAL)->layer_backward(&job, 0, 0);
+    norm_table_get(kb_isa_choose())->layer_forward(&job, 0, 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rms_forward_agrees_with_double),
+        cmocka_unit_test(test_layer_forward_agrees_with_double),
+        cmocka_unit_test(test_rms_backward_agrees_with_double),
+        cmocka_unit_test(test_layer_backward_agrees_with_double),
+        cmocka_unit_test(test_no_rows_touch_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
