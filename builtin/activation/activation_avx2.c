@@ -3,42 +3,30 @@
 #include "activation_math.h"
 #include "kb_avx2.h"
 
-/* e^(-a^2 / 2), with the rounding error of a^2 put back in: the exponent is large. */
-KB_INLINE __m256 half_square_exp(__m256 a) {
-    __m256 square = _mm256_mul_ps(a, a);
-    __m256 error = _mm256_fmsub_ps(a, a, square);
-    __m256 power = kb8_exp(_mm256_mul_ps(square, kb8_set(-0.5f)));
-    return _mm256_fnmadd_ps(_mm256_mul_ps(error, kb8_set(0.5f)), power, power);
+KB_INLINE __m256 polynomial5(__m256 t, const float *coefficients) {
+    __m256 p = kb8_set(coefficients[5]);
+    for (int i = 4; i >= 0; i--) p = _mm256_fmadd_ps(p, t, kb8_set(coefficients[i]));
+    return p;
 }
 
 /*
- * erfc(z) = e^(-z^2) erfcx(z), and for 0 <= z <= 10.6 erfcx(z) = P(s) 3 / (z + 3) with
- * s = (z - 3) / (z + 3) and P of degree 9, fitted to a relative error of 2.4e-9.
- * Beyond |x| = 15, where z is 10.6, the result is 0 in float32.
+ * The normal distribution function, 1/2 + x P(x^2) / Q(x^2), fitted to an absolute error of 1.2e-8
+ * for |x| < 5.65. Beyond, the result is 0 or 1: that is nearer than 1e-8, too.
  */
-KB_INLINE __m256 erfcx(__m256 z) {
-    static const float coefficients[] = {
-        1.0270121274515986e-03f,  -4.0943015483208001e-04f, -8.9468397200107574e-03f,
-        3.9843130856752396e-02f,  -1.0348863154649734e-01f, 1.9674275815486908e-01f,
-        -2.9446482658386230e-01f, 3.5800230503082275e-01f,
-    };
-    __m256 inverse = _mm256_div_ps(kb8_set(1.0f), _mm256_add_ps(z, kb8_set(3.0f)));
-    __m256 s = _mm256_mul_ps(_mm256_sub_ps(z, kb8_set(3.0f)), inverse);
-    __m256 p = kb8_set(-1.0783395555336028e-04f);
-    p = _mm256_fmadd_ps(p, s, kb8_set(-1.5988806262612343e-04f));
-    for (int i = 0; i < 8; i++) p = _mm256_fmadd_ps(p, s, kb8_set(coefficients[i]));
-    return _mm256_mul_ps(p, _mm256_mul_ps(inverse, kb8_set(3.0f)));
-}
-
-/* The normal distribution function; `density_out` gets e^(-x^2 / 2). */
-KB_INLINE __m256 normal_cdf(__m256 x, __m256 *density_out) {
+KB_INLINE __m256 normal_cdf(__m256 x) {
+    static const float upper[6] = {3.9894220e-1f, 3.4941196e-2f, 4.7408319e-3f,
+                                   1.7939451e-4f, 6.3741973e-6f, 2.1580291e-8f};
+    static const float lower[6] = {1.0f,          2.5425005e-1f, 2.9260712e-2f,
+                                   1.9445563e-3f, 7.6768119e-5f, 1.1649631e-6f};
     __m256 magnitude = _mm256_andnot_ps(kb8_set(-0.0f), x);
-    __m256 a = _mm256_min_ps(kb8_set(15.0f), magnitude); /* a NaN stays one */
-    __m256 density = half_square_exp(a);
-    __m256 z = _mm256_mul_ps(a, kb8_set(0.70710678118654752f));
-    __m256 tail = _mm256_mul_ps(_mm256_mul_ps(erfcx(z), density), kb8_set(0.5f));
-    *density_out = density;
-    return _mm256_blendv_ps(_mm256_sub_ps(kb8_set(1.0f), tail), tail, x);
+    __m256 bounded = _mm256_min_ps(kb8_set(5.65f), magnitude); /* a NaN stays one */
+    __m256 t = _mm256_mul_ps(bounded, bounded);
+    __m256 ratio = _mm256_div_ps(polynomial5(t, upper), polynomial5(t, lower));
+    __m256 near = _mm256_fmadd_ps(x, ratio, kb8_set(0.5f));
+    near = _mm256_max_ps(_mm256_setzero_ps(), near); /* rounding may leave less than 0 */
+    __m256i negative = _mm256_srai_epi32(_mm256_castps_si256(x), 31);
+    __m256 far = _mm256_andnot_ps(_mm256_castsi256_ps(negative), kb8_set(1.0f));
+    return _mm256_blendv_ps(near, far, _mm256_cmp_ps(magnitude, kb8_set(5.65f), _CMP_GE_OQ));
 }
 
 /* (1 + tanh(u)) / 2 = sigmoid(2u), and this is 2u. */
@@ -48,11 +36,12 @@ KB_INLINE __m256 tanh_argument(__m256 x) {
 }
 
 KB_INLINE __m256 activate(__m256 x, activation_kind kind) {
-    __m256 density;
-    if (kind == ACTIVATION_SILU) return _mm256_mul_ps(x, kb8_sigmoid(x));
-    if (kind == ACTIVATION_GELU) return _mm256_mul_ps(x, normal_cdf(x, &density));
-    return _mm256_mul_ps(x, kb8_sigmoid(tanh_argument(x)));
+    if (kind == ACTIVATION_SILU) return kb8_times_sigmoid(x, x);
+    if (kind == ACTIVATION_GELU) return _mm256_mul_ps(x, normal_cdf(x));
+    return kb8_times_sigmoid(x, tanh_argument(x));
 }
+
+KB_INLINE __m256 sigmoid(__m256 x) { return kb8_times_sigmoid(kb8_set(1.0f), x); }
 
 /* s + x s (1 - s) slope: the derivative of x sigmoid(v(x)) where s = sigmoid(v), slope = v'. */
 KB_INLINE __m256 sigmoid_derivative(__m256 x, __m256 s, __m256 slope) {
@@ -60,16 +49,21 @@ KB_INLINE __m256 sigmoid_derivative(__m256 x, __m256 s, __m256 slope) {
     return _mm256_fmadd_ps(_mm256_mul_ps(x, rise), slope, s);
 }
 
+/* Phi(x) + x e^(-x^2 / 2) / sqrt(2 pi) */
+KB_INLINE __m256 gelu_derivative(__m256 x) {
+    __m256 bounded = _mm256_min_ps(kb8_set(13.0f), _mm256_max_ps(kb8_set(-13.0f), x));
+    __m256 power = kb8_exp(_mm256_mul_ps(_mm256_mul_ps(bounded, bounded), kb8_set(-0.5f)));
+    __m256 scaled = _mm256_mul_ps(bounded, kb8_set(0.39894228040143268f));
+    return _mm256_fmadd_ps(scaled, power, normal_cdf(x));
+}
+
 KB_INLINE __m256 derivative(__m256 x, activation_kind kind) {
-    if (kind == ACTIVATION_SILU) return sigmoid_derivative(x, kb8_sigmoid(x), kb8_set(1.0f));
-    if (kind == ACTIVATION_GELU) {
-        __m256 density, cdf = normal_cdf(x, &density);
-        return _mm256_fmadd_ps(_mm256_mul_ps(x, kb8_set(0.39894228040143268f)), density, cdf);
-    }
+    if (kind == ACTIVATION_SILU) return sigmoid_derivative(x, sigmoid(x), kb8_set(1.0f));
+    if (kind == ACTIVATION_GELU) return gelu_derivative(x);
     __m256 square = _mm256_mul_ps(x, x);
     __m256 slope = _mm256_fmadd_ps(square, kb8_set(3.0f * 0.044715f), kb8_set(1.0f));
     slope = _mm256_mul_ps(slope, kb8_set(1.5957691216057308f));
-    return sigmoid_derivative(x, kb8_sigmoid(tanh_argument(x)), slope);
+    return sigmoid_derivative(x, sigmoid(tanh_argument(x)), slope);
 }
 
 KB_INLINE __m256 lanes_get(const void *base, int64_t i, int64_t count, kb_dtype type) {

@@ -112,6 +112,13 @@ static PyObject *register_ops(PyObject *module, PyObject *name) {
     Py_RETURN_NONE;
 }
 
+/* Whether nothing watches or transforms calls, so that an op need not be seen. */
+static PyObject *is_quiet(PyObject *module, PyObject *unused) {
+    const activation_state *state = PyModule_GetState(module);
+    (void)unused;
+    return PyBool_FromLong(kb_fast_is_quiet(&state->fast));
+}
+
 static PyObject *select_isa(PyObject *module, PyObject *name) {
     (void)module;
     for (int isa = KB_ISA_SERIAL; isa <= KB_ISA_AVX2; isa++) {
@@ -164,6 +171,7 @@ static PyMethodDef module_methods[] = {
     {"silu_layer", (PyCFunction)(any_function)direct_silu_layer, METH_FASTCALL, NULL},
     {"gelu_layer", (PyCFunction)(any_function)direct_gelu_layer, METH_FASTCALL, NULL},
     {"register_ops", register_ops, METH_O, NULL},
+    {"is_quiet", is_quiet, METH_NOARGS, NULL},
     {"select_isa", select_isa, METH_O, NULL},
     {"current_isa", current_isa, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},

@@ -5,7 +5,7 @@
 enum { PARALLEL_GRAIN = 32768 };
 
 void kb_fail(const char *message) {
-    aoti_torch_check(false, "builtin kernel", __FILE__, 0, message);
+    aoti_torch_check(false, "builtin kernel", "kb_tensor.c", 0, message);
     __builtin_unreachable(); /* it has thrown */
 }
 
@@ -225,8 +225,8 @@ void kb_parallel(int64_t count, int64_t cost, kb_range_kernel kernel, void *cont
 
 int kb_ops_register(const char *name_space, const kb_op *ops, int count) {
     kb_library fragment = NULL, kernels = NULL; /* never freed: that would undo the registration */
-    if (aoti_torch_library_init_fragment(name_space, __FILE__, 0, &fragment)) return -1;
-    if (aoti_torch_library_init_impl(name_space, "CPU", __FILE__, 0, &kernels)) return -1;
+    if (aoti_torch_library_init_fragment(name_space, "kb_tensor.c", 0, &fragment)) return -1;
+    if (aoti_torch_library_init_impl(name_space, "CPU", "kb_tensor.c", 0, &kernels)) return -1;
     for (int i = 0; i < count; i++) {
         if (aoti_torch_library_def(fragment, ops[i].schema)) return -1;
         if (torch_library_impl(kernels, ops[i].name, ops[i].kernel, KB_TORCH_ABI_VERSION))

@@ -191,6 +191,13 @@ static PyObject *register_ops(PyObject *module, PyObject *name) {
     Py_RETURN_NONE;
 }
 
+/* Whether nothing watches or transforms calls, so that an op need not be seen. */
+static PyObject *is_quiet(PyObject *module, PyObject *unused) {
+    const norm_state *state = PyModule_GetState(module);
+    (void)unused;
+    return PyBool_FromLong(kb_fast_is_quiet(&state->fast));
+}
+
 static PyObject *select_isa(PyObject *module, PyObject *name) {
     (void)module;
     for (int isa = KB_ISA_SERIAL; isa <= KB_ISA_AVX2; isa++) {
@@ -248,6 +255,7 @@ static PyMethodDef module_methods[] = {
     {"rms_norm_layer", (PyCFunction)(any_function)direct_rms_norm_layer, METH_FASTCALL, NULL},
     {"layer_norm_layer", (PyCFunction)(any_function)direct_layer_norm_layer, METH_FASTCALL, NULL},
     {"register_ops", register_ops, METH_O, NULL},
+    {"is_quiet", is_quiet, METH_NOARGS, NULL},
     {"select_isa", select_isa, METH_O, NULL},
     {"current_isa", current_isa, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},

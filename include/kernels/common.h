@@ -46,8 +46,14 @@ typedef struct kn_error {
     char message[KN_ERROR_TEXT_MAX];
 } kn_error;
 
-/* An error to pass on: `kn_error err = KN_ERROR_INIT;` */
+/* An error to pass on: `kn_error err = KN_ERROR_INIT;`, or, without clearing the whole text, kn_error_init(&err). */
 #define KN_ERROR_INIT {sizeof(kn_error), KN_OK, {0}}
+
+static inline void kn_error_init(kn_error *err) {
+    err->size = sizeof *err;
+    err->status = KN_OK;
+    err->message[0] = '\0';
+}
 
 /* Memory. `resize(ctx, NULL, n)` allocates n > 0 bytes, `resize(ctx, p, 0)` frees p and returns NULL, else
  * it behaves like realloc: NULL when there is no memory, and p stays. Called from any thread. */

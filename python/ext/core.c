@@ -8,17 +8,16 @@ PyObject *core_glue(core_state *state) {
     if (state->glue) return state->glue;
     PyObject *glue = PyImport_ImportModule("kernels._torch");
     PyObject *module_class = glue ? PyObject_GetAttrString(glue, "Module") : NULL;
-    if (!module_class) {
-        Py_XDECREF(glue);
-        return NULL;
-    }
-    if (!state->glue) {
-        state->glue = Py_NewRef(glue);
+    PyObject *function_class = module_class ? PyObject_GetAttrString(glue, "FunctionModule") : NULL;
+    if (function_class && !state->glue) {
         state->module_class = Py_NewRef(module_class);
+        state->function_class = Py_NewRef(function_class);
+        state->glue = Py_NewRef(glue);
     }
-    Py_DECREF(glue);
-    Py_DECREF(module_class);
-    return state->glue;
+    Py_XDECREF(function_class);
+    Py_XDECREF(module_class);
+    Py_XDECREF(glue);
+    return function_class ? state->glue : NULL;
 }
 
 /* _setup(mode_class, builtin_folder or None): called once by the package. */
@@ -29,7 +28,8 @@ static PyObject *setup(PyObject *module, PyObject *args) {
     if (!PyArg_ParseTuple(args, "Oz:_setup", &mode_class, &builtin_folder)) return NULL;
     if (state->engine) Py_RETURN_NONE;
     kn_engine_options options = {.size = sizeof options, .builtin_folder = builtin_folder};
-    kn_error err = KN_ERROR_INIT;
+    kn_error err;
+    kn_error_init(&err);
     kn_status status = kn_engine_new(&options, &state->engine, &err);
     if (status) return core_raise(status, &err);
     state->mode_class = Py_NewRef(mode_class);
@@ -58,7 +58,8 @@ static PyObject *forget(PyObject *module, PyObject *ref) {
 
 static PyObject *empty_mapping(PyObject *module, PyObject *unused) {
     (void)unused;
-    kn_error err = KN_ERROR_INIT;
+    kn_error err;
+    kn_error_init(&err);
     kn_mapping *mapping;
     kn_status status = kn_mapping_extend(NULL, NULL, NULL, 0, &mapping, &err);
     return status ? core_raise(status, &err) : core_mapping_new(core_state_of(module), mapping);
@@ -75,7 +76,8 @@ static PyObject *check_range(PyObject *module, PyObject *args) {
     (void)module;
     long long min, max;
     if (!PyArg_ParseTuple(args, "LL:check_range", &min, &max)) return NULL;
-    kn_error err = KN_ERROR_INIT;
+    kn_error err;
+    kn_error_init(&err);
     kn_status status = kn_capability_range_check((kn_capability_range){min, max}, &err);
     if (status) return core_raise(status, &err);
     Py_RETURN_NONE;
@@ -85,7 +87,8 @@ static PyObject *check_mode(PyObject *module, PyObject *mode) {
     (void)module;
     unsigned long flags = PyLong_AsUnsignedLong(mode);
     if (PyErr_Occurred()) return NULL;
-    kn_error err = KN_ERROR_INIT;
+    kn_error err;
+    kn_error_init(&err);
     kn_status status = flags ? kn_mode_check((kn_mode)flags, &err) : KN_OK;
     if (status) return core_raise(status, &err);
     Py_RETURN_NONE;
@@ -128,7 +131,6 @@ static int intern_names(core_state *state) {
         {&state->names.functions_dict, "_kernel_funcs"},
         {&state->names.getattribute, "__getattribute__"},
         {&state->names.has_functions, "_has_kernel_funcs"},
-        {&state->names.is_function, "_is_kernel_function"},
         {&state->names.layer_name, "kernel_layer_name"},
         {&state->names.load, "load"},
         {&state->names.max_capability, "max_capability"},
@@ -143,6 +145,7 @@ static int intern_names(core_state *state) {
         {&state->names.self, "__self__"},
         {&state->names.setattr, "__setattr__"},
         {&state->names.type, "type"},
+        {&state->names.value, "_value_"},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         *names[i].to = PyUnicode_InternFromString(names[i].text);
@@ -167,7 +170,8 @@ static int make_context_var(core_state *state) {
     Py_XDECREF(type);
     Py_XDECREF(args);
     Py_XDECREF(kwargs);
-    return state->mapping_var ? 0 : -1;
+    state->mapping_get = state->mapping_var ? PyObject_GetAttrString(state->mapping_var, "get") : NULL;
+    return state->mapping_get ? 0 : -1;
 }
 
 static int make_type(PyObject *module, PyType_Spec *spec, PyTypeObject **out) {
@@ -194,9 +198,12 @@ static int exec_core(PyObject *module) {
 static int traverse_core(PyObject *module, visitproc visit, void *arg) {
     core_state *state = core_state_of(module);
     Py_VISIT(state->method_type);
+    Py_VISIT(state->mapping_get);
     Py_VISIT(state->mapping_var);
     Py_VISIT(state->glue);
     Py_VISIT(state->module_class);
+    Py_VISIT(state->function_class);
+    Py_VISIT(state->system);
     Py_VISIT(state->decision_class);
     Py_VISIT(state->mode_class);
     Py_VISIT(state->watched);
@@ -218,8 +225,10 @@ static int clear_core(PyObject *module) {
         kn_engine_free(engine, &call.host);
         core_call_clear(&call);
     }
-    PyObject **fields[] = {&state->method_type,    &state->mapping_var, &state->glue,    &state->module_class,
-                           &state->decision_class, &state->mode_class,  &state->watched, &state->addresses};
+    PyObject **fields[] = {&state->method_type,  &state->mapping_get,    &state->mapping_var,
+                           &state->glue,         &state->module_class,   &state->decision_class,
+                           &state->mode_class,   &state->watched,        &state->addresses,
+                           &state->function_class, &state->system};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) Py_CLEAR(*fields[i]);
     PyTypeObject **types[] = {&state->mapping_type, &state->forward_type, &state->plan_type, &state->undo_type};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {

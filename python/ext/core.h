@@ -11,17 +11,20 @@
 typedef struct core_state {
     kn_engine *engine;
     PyObject *method_type;  /* types.MethodType */
+    PyObject *mapping_get;  /* mapping_var.get */
     PyObject *mapping_var;  /* ContextVar: None, or a list with the Mapping of the innermost block */
     PyObject *glue;         /* kernels._torch, imported when first needed */
     PyObject *module_class; /* torch.nn.Module, likewise */
+    PyObject *function_class; /* the base of functions as modules */
+    PyObject *system;         /* what kernels._torch.system said: it does not change */
     PyObject *decision_class, *mode_class;
     PyObject *watched;   /* id of a weak reference -> (weak reference, address) */
     PyObject *addresses; /* addresses that are watched */
     PyTypeObject *mapping_type, *forward_type, *plan_type, *undo_type;
     struct {
-        PyObject *condition, *delattr, *forward, *func, *functions_dict, *getattribute, *has_functions, *is_function,
+        PyObject *condition, *delattr, *forward, *func, *functions_dict, *getattribute, *has_functions,
             *layer_name, *load, *max_capability, *min_capability, *modules, *name, *named_modules, *old_forward,
-            *parameters_dict, *properties, *record, *self, *setattr, *type;
+            *parameters_dict, *properties, *record, *self, *setattr, *type, *value;
     } names;
 } core_state;
 
@@ -61,6 +64,8 @@ typedef struct core_entries {
     size_t count, capacity;
     kn_mode_repo *modes;
     size_t mode_count, mode_capacity;
+    PyObject *names;         /* a list that keeps the layer names alive */
+    PyTypeObject *repo_type; /* the last type that was seen to have a `load` */
 } core_entries;
 
 /* Reads `mapping`, a dict as register_kernel_mapping takes it; -1 with an exception. Cleared by the caller, always. */

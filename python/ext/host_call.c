@@ -52,7 +52,7 @@ static int learn_type(core_state *state, core_type *t) {
     PyObject *cls = (PyObject *)t->type;
     t->class_id = UINT32_MAX;
     t->is_extensible = PyObject_HasAttr(cls, state->names.layer_name) == 1;
-    t->is_function = PyObject_HasAttr(cls, state->names.is_function) == 1;
+    t->is_function = PyType_IsSubtype(t->type, (PyTypeObject *)state->function_class) != 0;
     t->has_functions = PyObject_HasAttr(cls, state->names.has_functions) == 1;
     if (!PyType_IsSubtype(t->type, (PyTypeObject *)state->module_class)) return 0;
     int getattribute = inherits(t->type, (PyObject *)&PyBaseObject_Type, state->names.getattribute);
@@ -126,15 +126,16 @@ static void retain(void *handle) { Py_INCREF((PyObject *)handle); }
 
 static void release(void *handle) { Py_DECREF((PyObject *)handle); }
 
-/* The glue keeps the tuple, so its texts live as long as it does. */
+/* The state keeps the tuple, so its texts live as long as it does. */
 static kn_status host_system(void *ctx, kn_system *out, kn_error *err) {
-    PyObject *system = call_glue(ctx, "system", PyTuple_New(0));
+    core_state *state = ((core_call *)ctx)->state;
+    if (!state->system) state->system = call_glue(ctx, "system", PyTuple_New(0));
+    PyObject *system = state->system;
     int free_threaded = 0;
     bool ok = system && PyArg_ParseTuple(system, "iiiiisssp", &out->torch_major, &out->torch_minor,
                                          &out->torch_cxx11_abi, &out->tvm_ffi_major, &out->tvm_ffi_minor,
                                          &out->backend, &out->arch, &out->os, &free_threaded);
     out->free_threaded = free_threaded != 0;
-    Py_XDECREF(system);
     return ok ? KN_OK : core_call_fail(ctx, err);
 }
 

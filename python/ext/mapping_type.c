@@ -25,28 +25,39 @@ void core_entries_clear(core_entries *entries) {
     for (size_t i = 0; i < entries->mode_count; i++) kn_repo_release(entries->modes[i].repo);
     PyMem_Free(entries->modes);
     PyMem_Free(entries->items);
+    Py_XDECREF(entries->names);
     *entries = (core_entries){0};
 }
 
-static int add_mode(core_state *state, core_entries *out, PyObject *mode, PyObject *repo) {
-    if (!PyObject_HasAttr(repo, state->names.load)) {
-        PyErr_Format(PyExc_TypeError, "a mapping's value must be a repository with a load() method or a dict of such by "
-                                      "Mode, not %R", repo);
+/* Whether `repo` has a `load`. Types that were seen to have one are not asked again within one mapping. */
+static bool is_repository(core_state *state, core_entries *out, PyObject *repo) {
+    if (out->repo_type == Py_TYPE(repo)) return true;
+    bool on_type = PyObject_HasAttr((PyObject *)Py_TYPE(repo), state->names.load) == 1;
+    if (on_type) out->repo_type = Py_TYPE(repo);
+    if (on_type || PyObject_HasAttr(repo, state->names.load) == 1) return true;
+    PyErr_Format(PyExc_TypeError, "a mapping's value must be a repository with a load() method or a dict of such by "
+                                  "Mode, not %R", repo);
+    return false;
+}
+
+/* The flags of a Mode; -1 with an exception. */
+static long flags_of(core_state *state, PyObject *mode) {
+    if (Py_TYPE(mode) != (PyTypeObject *)state->mode_class) {
+        PyErr_Format(PyExc_TypeError, "the keys of a dict of repositories must be kernels.Mode, not %R", mode);
         return -1;
     }
-    long flags = KN_MODE_FALLBACK;
-    if (mode) {
-        if (Py_TYPE(mode) != (PyTypeObject *)state->mode_class) {
-            PyErr_Format(PyExc_TypeError, "the keys of a dict of repositories must be kernels.Mode, not %R", mode);
-            return -1;
-        }
-        PyObject *value = PyObject_GetAttrString(mode, "_value_");
-        flags = value ? PyLong_AsLong(value) : -1;
-        Py_XDECREF(value);
-        if (flags == -1 && PyErr_Occurred()) return -1;
-    }
-    if (!reserve(&out->modes, &out->mode_capacity, out->mode_count + 1, sizeof *out->modes)) return -1;
-    kn_error err = KN_ERROR_INIT;
+    PyObject *value = PyObject_GetAttr(mode, state->names.value);
+    long flags = value ? PyLong_AsLong(value) : -1;
+    Py_XDECREF(value);
+    return flags;
+}
+
+static int add_mode(core_state *state, core_entries *out, PyObject *mode, PyObject *repo) {
+    if (!is_repository(state, out, repo)) return -1;
+    long flags = mode ? flags_of(state, mode) : (long)KN_MODE_FALLBACK;
+    if (flags < 0 || !reserve(&out->modes, &out->mode_capacity, out->mode_count + 1, sizeof *out->modes)) return -1;
+    kn_error err;
+    kn_error_init(&err);
     kn_mode_repo added = {(kn_mode)flags, NULL};
     kn_status status = kn_repo_new(NULL, repo, &core_repo_ops, &added.repo, &err);
     if (status) {
@@ -57,17 +68,31 @@ static int add_mode(core_state *state, core_entries *out, PyObject *mode, PyObje
     return 0;
 }
 
+/* Walks a dict that user code may change meanwhile: each pair is held while it is looked at. */
+typedef int (*visit_pair)(core_state *state, core_entries *out, void *ctx, PyObject *key, PyObject *value);
+
+static int each_pair(core_state *state, core_entries *out, void *ctx, PyObject *dict, visit_pair visit) {
+    PyObject *key, *value;
+    Py_ssize_t position = 0;
+    int result = 0;
+    while (result == 0 && PyDict_Next(dict, &position, &key, &value)) {
+        Py_INCREF(key);
+        Py_INCREF(value);
+        result = visit(state, out, ctx, key, value);
+        Py_DECREF(key);
+        Py_DECREF(value);
+    }
+    return result;
+}
+
+static int visit_mode(core_state *state, core_entries *out, void *ctx, PyObject *mode, PyObject *repo) {
+    (void)ctx;
+    return add_mode(state, out, mode, repo);
+}
+
 static int add_modes(core_state *state, core_entries *out, PyObject *value) {
     if (!PyDict_Check(value)) return add_mode(state, out, NULL, value);
-    /* Items are copied: __hash__ or load of a user's class must not see us iterate. */
-    PyObject *items = PyDict_Items(value);
-    int result = items ? 0 : -1;
-    for (Py_ssize_t i = 0; result == 0 && i < PyList_Size(items); i++) {
-        PyObject *item = PyList_GetItem(items, i);
-        result = add_mode(state, out, PyTuple_GetItem(item, 0), PyTuple_GetItem(item, 1));
-    }
-    Py_XDECREF(items);
-    return result;
+    return each_pair(state, out, NULL, value, visit_mode);
 }
 
 static int read_bound(PyObject *properties, PyObject *name, int64_t *out) {
@@ -81,7 +106,8 @@ static int read_bound(PyObject *properties, PyObject *name, int64_t *out) {
 static int read_device_type(PyObject *name, kn_device_type *out) {
     const char *text = PyUnicode_AsUTF8AndSize(name, NULL);
     if (!text) return -1;
-    kn_error err = KN_ERROR_INIT;
+    kn_error err;
+    kn_error_init(&err);
     kn_status status = kn_device_type_parse(text, out, &err);
     if (status) core_raise(status, &err);
     return status ? -1 : 0;
@@ -107,44 +133,52 @@ static int read_device(core_state *state, PyObject *device, kn_mapping_entry *en
     return result;
 }
 
-static int add_layer(core_state *state, core_entries *out, PyObject *name, PyObject *devices) {
+static int visit_device(core_state *state, core_entries *out, void *layer, PyObject *device, PyObject *repos) {
+    kn_mapping_entry entry = {.layer = layer};
+    size_t first = out->mode_count;
+    if (read_device(state, device, &entry) < 0 || add_modes(state, out, repos) < 0) return -1;
+    if (!reserve(&out->items, &out->capacity, out->count + 1, sizeof *out->items)) return -1;
+    entry.mode_count = out->mode_count - first;
+    out->items[out->count++] = entry;
+    return 0;
+}
+
+/* Any mapping as a dict, with a reference; NULL with an exception. */
+static PyObject *as_dict(PyObject *mapping) {
+    if (PyDict_Check(mapping)) return Py_NewRef(mapping);
+    PyObject *dict = PyDict_New();
+    bool ok = dict && PyObject_HasAttrString(mapping, "keys") && PyDict_Update(dict, mapping) == 0;
+    if (!ok) Py_CLEAR(dict);
+    return dict;
+}
+
+static int visit_layer(core_state *state, core_entries *out, void *ctx, PyObject *name, PyObject *devices) {
+    (void)ctx;
     const char *text = PyUnicode_Check(name) ? PyUnicode_AsUTF8AndSize(name, NULL) : NULL;
     if (!text && !PyErr_Occurred()) PyErr_Format(PyExc_TypeError, "layer names must be text, not %R", name);
-    if (!text) return -1;
-    PyObject *items = PyMapping_Check(devices) && !PyUnicode_Check(devices) ? PyMapping_Items(devices) : NULL;
-    if (!items) {
+    if (!text || PyList_Append(out->names, name) < 0) return -1;
+    PyObject *dict = as_dict(devices);
+    if (!dict) {
         PyErr_Clear();
         PyErr_Format(PyExc_TypeError, "layer '%s': expected a dict from devices to repositories, not %R", text, devices);
         return -1;
     }
-    int result = 0;
-    for (Py_ssize_t i = 0; result == 0 && i < PyList_Size(items); i++) {
-        PyObject *item = PyList_GetItem(items, i);
-        kn_mapping_entry entry = {.layer = text};
-        size_t first = out->mode_count;
-        result = read_device(state, PyTuple_GetItem(item, 0), &entry);
-        if (result == 0) result = add_modes(state, out, PyTuple_GetItem(item, 1));
-        if (result == 0 && !reserve(&out->items, &out->capacity, out->count + 1, sizeof *out->items)) result = -1;
-        entry.mode_count = out->mode_count - first;
-        if (result == 0) out->items[out->count++] = entry;
-    }
-    Py_DECREF(items);
+    int result = each_pair(state, out, (void *)(uintptr_t)text, dict, visit_device);
+    Py_DECREF(dict);
     return result;
 }
 
 int core_entries_read(core_state *state, PyObject *mapping, core_entries *out) {
-    if (!PyMapping_Check(mapping) || PyUnicode_Check(mapping) || PyList_Check(mapping) || PyTuple_Check(mapping)) {
+    PyObject *dict = as_dict(mapping);
+    if (!dict) {
+        PyErr_Clear();
         PyErr_Format(PyExc_TypeError, "a kernel mapping must be a dict from layer names to dicts from devices to "
                                       "repositories, not %R", mapping);
         return -1;
     }
-    PyObject *items = PyMapping_Items(mapping);
-    int result = items ? 0 : -1;
-    for (Py_ssize_t i = 0; result == 0 && i < PyList_Size(items); i++) {
-        PyObject *item = PyList_GetItem(items, i);
-        result = add_layer(state, out, PyTuple_GetItem(item, 0), PyTuple_GetItem(item, 1));
-    }
-    Py_XDECREF(items);
+    out->names = PyList_New(0);
+    int result = out->names ? each_pair(state, out, NULL, dict, visit_layer) : -1;
+    Py_DECREF(dict);
     /* The array of modes has stopped moving: entries can point into it. */
     kn_mode_repo *at = out->modes;
     for (size_t i = 0; i < out->count; i++) {
@@ -203,7 +237,8 @@ static PyObject *mapping_extend(core_mapping *self, PyObject *mapping) {
     core_entries entries = {0};
     PyObject *result = NULL;
     if (core_entries_read(self->state, mapping, &entries) == 0) {
-        kn_error err = KN_ERROR_INIT;
+        kn_error err;
+        kn_error_init(&err);
         kn_mapping *made;
         kn_status status = kn_mapping_extend(NULL, self->mapping, entries.items, entries.count, &made, &err);
         result = status ? core_raise(status, &err) : core_mapping_new(self->state, made);
@@ -276,10 +311,7 @@ PyType_Spec core_mapping_spec = {
 
 /* The list of the innermost block, with a reference; Py_None outside of any. */
 static PyObject *current_block(core_state *state) {
-    PyObject *get = PyObject_GetAttrString(state->mapping_var, "get");
-    PyObject *block = get ? PyObject_CallObject(get, NULL) : NULL;
-    Py_XDECREF(get);
-    return block;
+    return PyObject_CallObject(state->mapping_get, NULL);
 }
 
 /* The Mapping of a block, borrowed; NULL with an exception. */
@@ -307,7 +339,8 @@ kn_mapping *core_current_mapping(core_state *state) {
 static PyObject *extend_block(core_state *state, PyObject *block, const core_entries *entries, int inherit) {
     core_mapping *held = block_mapping(state, block);
     if (!held) return NULL;
-    kn_error err = KN_ERROR_INIT;
+    kn_error err;
+    kn_error_init(&err);
     kn_mapping *made;
     kn_status status =
         kn_mapping_extend(NULL, inherit ? held->mapping : NULL, entries->items, entries->count, &made, &err);
@@ -334,7 +367,8 @@ PyObject *core_register(PyObject *module, PyObject *const *args, Py_ssize_t coun
     PyObject *result = NULL, *block = NULL;
     if (core_entries_read(state, args[0], &entries) == 0) block = current_block(state);
     if (block == Py_None) {
-        kn_error err = KN_ERROR_INIT;
+        kn_error err;
+        kn_error_init(&err);
         kn_status status = kn_engine_register(state->engine, entries.items, entries.count, inherit, &err);
         if (status) core_raise(status, &err);
         else result = Py_NewRef(Py_None);
@@ -354,7 +388,8 @@ PyObject *core_enter_mapping(PyObject *module, PyObject *const *args, Py_ssize_t
     PyObject *token = NULL, *mapping = NULL, *block = NULL;
     if (core_entries_read(state, args[0], &entries) == 0) {
         kn_mapping *base = inherit ? core_current_mapping(state) : NULL, *made = NULL;
-        kn_error err = KN_ERROR_INIT;
+        kn_error err;
+        kn_error_init(&err);
         kn_status status = KN_OK;
         if (base || !inherit) status = kn_mapping_extend(NULL, base, entries.items, entries.count, &made, &err);
         kn_mapping_release(base);

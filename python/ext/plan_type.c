@@ -61,22 +61,31 @@ static bool read_filter(PyObject *filter, const char *name, const char ***patter
     return is_list;
 }
 
+static void set_device(request *out, const char *name, int index) {
+    out->device = (kn_device){.size = sizeof out->device, .index = index, .type = kn_device_type_find(name)};
+    snprintf(out->device.name, sizeof out->device.name, "%s", name);
+    out->r.device = &out->device;
+}
+
+/* None, text, a torch.device or a kernels.Device. Only text must name a known type. */
 static bool read_device(core_call *call, PyObject *device, request *out) {
     if (device == Py_None) return true;
+    if (PyUnicode_Check(device)) {
+        const char *text = PyUnicode_AsUTF8AndSize(device, NULL);
+        kn_error err;
+        kn_error_init(&err);
+        kn_status status = text ? kn_device_type_parse(text, &out->device.type, &err) : KN_OK;
+        if (status) core_raise(status, &err);
+        if (!text || status) return false;
+        set_device(out, text, -1);
+        return true;
+    }
     PyObject *glue = core_glue(call->state);
     PyObject *pair = glue ? PyObject_CallMethod(glue, "requested_device", "O", device) : NULL;
     const char *name;
-    int index, is_text;
-    bool ok = pair && PyArg_ParseTuple(pair, "sip", &name, &index, &is_text);
-    if (ok) {
-        out->device = (kn_device){.size = sizeof out->device, .index = index, .type = kn_device_type_find(name)};
-        snprintf(out->device.name, sizeof out->device.name, "%s", name);
-        out->r.device = &out->device;
-        kn_error err = KN_ERROR_INIT;
-        kn_status status = is_text ? kn_device_type_parse(name, &out->device.type, &err) : KN_OK;
-        if (status) core_raise(status, &err);
-        ok = status == KN_OK;
-    }
+    int index;
+    bool ok = pair && PyArg_ParseTuple(pair, "si", &name, &index);
+    if (ok) set_device(out, name, index);
     Py_XDECREF(pair);
     return ok;
 }
@@ -96,12 +105,13 @@ static bool read_request(core_call *call, PyObject *model, PyObject *mode, PyObj
         PyErr_Format(PyExc_TypeError, "mode must be a kernels.Mode, not %R", mode);
         return false;
     }
-    PyObject *value = PyObject_GetAttrString(mode, "_value_");
+    PyObject *value = PyObject_GetAttr(mode, call->state->names.value);
     out->r.mode = value ? (kn_mode)PyLong_AsUnsignedLong(value) : 0;
     Py_XDECREF(value);
     if (PyErr_Occurred()) return false;
     /* The mode is checked before the device, as users of other versions expect. */
-    kn_error err = KN_ERROR_INIT;
+    kn_error err;
+    kn_error_init(&err);
     kn_status status = kn_mode_check_request(out->r.mode, &err);
     if (status) {
         core_raise(status, &err);
@@ -161,7 +171,8 @@ static PyObject *run_request(PyObject *module, PyObject *args, bool is_plan) {
     kn_mapping *mapping = NULL;
     if (read_request(&call, model, mode, device, capability, fallback, include, exclude, &asked) &&
         (mapping = core_current_mapping(state)) != NULL) {
-        kn_error err = KN_ERROR_INIT;
+        kn_error err;
+        kn_error_init(&err);
         kn_plan *plan = NULL;
         asked.r.fetch = fetch != 0;
         kn_status status =
@@ -192,7 +203,8 @@ PyObject *core_explain(PyObject *module, PyObject *model) {
     core_call_init(&call, state);
     PyObject *result = NULL;
     if (is_module(&call, model)) {
-        kn_error err = KN_ERROR_INIT;
+        kn_error err;
+        kn_error_init(&err);
         kn_plan *plan;
         kn_status status = kn_engine_explain(state->engine, &call.host, model, &plan, &err);
         result = status ? core_call_raise(&call, status, &err) : plan_new(state, plan);
@@ -210,7 +222,8 @@ PyObject *core_unkernelize(PyObject *module, PyObject *args) {
     core_call_init(&call, state);
     PyObject *result = NULL;
     if (is_module(&call, model)) {
-        kn_error err = KN_ERROR_INIT;
+        kn_error err;
+        kn_error_init(&err);
         kn_undo *undo = NULL;
         kn_status status = kn_engine_unkernelize(state->engine, &call.host, model, record ? &undo : NULL, &err);
         if (status) {
@@ -236,7 +249,8 @@ PyObject *core_restore(PyObject *module, PyObject *undo) {
     }
     core_call call;
     core_call_init(&call, state);
-    kn_error err = KN_ERROR_INIT;
+    kn_error err;
+    kn_error_init(&err);
     kn_status status = core_glue(state) ? kn_engine_restore(state->engine, &call.host, ((undo_object *)undo)->undo, &err)
                                         : core_call_fail(&call, &err);
     PyObject *result = status ? core_call_raise(&call, status, &err) : Py_NewRef(Py_None);
@@ -250,7 +264,8 @@ PyObject *core_get_kernel(PyObject *module, PyObject *repo) {
     if (core_repo_describe(repo, &info) < 0 || !core_glue(state)) return NULL;
     core_call call;
     core_call_init(&call, state);
-    kn_error err = KN_ERROR_INIT;
+    kn_error err;
+    kn_error_init(&err);
     void *kernel;
     kn_status status = kn_engine_get_kernel(state->engine, &call.host, &info, &kernel, &err);
     PyObject *result = status ? core_call_raise(&call, status, &err) : kernel;
@@ -264,7 +279,8 @@ PyObject *core_get_layer(PyObject *module, PyObject *repo) {
     if (core_repo_describe(repo, &info) < 0 || !core_glue(state)) return NULL;
     core_call call;
     core_call_init(&call, state);
-    kn_error err = KN_ERROR_INIT;
+    kn_error err;
+    kn_error_init(&err);
     kn_layer layer;
     kn_status status = kn_engine_get_layer(state->engine, &call.host, &info, &layer, &err);
     PyObject *result = status ? core_call_raise(&call, status, &err) : layer.handle;
@@ -290,7 +306,8 @@ static bool append_path(void *ctx, const char *path, size_t length) {
 
 static PyObject *paths_of(const kn_plan *plan, size_t index) {
     PyObject *list = PyList_New(0);
-    kn_error err = KN_ERROR_INIT;
+    kn_error err;
+    kn_error_init(&err);
     if (list && kn_plan_each_path(plan, index, append_path, list, &err)) PyErr_NoMemory();
     PyObject *paths = list && !PyErr_Occurred() ? PyList_AsTuple(list) : NULL;
     Py_XDECREF(list);
@@ -341,7 +358,8 @@ static PyObject *take_text(const kn_plan *plan, kn_status status, char *text, co
 
 static PyObject *plan_table(plan_object *self, PyObject *unused) {
     (void)unused;
-    kn_error err = KN_ERROR_INIT;
+    kn_error err;
+    kn_error_init(&err);
     char *text = NULL;
     kn_status status = kn_plan_table(self->plan, &text, &err);
     return take_text(self->plan, status, text, &err);
@@ -349,7 +367,8 @@ static PyObject *plan_table(plan_object *self, PyObject *unused) {
 
 static PyObject *plan_json(plan_object *self, PyObject *unused) {
     (void)unused;
-    kn_error err = KN_ERROR_INIT;
+    kn_error err;
+    kn_error_init(&err);
     char *text = NULL;
     kn_status status = kn_plan_json(self->plan, &text, &err);
     return take_text(self->plan, status, text, &err);
@@ -362,7 +381,8 @@ static PyObject *plan_apply(plan_object *self, PyObject *model) {
     call.wants_parameter = true;
     PyObject *result = NULL;
     if (is_module(&call, model)) {
-        kn_error err = KN_ERROR_INIT;
+        kn_error err;
+        kn_error_init(&err);
         kn_status status = kn_engine_apply(state->engine, &call.host, model, self->plan, &err);
         result = status ? core_call_raise(&call, status, &err) : Py_NewRef(model);
     }

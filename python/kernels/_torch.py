@@ -9,7 +9,6 @@ import platform
 import sys
 import sysconfig
 import threading
-from types import MethodType
 
 import torch
 from torch.nn import Module
@@ -54,7 +53,6 @@ def _major_minor(version):
     return int(major), int(minor)
 
 
-@functools.lru_cache(maxsize=1)
 def system():
     """(torch major, minor, C++11 ABI, tvm-ffi major, minor, backend, arch, os, free-threaded before 3.15)."""
     tvm_ffi = (-1, -1)
@@ -86,15 +84,13 @@ def device_of(tensor):
 
 
 def requested_device(device):
-    """(type, index, whether it was given as text) of what a caller passed as `device`."""
-    if isinstance(device, str):
-        return device, -1, True
+    """(type, index) of a torch.device or a kernels.Device."""
     if isinstance(device, torch.device):
-        return _type_name(device.type), -1 if device.index is None else device.index, False
+        return _type_name(device.type), -1 if device.index is None else device.index
     from kernels.layer.device import Device
 
     if isinstance(device, Device) and isinstance(device.type, str):
-        return device.type, -1, False
+        return device.type, -1
     raise TypeError(f"device must be text, a torch.device or a kernels.Device, not {device!r}")
 
 
@@ -283,9 +279,22 @@ def _find_by_name(module_name, qualified_name):
     return found
 
 
-def function_module(function, is_shared=False):
-    """A module class whose forward is `function`. Shared: its one instance is called like the function, is kept by
-    copies and pickles by the function's name."""
+class FunctionModule(Module):
+    """The base of functions that were made replaceable. The one instance of such a class is called like the function,
+    is kept by copies and pickles by the function's name."""
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __reduce__(self):
+        return _find_by_name, (type(self).__module__, type(self).__qualname__)
+
+
+def function_module(function, base=FunctionModule):
+    """A module class whose forward is `function`."""
 
     def forward(self, *args, **kwargs):
         return function(*args, **kwargs)
@@ -296,7 +305,6 @@ def function_module(function, is_shared=False):
     if first is None or first.kind != inspect.Parameter.POSITIONAL_ONLY:
         own = own.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD)
     forward.__signature__ = signature.replace(parameters=[own, *signature.parameters.values()])
-    forward.__wrapped__ = function
     forward.__doc__ = function.__doc__
     members = {
         "forward": forward,
@@ -306,16 +314,4 @@ def function_module(function, is_shared=False):
         "__qualname__": function.__qualname__,
         "__doc__": function.__doc__,
     }
-    if is_shared:
-        members.update(
-            _is_kernel_function=True,
-            __deepcopy__=lambda self, memo: self,
-            __copy__=lambda self: self,
-            __reduce__=lambda self: (_find_by_name, (function.__module__, function.__qualname__)),
-        )
-    cls = type("Func", (Module,), members)
-    cls.__name__ = function.__name__
-    return cls
-
-
-__all__ = ["MethodType", "Module"]
+    return type(function.__name__, (base,), members)

@@ -41,7 +41,7 @@ char *kni_text_copy(const kn_alloc *alloc, const char *text) {
 
 bool kni_reserve(const kn_alloc *alloc, void *items, size_t *capacity, size_t need, size_t item_size) {
     if (need <= *capacity) return true;
-    size_t wanted = *capacity ? *capacity : 4;
+    size_t wanted = *capacity ? *capacity : 16;
     while (wanted < need) {
         if (wanted > SIZE_MAX / 2 / item_size) return false;
         wanted *= 2;

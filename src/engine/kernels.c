@@ -164,6 +164,16 @@ kn_status kni_engine_resolve(kni_run *run, const kn_repo_info *info, kni_kernel 
     return remember_source(run->engine, key, found, out, err);
 }
 
+kni_kernel *kni_engine_kernel(kn_engine *engine, const void *identity) {
+    kni_kernel *found = NULL;
+    kni_lock_take(engine->lock);
+    for (size_t i = 0; i < engine->kernel_count && !found; i++) {
+        if (engine->kernels[i] == identity) found = engine->kernels[i];
+    }
+    kni_lock_drop(engine->lock);
+    return found;
+}
+
 kn_status kni_engine_import(kni_run *run, kni_kernel *kernel, const char *repo, kn_error *err) {
     kn_engine *engine = run->engine;
     kni_lock_take(engine->lock);

@@ -39,13 +39,15 @@ static kn_status resolve_one(kni_run *run, size_t index, bool must_find, kn_erro
     if (!status) status = note_repo(run, d, &info, err);
     if (status || info.kind == KN_REPO_HOST) return status;
     kni_kernel *kernel;
-    kn_error cause = KN_ERROR_INIT;
+    kn_error cause;
+    kn_error_init(&cause);
     status = kni_engine_resolve(run, &info, &kernel, &cause);
     if (status == KN_ERR_NOT_FOUND && !must_find && info.kind == KN_REPO_HUB) return KN_OK;
     if (status == KN_ERR_NOT_FOUND) return cannot_load(run, index, &cause, err);
     if (status) return kni_fail(err, status, "%s", cause.message);
     d->variant = kni_text_copy(run->engine->alloc, kernel->source.variant);
     if (!d->variant) return kni_no_memory(err, "planning");
+    d->kernel = kernel;
     d->stage = KN_STAGE_RESOLVE;
     return KN_OK;
 }
@@ -65,15 +67,11 @@ kn_status kni_run_resolve(kni_run *run, bool must_find, kn_error *err) {
 
 /* The layer of a decision; comes with a reference. */
 static kn_status load_layer(kni_run *run, const kni_decision *d, kn_layer *out, kn_error *err) {
-    kn_repo_info info;
-    kn_status status = kn_repo_describe(d->repo, &info, err);
-    if (status) return status;
-    if (info.kind == KN_REPO_HOST) return kni_engine_host_layer(run, d->repo, out, err);
-    kni_kernel *kernel;
-    status = kni_engine_resolve(run, &info, &kernel, err);
-    if (!status) status = kni_engine_import(run, kernel, d->repo_text, err);
+    kni_kernel *kernel = kni_engine_kernel(run->engine, d->kernel);
+    if (!kernel) return kni_engine_host_layer(run, d->repo, out, err);
+    kn_status status = kni_engine_import(run, kernel, d->repo_text, err);
     /* A file that the kernel's own import misses is the kernel's fault and no reason to fall back. */
-    if (status == KN_ERR_NOT_FOUND && kernel) status = KN_ERR_HOST;
+    if (status == KN_ERR_NOT_FOUND) status = KN_ERR_HOST;
     if (!status) status = kni_engine_layer(run, kernel, d->repo_layer, d->repo_text, out, err);
     return status;
 }
@@ -133,7 +131,8 @@ static kn_status bind_forward(kni_run *run, kni_decision *d, const kn_layer *lay
 
 static kn_status settle_one(kni_run *run, size_t index, kn_error *err) {
     kn_layer layer = {.size = sizeof layer};
-    kn_error cause = KN_ERROR_INIT;
+    kn_error cause;
+    kn_error_init(&cause);
     kni_decision *d = &run->plan->decisions[index];
     kn_status status = load_layer(run, d, &layer, &cause);
     if (status == KN_ERR_NOT_FOUND) return cannot_load(run, index, &cause, err);

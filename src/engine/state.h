@@ -98,6 +98,8 @@ typedef struct kni_run {
 
 /* The kernel that `info` names, found but not necessarily imported. Asks neither disk nor environment twice. */
 kn_status kni_engine_resolve(kni_run *run, const kn_repo_info *info, kni_kernel **out, kn_error *err);
+/* The kernel that a decision names as resolved; NULL when it names none. */
+kni_kernel *kni_engine_kernel(kn_engine *engine, const void *identity);
 kn_status kni_engine_import(kni_run *run, kni_kernel *kernel, const char *repo, kn_error *err);
 /* A layer of an imported kernel; comes with a reference. */
 kn_status kni_engine_layer(kni_run *run, kni_kernel *kernel, const char *name, const char *repo, kn_layer *out,

@@ -65,7 +65,8 @@ typedef struct kni_decision {
     char *repo_layer;
     char *commit;
     char *variant;
-    void *forward; /* retained: what is put in place */
+    const void *kernel; /* the engine's own: the kernel that was resolved; NULL for none */
+    void *forward;      /* retained: what is put in place */
 } kni_decision;
 
 struct kn_plan {

@@ -198,6 +198,17 @@ def test_vmap(calls, in_dim):
         close(torch.func.vmap(ours, in_dims=in_dim)(x), expected)
 
 
+def test_vmap_inside_a_compiled_function(calls, norm):
+    torch._dynamo.reset()
+    x, weights = torch.randn(3, 4, 8), torch.randn(3, 8)
+    for _, ours, torchs in calls:
+        compiled = torch.compile(torch.func.vmap(ours), fullgraph=True, backend="aot_eager")
+        close(compiled(x), torch.func.vmap(torchs)(x))
+    each = torch.func.vmap(lambda t, w: norm.rms_norm(t, w, 1e-6))
+    expected = torch.stack([F.rms_norm(t, (8,), w, 1e-6) for t, w in zip(x, weights, strict=True)])
+    close(torch.compile(each, fullgraph=True, backend="aot_eager")(x, weights), expected)
+
+
 def test_function_transforms(calls):
     x, tangent = torch.randn(3, 8), torch.randn(3, 8)
     for _, ours, torchs in calls:
@@ -281,6 +292,21 @@ def test_profiler_shows_our_op(calls):
     names = [event.key for event in profile.key_averages()]
     for name, _, _ in calls:
         assert any(key.endswith(f"::{name}") for key in names), name
+
+
+@pytest.mark.parametrize("name", ["norm", "activation"])
+def test_extension_needs_only_stable_functions(variant_of, name):
+    out = subprocess.run(
+        ["nm", "-D", str(variant_of(name) / f"_{name}_kern.abi3.so")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = [line.split() for line in out.stdout.splitlines()]
+    assert [line[-1] for line in lines if line[-2] == "T"] == [f"PyInit__{name}_kern"]
+    for line in lines:
+        if line[-2] == "U" and "@" not in line[-1]:  # those with @ are libc's and libgcc's
+            assert line[-1].startswith(("Py", "_Py", "aoti_torch_", "torch_")), line[-1]
 
 
 def test_two_copies_in_one_process(norm, activation, load_copy):

@@ -73,7 +73,8 @@ check(SiluAndMul(), "SiluAndMul", "SiluAndMul", x)
 
 @pytest.fixture(scope="module")
 def peer_python():
-    python = os.environ.get("KN_PEER_PYTHON", "/work/tmp/peer/bin/python")
+    beside = Path(__file__).parents[2] / ".venv-peer" / "bin" / "python"
+    python = os.environ.get("KN_PEER_PYTHON", str(beside))
     if not Path(python).exists():
         pytest.fail("set KN_PEER_PYTHON to a Python that has torch and kernels 0.17.2")
     return python

@@ -2,10 +2,34 @@
 """Devices, and the ranges of compute capability that a kernel is registered for."""
 
 import sys
-from dataclasses import dataclass
-from typing import Union
 
 from kernels import _core
+
+
+class _Frozen:
+    """What a frozen dataclass is, without importing `dataclasses`: that takes longer than all of this package."""
+
+    def __setattr__(self, name, value):
+        from dataclasses import FrozenInstanceError
+
+        raise FrozenInstanceError(f"cannot assign to field {name!r}")
+
+    def __delattr__(self, name):
+        from dataclasses import FrozenInstanceError
+
+        raise FrozenInstanceError(f"cannot delete field {name!r}")
+
+    def __eq__(self, other):
+        if other.__class__ is not self.__class__:
+            return NotImplemented
+        return self.__dict__ == other.__dict__
+
+    def __hash__(self):
+        return hash(tuple(self.__dict__.values()))
+
+    def __repr__(self):
+        fields = ", ".join(f"{name}={value!r}" for name, value in self.__dict__.items())
+        return f"{self.__class__.__qualname__}({fields})"
 
 
 def _invalid(kind, name, cause):
@@ -18,21 +42,19 @@ def _invalid(kind, name, cause):
     return derived(name, cause)
 
 
-def _check_range(properties):
-    for name in ("min_capability", "max_capability"):
-        value = getattr(properties, name)
+def _check_range(**bounds):
+    for name, value in bounds.items():
         if not isinstance(value, int):
             message = f"{name} must be an integer, major * 10 + minor as 90 for 9.0, not {value!r}"
             raise _invalid("Field", name, TypeError(message))
     try:
-        _core.check_range(properties.min_capability, properties.max_capability)
+        _core.check_range(*bounds.values())
     except ValueError as cause:
         error = _invalid("Class", "validate_capability_range", cause)
         raise error from (None if error is cause else cause)
 
 
-@dataclass(frozen=True)
-class CUDAProperties:
+class CUDAProperties(_Frozen):
     """The compute capabilities of CUDA devices that a kernel is registered for.
 
     Args:
@@ -49,15 +71,14 @@ class CUDAProperties:
         90
     """
 
-    min_capability: int
-    max_capability: int
+    __match_args__ = ("min_capability", "max_capability")
 
-    def __post_init__(self):
-        _check_range(self)
+    def __init__(self, min_capability, max_capability):
+        _check_range(min_capability=min_capability, max_capability=max_capability)
+        self.__dict__.update(min_capability=min_capability, max_capability=max_capability)
 
 
-@dataclass(frozen=True)
-class ROCMProperties:
+class ROCMProperties(_Frozen):
     """The capabilities of ROCm devices that a kernel is registered for; see :class:`CUDAProperties`.
 
     Args:
@@ -70,15 +91,14 @@ class ROCMProperties:
         90
     """
 
-    min_capability: int
-    max_capability: int
+    __match_args__ = ("min_capability", "max_capability")
 
-    def __post_init__(self):
-        _check_range(self)
+    def __init__(self, min_capability, max_capability):
+        _check_range(min_capability=min_capability, max_capability=max_capability)
+        self.__dict__.update(min_capability=min_capability, max_capability=max_capability)
 
 
-@dataclass(frozen=True)
-class Device:
+class Device(_Frozen):
     """A device type, with the properties that a kernel needs of it.
 
     The type is not checked here but when the device is used in a mapping.
@@ -97,14 +117,14 @@ class Device:
         True
     """
 
-    type: str
-    properties: Union[CUDAProperties, ROCMProperties, None] = None
+    __match_args__ = ("type", "properties")
 
-    def __post_init__(self):
-        if isinstance(self.properties, CUDAProperties) and self.type != "cuda":
+    def __init__(self, type, properties=None):
+        if isinstance(properties, CUDAProperties) and type != "cuda":
             raise ValueError("CUDAProperties is only supported for 'cuda' devices.")
-        if isinstance(self.properties, ROCMProperties) and self.type != "rocm":
+        if isinstance(properties, ROCMProperties) and type != "rocm":
             raise ValueError("ROCMProperties is only supported for 'rocm' devices.")
+        self.__dict__.update(type=type, properties=properties)
 
     def create_repo(self):
         """Returns an empty set of repositories for this type of device.

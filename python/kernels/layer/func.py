@@ -14,9 +14,9 @@ def _get_func(kernel, repository):
     function = getattr(kernel, repository.func_name, None)
     if function is None:
         raise ValueError(f"Function `{repository.func_name}` not found in kernel repo {repository}.")
-    from kernels._torch import function_module
+    from kernels._torch import Module, function_module
 
-    return function_module(function)
+    return function_module(function, base=Module)
 
 
 class FuncRepository:

@@ -5,11 +5,16 @@ from kernels import _core
 from kernels.layer.layer import KernelizeFallback
 
 
+_DEFAULT, _NONE = KernelizeFallback.DEFAULT.value, KernelizeFallback.NONE.value
+
+
 def _fallback(use_fallback):
+    if use_fallback is True:
+        return _DEFAULT
+    if use_fallback is False:
+        return _NONE
     if isinstance(use_fallback, KernelizeFallback):
-        return use_fallback._value_
-    if isinstance(use_fallback, bool):
-        return (KernelizeFallback.DEFAULT if use_fallback else KernelizeFallback.NONE)._value_
+        return use_fallback.value
     raise TypeError(f"use_fallback must be a bool or a kernels.KernelizeFallback, not {use_fallback!r}")
 
 

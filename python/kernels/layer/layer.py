@@ -3,7 +3,6 @@
 
 import os
 from enum import Flag
-from typing import Protocol
 
 from kernels import _core
 
@@ -31,19 +30,6 @@ class KernelizeFallback(Flag):
 
     DEFAULT = NO_LAYER | NO_DEVICE | NO_COMPATIBLE_PROPERTIES | NO_COMPATIBLE_MODE
     ALL = DEFAULT | CANNOT_LOAD
-
-
-class RepositoryProtocol(Protocol):
-    """Anything that a mapping can hold: `load` returns a subclass of `torch.nn.Module`."""
-
-    def load(self): ...
-
-
-class LayerRepositoryProtocol(RepositoryProtocol, Protocol):
-    """A repository that gives a layer by name."""
-
-    @property
-    def layer_name(self) -> str: ...
 
 
 def _check_text(**values):
@@ -256,7 +242,7 @@ def use_kernel_forward_from_hub(layer_name, condition=None):
         if type(target).__name__ == "function":
             from kernels._torch import function_module
 
-            cls = function_module(target, is_shared=True)
+            cls = function_module(target)
             replace_kernel_forward_from_hub(cls, layer_name, condition)
             return cls()
         raise TypeError("@use_kernel_forward_from_hub can only be applied to classes or functions")
@@ -311,3 +297,12 @@ def use_kernelized_func(*args):
         return cls
 
     return decorator
+
+
+def __getattr__(name):
+    # `typing` is slow to import and only needed for annotations.
+    if name in ("LayerRepositoryProtocol", "RepositoryProtocol"):
+        from kernels.layer import repos
+
+        return getattr(repos, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,6 +16,13 @@ class RepositoryProtocol(Protocol):
     def load(self): ...
 
 
+class LayerRepositoryProtocol(RepositoryProtocol, Protocol):
+    """A repository that gives a layer by name."""
+
+    @property
+    def layer_name(self) -> str: ...
+
+
 class DeviceRepos:
     """The repositories for one type of device, by capability and mode. Made by :meth:`Device.create_repo`."""
 

@@ -6,7 +6,13 @@ import torch.nn.functional as F
 
 from . import _norm_kern
 from ._build import BUILD_ID
-from ._glue import backward_through, register_ops
+from ._glue import (
+    backward_through,
+    direct_function,
+    register_ops,
+    register_vmap,
+    wants_direct_grad,
+)
 
 ops = register_ops(_norm_kern, BUILD_ID, "rms_norm")
 _rms_norm = ops.rms_norm.default
@@ -94,12 +100,23 @@ def _layer_norm_grads(ctx, grad):
 
 torch.library.register_autograd(_rms_norm, _rms_norm_grads, setup_context=_rms_norm_setup)
 torch.library.register_autograd(_layer_norm, _layer_norm_grads, setup_context=_layer_norm_setup)
+for _op in (_rms_norm, _rms_norm_backward, _layer_norm, _layer_norm_backward):
+    register_vmap(_op)
+
+_DirectRMSNorm = direct_function(
+    "DirectRMSNorm", _norm_kern.rms_norm, _rms_norm, _rms_norm_setup, _rms_norm_grads
+)
+_DirectLayerNorm = direct_function(
+    "DirectLayerNorm", _norm_kern.layer_norm, _layer_norm, _layer_norm_setup, _layer_norm_grads
+)
 
 
 def rms_norm_op(x, weight, ndim, eps, cast_first):
     """The op, for arguments that `takes_op` accepted."""
     if weight is not None and weight.dtype != x.dtype:
         weight = weight.float()
+    if wants_direct_grad(_norm_kern, x, weight):
+        return _DirectRMSNorm.apply(x, weight, ndim, eps, cast_first)
     return _rms_norm(x, weight, ndim, eps, cast_first)
 
 
@@ -109,4 +126,6 @@ def layer_norm_op(x, weight, bias, ndim, eps):
     if any(dtype != x.dtype for dtype in given):
         weight = None if weight is None else weight.float()
         bias = None if bias is None else bias.float()
+    if wants_direct_grad(_norm_kern, x, weight, bias):
+        return _DirectLayerNorm.apply(x, weight, bias, ndim, eps)
     return _layer_norm(x, weight, bias, ndim, eps)

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every test begins with an empty mapping, and without the variables that the package reads."""
+
+import os
+
+import pytest
+import torch.nn as nn
+from kernel_support import write_kernel
+
+import kernels
+from kernels import use_kernel_forward_from_hub
+
+
+@pytest.fixture(autouse=True)
+def clean_slate(monkeypatch):
+    monkeypatch.delenv("LOCAL_KERNELS", raising=False)
+    monkeypatch.delenv("DISABLE_KERNEL_MAPPING", raising=False)
+    kernels.register_kernel_mapping({}, inherit_mapping=False)
+    yield
+    kernels.register_kernel_mapping({}, inherit_mapping=False)
+
+
+@pytest.fixture
+def layer_class():
+    """A new extensible class: its forward returns its input."""
+
+    @use_kernel_forward_from_hub("Identity")
+    class Identity(nn.Module):
+        def forward(self, x):
+            return x
+
+    return Identity
+
+
+@pytest.fixture
+def toy(tmp_path):
+    """A kernel directory with the layers Tenfold and Hundredfold."""
+    return write_kernel(tmp_path / "toy")
+
+
+@pytest.fixture(scope="session")
+def peer():
+    """The Python that has upstream's package; `make test` provides it."""
+    python = os.environ.get("KN_PEER_PYTHON")
+    if not python:
+        pytest.fail("set KN_PEER_PYTHON to a Python that has kernels==0.17.2, or run `make test`")
+    return python
