@@ -16,6 +16,7 @@ import importlib.util
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,9 +115,7 @@ def encoder() -> list[str]:
     for size in (1, 32):
         tokens = tokenizer((SENTENCES * 2)[:size], padding=True, return_tensors="pt")
         shape = "x".join(map(str, tokens["input_ids"].shape))
-        report_time(
-            model, f"batch {size:2} ({shape} tokens)", lambda tokens=tokens: model(**tokens)
-        )
+        report_time(model, f"batch {size:2} ({shape} tokens)", partial(model, **tokens))
     return failures
 
 
@@ -182,7 +181,7 @@ def decoder(dtype: torch.dtype, batches: tuple[int, ...]) -> list[str]:
         failures.append(f"the generated tokens differ in {name_of(dtype)}")
     for size in batches:
         batch = torch.randint(config.vocab_size, (size, 16))
-        report_time(model, f"batch {size:2} ({size}x16 tokens)", lambda batch=batch: model(batch))
+        report_time(model, f"batch {size:2} ({size}x16 tokens)", partial(model, batch))
     return failures
 
 

@@ -12,7 +12,7 @@ from kernels import CUDAProperties, Device, LayerRepository, Mode, plan, use_ker
 # One kernel for every GPU, another one from capability 9.0 to 10.0: the smaller range wins.
 norms = LayerRepository("my-org/norms", layer_name="RMSNorm", version=1)
 hopper = LayerRepository("my-org/hopper-norms", layer_name="RMSNorm", version=2)
-mapping = {
+mapping: dict[str, dict[Device | str, LayerRepository | dict[Mode, LayerRepository]]] = {
     "RMSNorm": {
         "cuda": norms,
         Device("cuda", CUDAProperties(min_capability=90, max_capability=100)): hopper,

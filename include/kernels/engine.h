@@ -39,7 +39,7 @@ typedef struct kn_request {
     const kn_device *device;  /* NULL: that of the model's first parameter */
     int64_t capability;       /* KN_CAPABILITY_ASK: ask the host */
     uint32_t fallback;        /* KN_FALLBACK_* */
-    const char *const *include; /* shell patterns over module paths; none: every module */
+    const char *const *include; /* shell patterns over module paths; NULL: every module, empty: none */
     size_t include_count;
     const char *const *exclude;
     size_t exclude_count;

@@ -166,6 +166,11 @@ typedef struct kn_host {
 
     void (*log)(void *ctx, kn_log_level level, const char *message);
 
+    /* Around work that waits (files, later the network): between `leave` and `enter` other threads may use the host,
+     * and this one does not. `enter` is given what `leave` returned. Both may be NULL. */
+    void *(*leave)(void *ctx);
+    void (*enter)(void *ctx, void *left);
+
     /* Polled between steps; true stops the call with KN_ERR_CANCELLED. */
     bool (*cancelled)(void *ctx);
 } kn_host;

@@ -121,6 +121,7 @@ typedef struct core_call {
     size_t type_count, type_capacity; /* the capacity is a power of two */
     PyObject *error_type, *error_value, *error_trace; /* the exception behind a failed callback */
     PyObject *first_parameter;
+    PyObject *model_name; /* the text that was last asked for */
     bool wants_parameter;
     bool is_not_found; /* the saved exception is a FileNotFoundError that a fallback may cover */
 } core_call;

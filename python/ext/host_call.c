@@ -311,12 +311,15 @@ static bool host_watch(void *ctx, void *object) {
     return ok;
 }
 
+/* Class and address, as the default repr has them: two models of one class must be told apart. */
 static const char *host_model_name(void *ctx, void *model) {
-    core_state *state = ((core_call *)ctx)->state;
-    PyObject *name = PyObject_GetAttr((PyObject *)Py_TYPE((PyObject *)model), state->names.name);
-    const char *text = name ? PyUnicode_AsUTF8AndSize(name, NULL) : NULL;
+    core_call *call = ctx;
+    PyObject *name = PyObject_GetAttr((PyObject *)Py_TYPE((PyObject *)model), call->state->names.name);
+    Py_XDECREF(call->model_name);
+    call->model_name = name ? PyUnicode_FromFormat("%U at %p", name, model) : NULL;
+    const char *text = call->model_name ? PyUnicode_AsUTF8AndSize(call->model_name, NULL) : NULL;
     PyErr_Clear();
-    Py_XDECREF(name); /* the type keeps it */
+    Py_XDECREF(name);
     return text ? text : "a model";
 }
 
@@ -324,6 +327,16 @@ static void host_log(void *ctx, kn_log_level level, const char *message) {
     PyObject *done = call_glue(ctx, "log", Py_BuildValue("(is)", (int)level, message));
     if (!done) PyErr_Clear();
     Py_XDECREF(done);
+}
+
+static void *host_leave(void *ctx) {
+    (void)ctx;
+    return PyEval_SaveThread();
+}
+
+static void host_enter(void *ctx, void *left) {
+    (void)ctx;
+    PyEval_RestoreThread(left);
 }
 
 static bool host_cancelled(void *ctx) {
@@ -359,6 +372,8 @@ void core_call_init(core_call *call, core_state *state) {
         .watch = host_watch,
         .model_name = host_model_name,
         .log = host_log,
+        .leave = host_leave,
+        .enter = host_enter,
         .cancelled = host_cancelled,
     };
 }
@@ -371,5 +386,6 @@ void core_call_clear(core_call *call) {
     }
     PyMem_Free(call->types);
     Py_CLEAR(call->first_parameter);
+    Py_CLEAR(call->model_name);
     drop_exception(call);
 }

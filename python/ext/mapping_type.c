@@ -143,7 +143,7 @@ static int visit_device(core_state *state, core_entries *out, void *layer, PyObj
     return 0;
 }
 
-/* Any mapping as a dict, with a reference; NULL with an exception. */
+/* Any mapping as a dict, with a reference; NULL where it is none, or with the exception of reading it. */
 static PyObject *as_dict(PyObject *mapping) {
     if (PyDict_Check(mapping)) return Py_NewRef(mapping);
     PyObject *dict = PyDict_New();
@@ -159,8 +159,10 @@ static int visit_layer(core_state *state, core_entries *out, void *ctx, PyObject
     if (!text || PyList_Append(out->names, name) < 0) return -1;
     PyObject *dict = as_dict(devices);
     if (!dict) {
-        PyErr_Clear();
-        PyErr_Format(PyExc_TypeError, "layer '%s': expected a dict from devices to repositories, not %R", text, devices);
+        if (!PyErr_Occurred()) {
+            PyErr_Format(PyExc_TypeError, "layer '%s': expected a dict from devices to repositories, not %R", text,
+                         devices);
+        }
         return -1;
     }
     int result = each_pair(state, out, (void *)(uintptr_t)text, dict, visit_device);
@@ -171,9 +173,10 @@ static int visit_layer(core_state *state, core_entries *out, void *ctx, PyObject
 int core_entries_read(core_state *state, PyObject *mapping, core_entries *out) {
     PyObject *dict = as_dict(mapping);
     if (!dict) {
-        PyErr_Clear();
-        PyErr_Format(PyExc_TypeError, "a kernel mapping must be a dict from layer names to dicts from devices to "
-                                      "repositories, not %R", mapping);
+        if (!PyErr_Occurred()) {
+            PyErr_Format(PyExc_TypeError, "a kernel mapping must be a dict from layer names to dicts from devices to "
+                                          "repositories, not %R", mapping);
+        }
         return -1;
     }
     out->names = PyList_New(0);

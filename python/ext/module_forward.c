@@ -7,17 +7,24 @@
 
 PyObject *core_module_dict(PyObject *module) { return PyObject_GenericGetDict(module, NULL); }
 
-/* Whether `value` is `function` bound to `module`; -1 with an exception. */
-static int is_bound(core_state *state, PyObject *value, PyObject *function, PyObject *module) {
-    if (!function || (PyObject *)Py_TYPE(value) != state->method_type) return 0;
+/* How `value` relates to `function`. */
+typedef enum binding {
+    NOT_BOUND = 0,
+    BOUND = 1,      /* it is `function`, bound to `module` */
+    BOUND_OTHER = 2 /* bound to another module, as in a shallow copy */
+} binding;
+
+/* -1 with an exception. */
+static int bound_to(core_state *state, PyObject *value, PyObject *function, PyObject *module) {
+    if (!value || !function || (PyObject *)Py_TYPE(value) != state->method_type) return NOT_BOUND;
     PyObject *func = PyObject_GetAttr(value, state->names.func);
     if (!func) return -1;
     Py_DECREF(func); /* the method keeps it */
-    if (func != function) return 0;
+    if (func != function) return NOT_BOUND;
     PyObject *self = PyObject_GetAttr(value, state->names.self);
     if (!self) return -1;
     Py_DECREF(self);
-    return self == module;
+    return self == module ? BOUND : BOUND_OTHER;
 }
 
 /* Whether `value` is the forward of the module's own class. */
@@ -27,7 +34,7 @@ static int is_own(core_state *state, PyObject *value, PyObject *module) {
         PyErr_Clear();
         return 0;
     }
-    int result = is_bound(state, value, own, module);
+    int result = bound_to(state, value, own, module);
     Py_DECREF(own);
     return result;
 }
@@ -47,22 +54,24 @@ int core_forward_state(core_state *state, PyObject *module, PyObject *dict, void
     core_forward *record = record_of(state, dict);
     PyObject *value = PyDict_GetItemWithError(dict, state->names.forward);
     if (!record && !value) return PyErr_Occurred() ? -1 : 0;
-    int ours = record && value ? is_bound(state, value, record->function, module) : 0;
-    if (!ours && value) {
+    PyObject *called = value;
+    int ours = record ? bound_to(state, value, record->function, module) : NOT_BOUND;
+    if (ours == NOT_BOUND && value) {
         PyObject *hooked = PyDict_GetItemWithError(dict, state->names.old_forward);
-        if (hooked) value = hooked;
-        ours = record && hooked ? is_bound(state, value, record->function, module) : 0;
+        if (hooked) called = hooked;
+        if (hooked && record) ours = bound_to(state, called, record->function, module);
     }
     if (ours < 0) return -1;
-    if (ours) {
+    if (ours == BOUND) {
         *current = record->base ? record->base : record;
         return 0;
     }
     if (record) *flags |= KN_SITE_NOT_APPLIED;
-    int own = value ? is_own(state, value, module) : 1;
-    if (own < 0) return -1;
     /* Behind a hook the original is reached through whatever bound it: that is replaced, not kept. */
-    if (!own && value == PyDict_GetItemWithError(dict, state->names.forward)) *flags |= KN_SITE_FOREIGN;
+    if (ours == BOUND_OTHER || called != value || !value) return 0;
+    int own = is_own(state, value, module);
+    if (own < 0) return -1;
+    if (own == NOT_BOUND) *flags |= KN_SITE_FOREIGN;
     return 0;
 }
 
@@ -126,7 +135,7 @@ static int swap_in(core_call *call, const core_type *type, PyObject *module, PyO
     PyObject *slot = slot_of(state, dict);
     PyObject *value = PyDict_GetItemWithError(dict, slot);
     core_forward *record = record_of(state, dict);
-    int ours = record && value ? is_bound(state, value, record->function, module) : 0;
+    int ours = record ? bound_to(state, value, record->function, module) : NOT_BOUND;
     if (ours < 0) return -1;
     PyObject *previous = ours ? record->previous : value;
     PyObject *bound = PyObject_CallFunctionObjArgs(state->method_type, forward->function, module, NULL);
@@ -144,7 +153,7 @@ static int swap_out(core_call *call, const core_type *type, PyObject *module, Py
     PyObject *slot = slot_of(state, dict);
     core_forward *record = record_of(state, dict);
     PyObject *value = PyDict_GetItemWithError(dict, slot);
-    int ours = record && value ? is_bound(state, value, record->function, module) : 0;
+    int ours = record ? bound_to(state, value, record->function, module) : NOT_BOUND;
     if (ours < 0) return -1;
     if (!ours) return put_back(type, module, dict, state->names.record, NULL);
     PyObject *original = original_of(state, module, slot, record);

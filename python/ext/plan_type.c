@@ -53,11 +53,6 @@ static bool read_filter(PyObject *filter, const char *name, const char ***patter
         PyErr_Format(PyExc_TypeError,
                      "%s must be a pattern, a list of patterns or a function of (path, module), not %R", name, filter);
     }
-    /* No pattern at all would mean "no restriction" to the engine: an empty list means that nothing matches. */
-    if (is_list && length == 0) {
-        (*patterns)[0] = "[!-\xff]";
-        *count = 1;
-    }
     return is_list;
 }
 

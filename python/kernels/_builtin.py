@@ -7,10 +7,11 @@ from kernels.layer.layer import LayerRepository
 _LAYERS = {
     ("builtin/activation", "Silu"): ("SiLU", "Silu"),
     ("builtin/activation", "Gelu"): ("GELU", "GeLU", "Gelu"),
-    ("builtin/activation", "GeluTanh"): ("GeluTanh",),
+    # These three differ in how they write the same formula.
+    ("builtin/activation", "GeluTanh"): ("FastGELU", "GeluTanh", "NewGELU"),
     ("builtin/activation", "SiluAndMul"): ("SiluAndMul",),
     ("builtin/norm", "LayerNorm"): ("LayerNorm",),
-    ("builtin/norm", "RMSNorm"): ("RMSNorm", "LlamaRMSNorm"),
+    ("builtin/norm", "RMSNorm"): ("LlamaRMSNorm", "RMSNorm"),
 }
 
 

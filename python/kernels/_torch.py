@@ -127,7 +127,11 @@ def module_device(module):
                 if tensor is None:
                     continue
                 name, index = device_of(tensor)
-                known = _capability_of(tensor.device) if name in ("cuda", "rocm") and _can_ask(name) else None
+                known = (
+                    _capability_of(tensor.device)
+                    if name in ("cuda", "rocm") and _can_ask(name)
+                    else None
+                )
                 return name, index, known
     return None
 
@@ -152,6 +156,22 @@ def _check_minver(name, variant, minver):
         )
 
 
+def _free_name(kernel_id, repo):
+    """The name to import a kernel under: its id, with a number where another copy of it is loaded."""
+    ours = {loaded.module for loaded in _loaded_kernels.values()}
+    name, number = kernel_id, 1
+    while name in sys.modules:
+        other = sys.modules[name]
+        if other not in ours:
+            raise ImportError(
+                f"kernel '{repo}' wants to be imported as '{name}', which is already taken by {other!r}; "
+                "give its metadata.json an id of its own"
+            )
+        number += 1
+        name = f"{kernel_id}_{number}"
+    return name
+
+
 def import_kernel(folder, entry, kernel_id, name, variant, repo, minver):
     """Imports the module of a kernel, each folder once."""
     with _import_lock:
@@ -159,13 +179,7 @@ def import_kernel(folder, entry, kernel_id, name, variant, repo, minver):
         if loaded is not None:
             return loaded.module
         _check_minver(name, variant, minver)
-        other = sys.modules.get(kernel_id)
-        if other is not None:
-            where = getattr(other, "__file__", None)
-            raise ImportError(
-                f"kernel '{repo}' wants to be imported as '{kernel_id}', which is already taken by {where or other!r}; "
-                "give its metadata.json an id of its own"
-            )
+        kernel_id = _free_name(kernel_id, repo)
         spec = importlib.util.spec_from_file_location(kernel_id, entry)
         module = importlib.util.module_from_spec(spec)
         sys.modules[kernel_id] = module
@@ -173,7 +187,9 @@ def import_kernel(folder, entry, kernel_id, name, variant, repo, minver):
             spec.loader.exec_module(module)
         except BaseException as error:
             # What it imported below its own name must not survive half done, either.
-            for key in [key for key in sys.modules if key == kernel_id or key.startswith(kernel_id + ".")]:
+            for key in [
+                key for key in sys.modules if key == kernel_id or key.startswith(kernel_id + ".")
+            ]:
                 del sys.modules[key]
             if hasattr(error, "add_note"):
                 error.add_note(f"while importing kernel '{name}', variant '{variant}' ({repo})")
@@ -188,7 +204,11 @@ def find_layer(kernel, name, repo):
         raise ValueError(f"Kernel repo {repo} does not define any layers.")
     layer = getattr(layers, name, None)
     if layer is None:
-        there = sorted(key for key, value in vars(layers).items() if isinstance(value, type) and issubclass(value, Module))
+        there = sorted(
+            key
+            for key, value in vars(layers).items()
+            if isinstance(value, type) and issubclass(value, Module)
+        )
         raise ValueError(
             f"Layer `{name}` not found in kernel repo {repo}; it has: {', '.join(there) or 'none'}."
         )
@@ -203,8 +223,12 @@ def layer_flags(layer):
     """(has_backward, can_torch_compile)"""
     if not (isinstance(layer, type) and issubclass(layer, Module)):
         name = getattr(layer, "__name__", repr(layer))
-        raise TypeError(f"Layer `{name}` is not a Torch layer: a subclass of torch.nn.Module is needed.")
-    return bool(getattr(layer, "has_backward", True)), bool(getattr(layer, "can_torch_compile", False))
+        raise TypeError(
+            f"Layer `{name}` is not a Torch layer: a subclass of torch.nn.Module is needed."
+        )
+    return bool(getattr(layer, "has_backward", True)), bool(
+        getattr(layer, "can_torch_compile", False)
+    )
 
 
 # ---- putting a layer in the place of a class ----
@@ -214,10 +238,16 @@ _FLAGS = {"can_torch_compile", "has_backward"}
 
 def _check_layer(layer, cls, repo):
     if layer.__init__ is not Module.__init__:
-        raise TypeError(f"{repo} must not override nn.Module constructor: layer `{layer.__name__}` has an __init__.")
+        raise TypeError(
+            f"{repo} must not override nn.Module constructor: layer `{layer.__name__}` has an __init__."
+        )
     extra = set(dir(layer)) - set(dir(Module)) - _FLAGS
     # What a class that runs Python annotations or pickling support adds is no member of the layer.
-    extra = sorted(name for name in extra if name not in ("__annotations__", "__firstlineno__", "__static_attributes__"))
+    extra = sorted(
+        name
+        for name in extra
+        if name not in ("__annotations__", "__firstlineno__", "__static_attributes__")
+    )
     if extra:
         raise TypeError(
             f"{repo} must not contain additional members compared to `{cls.__name__}`: layer `{layer.__name__}` has "
@@ -273,7 +303,11 @@ def bind_layer(layer, cls, repo):
 
 
 def _find_by_name(module_name, qualified_name):
-    found = sys.modules[module_name] if module_name in sys.modules else importlib.import_module(module_name)
+    found = (
+        sys.modules[module_name]
+        if module_name in sys.modules
+        else importlib.import_module(module_name)
+    )
     for part in qualified_name.split("."):
         found = getattr(found, part)
     return found

@@ -13,4 +13,6 @@ def install_kernel(
     trust_remote_code=False,
 ):
     """Downloads a kernel into the cache. Not available yet."""
-    raise NotImplementedError("install_kernel is not available in this version: it does not load from the Hub yet")
+    raise NotImplementedError(
+        "install_kernel is not available in this version: it does not load from the Hub yet"
+    )

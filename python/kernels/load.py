@@ -105,6 +105,8 @@ def load_kernel(repo_id, *, lockfile=None, backend=None):
     _not_yet("load_kernel", "use get_local_kernel or get_kernel")
 
 
-def has_kernel(repo_id, *, revision=None, version=None, backend=None, trust_remote_code=False, check_arch=True):
+def has_kernel(
+    repo_id, *, revision=None, version=None, backend=None, trust_remote_code=False, check_arch=True
+):
     """Whether a kernel has a build for this machine. Not available yet."""
     _not_yet("has_kernel", "try get_kernel and catch FileNotFoundError")

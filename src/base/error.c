@@ -7,13 +7,16 @@
 kn_status kni_fail(kn_error *err, kn_status status, const char *format, ...) {
     if (!err) return status;
     err->status = status;
+    /* A caller that was built with a shorter message has room for that only. */
+    size_t room = err->size - offsetof(kn_error, message);
+    if (room > sizeof err->message) room = sizeof err->message;
     va_list args;
     va_start(args, format);
-    int length = vsnprintf(err->message, sizeof err->message, format, args);
+    int length = vsnprintf(err->message, room, format, args);
     va_end(args);
     /* A cut in the middle of a UTF-8 sequence would make the message undecodable. */
-    if (length >= (int)sizeof err->message) {
-        size_t end = sizeof err->message - 1;
+    if (length >= 0 && (size_t)length >= room) {
+        size_t end = room - 1;
         while (end > 0 && ((unsigned char)err->message[end - 1] & 0xC0u) == 0x80u) end--;
         if (end > 0 && (unsigned char)err->message[end - 1] >= 0xC0u) end--;
         err->message[end] = '\0';

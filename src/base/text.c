@@ -22,7 +22,7 @@ static bool make_room(kni_text *text, size_t more) {
 
 void kni_text_add_n(kni_text *text, const char *bytes, size_t length) {
     if (!make_room(text, length)) return;
-    memcpy(text->bytes + text->length, bytes, length);
+    if (length) memcpy(text->bytes + text->length, bytes, length);
     text->length += length;
     text->bytes[text->length] = '\0';
 }
@@ -53,22 +53,30 @@ char *kni_text_take(kni_text *text) {
     return bytes;
 }
 
+/* The character at `*at`, which is moved behind it. A byte that begins no UTF-8 sequence is one character. */
+static uint32_t next_character(const char **at) {
+    const unsigned char *bytes = (const unsigned char *)*at;
+    size_t length = bytes[0] >= 0xF0 ? 4 : bytes[0] >= 0xE0 ? 3 : bytes[0] >= 0xC0 ? 2 : 1;
+    uint32_t character = bytes[0];
+    size_t taken = 1;
+    while (taken < length && (bytes[taken] & 0xC0u) == 0x80u) character = character << 8 | bytes[taken++];
+    *at += taken;
+    return character;
+}
+
 /* Matches one set at `pattern` (after its '['); returns what follows ']', or NULL when it is not closed. */
-static const char *match_set(const char *pattern, char c, bool *matches) {
+static const char *match_set(const char *pattern, uint32_t c, bool *matches) {
     bool negated = *pattern == '!';
     if (negated) pattern++;
     bool found = false;
     const char *first = pattern;
     while (*pattern && (*pattern != ']' || pattern == first)) {
-        if (pattern[1] == '-' && pattern[2] && pattern[2] != ']') {
-            if ((unsigned char)pattern[0] <= (unsigned char)c && (unsigned char)c <= (unsigned char)pattern[2]) {
-                found = true;
-            }
-            pattern += 3;
-        } else {
-            if (*pattern == c) found = true;
+        uint32_t low = next_character(&pattern), high = low;
+        if (pattern[0] == '-' && pattern[1] && pattern[1] != ']') {
             pattern++;
+            high = next_character(&pattern);
         }
+        if (low <= c && c <= high) found = true;
     }
     if (!*pattern) return NULL;
     *matches = found != negated;
@@ -76,29 +84,31 @@ static const char *match_set(const char *pattern, char c, bool *matches) {
 }
 
 /* What follows one pattern element if it matches `c`, else NULL. */
-static const char *match_one(const char *pattern, char c) {
+static const char *match_one(const char *pattern, uint32_t c) {
     if (*pattern == '?') return pattern + 1;
     if (*pattern == '[') {
         bool matches = false;
         const char *after = match_set(pattern + 1, c, &matches);
         if (after) return matches ? after : NULL;
     }
-    return *pattern == c ? pattern + 1 : NULL;
+    return next_character(&pattern) == c ? pattern : NULL;
 }
 
 bool kni_glob_match(const char *pattern, const char *text) {
     const char *star = NULL, *star_text = NULL;
     while (*text) {
-        const char *after;
+        const char *rest = text, *after;
+        uint32_t c = next_character(&rest);
         if (*pattern == '*') {
             star = ++pattern;
             star_text = text;
-        } else if (*pattern && (after = match_one(pattern, *text)) != NULL) {
+        } else if (*pattern && (after = match_one(pattern, c)) != NULL) {
             pattern = after;
-            text++;
+            text = rest;
         } else if (star) {
             pattern = star;
-            text = ++star_text;
+            next_character(&star_text);
+            text = star_text;
         } else {
             return false;
         }

@@ -6,6 +6,14 @@
 #include "base/error.h"
 #include "engine/state.h"
 
+/* What an engine has before its first call. */
+static void free_empty(kn_engine *engine) {
+    kn_mapping_release(engine->mapping);
+    kni_lock_free(engine->lock);
+    kni_free(engine->alloc, engine->builtin_folder);
+    kni_free(engine->alloc, engine);
+}
+
 kn_status kn_engine_new(const kn_engine_options *options, kn_engine **out, kn_error *err) {
     const kn_alloc *alloc = kni_alloc_or_default(options->alloc);
     *out = NULL;
@@ -19,7 +27,7 @@ kn_status kn_engine_new(const kn_engine_options *options, kn_engine **out, kn_er
         status = kni_no_memory(err, "starting the engine");
     }
     if (status) {
-        kn_engine_free(engine, NULL);
+        free_empty(engine);
         return status;
     }
     *out = engine;
@@ -49,13 +57,10 @@ void kn_engine_free(kn_engine *engine, const kn_host *host) {
     for (size_t i = 0; i < engine->known_count; i++) kni_free(engine->alloc, engine->known[i].key);
     for (size_t i = 0; i < engine->kernel_count; i++) kernel_free(engine, host, engine->kernels[i]);
     for (size_t i = 0; i < engine->told_count; i++) kni_free(engine->alloc, engine->told[i]);
-    void *arrays[] = {engine->roots,       engine->claims, engine->bindings,
-                      engine->host_layers, engine->known,  engine->kernels,
-                      engine->told,        engine->builtin_folder};
+    void *arrays[] = {engine->roots, engine->claims,  engine->bindings, engine->host_layers,
+                      engine->known, engine->kernels, engine->told};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) kni_free(engine->alloc, arrays[i]);
-    kn_mapping_release(engine->mapping);
-    kni_lock_free(engine->lock);
-    kni_free(engine->alloc, engine);
+    free_empty(engine);
 }
 
 kn_mapping *kn_engine_mapping(kn_engine *engine) {

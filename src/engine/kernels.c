@@ -126,7 +126,10 @@ static kn_status find_on_disk(kni_run *run, const char *path, const kn_system *s
                               kn_error *err) {
     kni_kernel *kernel = kni_new(run->engine->alloc, sizeof *kernel);
     if (!kernel) return kni_no_memory(err, "finding a kernel");
+    const kn_host *host = run->host;
+    void *left = host->leave ? host->leave(host->ctx) : NULL;
     kn_status status = kni_kernel_source_find(run->engine->alloc, path, system, &kernel->source, err);
+    if (host->enter) host->enter(host->ctx, left);
     if (status) {
         kni_free(run->engine->alloc, kernel);
         return status;

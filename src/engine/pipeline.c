@@ -99,14 +99,18 @@ static kn_status ask_predicate(kni_run *run, void *predicate, const char *path, 
     return run->host->predicate(run->host->ctx, predicate, path, module, out, err);
 }
 
+static bool has_filter(const kn_request *r) {
+    return r->include || r->exclude_count || r->include_predicate || r->exclude_predicate;
+}
+
 static kn_status is_excluded(kni_run *run, const kni_site *site, bool *out, kn_error *err) {
     const kn_request *r = run->request;
     *out = false;
-    if (!r->include_count && !r->exclude_count && !r->include_predicate && !r->exclude_predicate) return KN_OK;
+    if (!has_filter(r)) return KN_OK;
     char *path = kni_walk_path(&run->plan->walk, site->node);
     if (!path) return kni_no_memory(err, "choosing modules");
     void *module = run->plan->walk.nodes[site->node].module;
-    bool included = !r->include_count || matches_any(r->include, r->include_count, path);
+    bool included = !r->include || matches_any(r->include, r->include_count, path);
     bool excluded = matches_any(r->exclude, r->exclude_count, path);
     kn_status status = KN_OK;
     if (included && !excluded) status = ask_predicate(run, r->include_predicate, path, module, &included, err);
@@ -149,22 +153,16 @@ static kn_status select_site(kni_run *run, size_t index, bool own_devices, bool 
     return status;
 }
 
-/* Whether every module of a class is decided alike. */
-static bool is_uniform(const kni_run *run, const kni_class *cls) {
-    const kn_request *r = run->request;
-    return !cls->has_condition && !r->include_count && !r->exclude_count && !r->include_predicate &&
-           !r->exclude_predicate;
-}
-
 static kn_status select_all(kni_run *run, kn_error *err) {
     kn_plan *plan = run->plan;
-    bool disabled = is_disabled(), own_devices;
+    bool disabled = is_disabled(), own_devices, filtered = has_filter(run->request);
     kn_status status = wants_own_devices(run, &own_devices, err);
     for (size_t i = 0; !status && i < plan->walk.site_count; i++) {
         const kni_site *site = &plan->walk.sites[i];
         uint32_t same = plan->first_of_class[site->class_id];
-        bool reuse = same != KNI_NONE && !own_devices && !(site->flags & KN_SITE_FOREIGN) &&
-                     is_uniform(run, &plan->walk.classes[site->class_id]) &&
+        /* Where nothing can tell two modules of a class apart, they are decided alike. */
+        bool reuse = same != KNI_NONE && !own_devices && !filtered && !(site->flags & KN_SITE_FOREIGN) &&
+                     !plan->walk.classes[site->class_id].has_condition &&
                      !kni_reason_is_untouched(plan->decisions[same].reason);
         if (reuse) kni_plan_assign(plan, i, same);
         else status = select_site(run, i, own_devices, disabled, err);
@@ -226,12 +224,15 @@ static void tell_fallbacks(const kni_run *run) {
         kni_text_addf(&text, "%s: keeping the original forward (%s): %s", plan->walk.classes[d->class_id].layer_name,
                       kn_reason_text(d->reason), d->message);
         char *message = kni_text_take(&text);
+        kni_text_addf(&text, "%s/%s", plan->walk.classes[d->class_id].layer_name, kn_reason_text(d->reason));
+        char *once = kni_text_take(&text);
         bool is_usual = d->reason == KN_REASON_NO_DEVICE || d->reason == KN_REASON_NO_PROPERTIES ||
                         d->reason == KN_REASON_CONDITION || d->reason == KN_REASON_EXCLUDED;
-        if (message && kni_engine_tell_once(run->engine, message)) {
+        if (message && once && kni_engine_tell_once(run->engine, once)) {
             run->host->log(run->host->ctx, is_usual ? KN_LOG_INFO : KN_LOG_WARNING, message);
         }
         kni_free(run->engine->alloc, message);
+        kni_free(run->engine->alloc, once);
     }
 }
 

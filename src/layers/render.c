@@ -49,7 +49,10 @@ static void write_cell(const kn_plan *plan, size_t index, const kn_decision *d, 
         if (d->action == KN_ACTION_REPLACE && d->repo_layer) kni_text_addf(out, ":%s", d->repo_layer);
         break;
     case VARIANT: kni_text_add(out, d->action == KN_ACTION_REPLACE && d->variant ? d->variant : "-"); break;
-    default: kni_text_addf(out, "%s: %s", kn_reason_text(d->reason), d->message); break;
+    default: /* a message may go on with one line for each variant: a table shows the first */
+        kni_text_addf(out, "%s: ", kn_reason_text(d->reason));
+        kni_text_add_n(out, d->message, strcspn(d->message, "\n"));
+        break;
     }
 }
 

@@ -13,7 +13,9 @@ def _deprecated(name, instead):
 def _get_func(kernel, repository):
     function = getattr(kernel, repository.func_name, None)
     if function is None:
-        raise ValueError(f"Function `{repository.func_name}` not found in kernel repo {repository}.")
+        raise ValueError(
+            f"Function `{repository.func_name}` not found in kernel repo {repository}."
+        )
     from kernels._torch import Module, function_module
 
     return function_module(function, base=Module)
@@ -51,7 +53,13 @@ class FuncRepository:
         return _get_func(kernel, self)
 
     def _key(self):
-        return self._repo_id, self.func_name, self._revision, self._version, str(self._trust_remote_code)
+        return (
+            self._repo_id,
+            self.func_name,
+            self._revision,
+            self._version,
+            str(self._trust_remote_code),
+        )
 
     def __eq__(self, other):
         return isinstance(other, FuncRepository) and self._key() == other._key()

@@ -15,7 +15,9 @@ def _fallback(use_fallback):
         return _NONE
     if isinstance(use_fallback, KernelizeFallback):
         return use_fallback.value
-    raise TypeError(f"use_fallback must be a bool or a kernels.KernelizeFallback, not {use_fallback!r}")
+    raise TypeError(
+        f"use_fallback must be a bool or a kernels.KernelizeFallback, not {use_fallback!r}"
+    )
 
 
 class use_kernel_mapping:
@@ -108,10 +110,22 @@ def kernelize(model, mode, device=None, use_fallback=True, *, include=None, excl
         >>> from kernels import Mode, kernelize
         >>> model = kernelize(nn.Linear(2, 2), mode=Mode.INFERENCE)
     """
-    return _core.kernelize(model, mode, device, None, _fallback(use_fallback), include, exclude, True)
+    return _core.kernelize(
+        model, mode, device, None, _fallback(use_fallback), include, exclude, True
+    )
 
 
-def plan(model, *, mode, device=None, capability=None, use_fallback=True, include=None, exclude=None, fetch=False):
+def plan(
+    model,
+    *,
+    mode,
+    device=None,
+    capability=None,
+    use_fallback=True,
+    include=None,
+    exclude=None,
+    fetch=False,
+):
     """Decides what :func:`kernelize` would do, and changes nothing.
 
     Args:
@@ -137,7 +151,11 @@ def plan(model, *, mode, device=None, capability=None, use_fallback=True, includ
     """
     from kernels._plan import Plan
 
-    return Plan(_core.plan(model, mode, device, capability, _fallback(use_fallback), include, exclude, fetch))
+    return Plan(
+        _core.plan(
+            model, mode, device, capability, _fallback(use_fallback), include, exclude, fetch
+        )
+    )
 
 
 def explain(model):

@@ -64,7 +64,13 @@ class LayerRepository:
     """
 
     def __init__(
-        self, repo_id, layer_name, revision=None, version=None, trust_remote_code=False, user_agent=None
+        self,
+        repo_id,
+        layer_name,
+        revision=None,
+        version=None,
+        trust_remote_code=False,
+        user_agent=None,
     ):
         _check_text(repo_id=repo_id, layer_name=layer_name)
         if revision is not None and version is not None:
@@ -85,7 +91,15 @@ class LayerRepository:
         description = self.__dict__.get("_description")
         if description is None:
             version = None if self._version is None else str(self._version)
-            description = ("hub", self._repo_id, self.layer_name, self._revision, version, None, self._repo_id)
+            description = (
+                "hub",
+                self._repo_id,
+                self.layer_name,
+                self._revision,
+                version,
+                None,
+                self._repo_id,
+            )
             self._description = description
         return description
 
@@ -112,7 +126,9 @@ class LayerRepository:
     def __str__(self):
         if self._version is not None:
             return f"`{self._repo_id}` (version: {self._version}), layer `{self.layer_name}`"
-        return f"`{self._repo_id}` (revision: {self._revision or 'main'}), layer `{self.layer_name}`"
+        return (
+            f"`{self._repo_id}` (revision: {self._revision or 'main'}), layer `{self.layer_name}`"
+        )
 
     def __repr__(self):
         return f"<{type(self).__name__} {self}>"
@@ -288,7 +304,9 @@ def use_kernelized_func(*args):
             original(self, *init_args, **init_kwargs)
             functions = self.__dict__.setdefault("_kernel_funcs", {})
             for function in args:
-                functions[getattr(function, "__name__", None) or function.kernel_layer_name] = function
+                functions[getattr(function, "__name__", None) or function.kernel_layer_name] = (
+                    function
+                )
 
         __init__.__wrapped__ = original
         __init__.__doc__ = original.__doc__

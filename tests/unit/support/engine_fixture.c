@@ -152,9 +152,12 @@ void apply_fails(engine_fixture *fx, fake_module *model, kn_plan *plan, kn_statu
 
 #define TEXT_MAX 16384
 
-static void append(char *text, const char *format, const char *a, const char *b) {
+KN_PRINTF(2, 3) static void append(char *text, const char *format, ...) {
     size_t length = strlen(text);
-    int added = snprintf(text + length, TEXT_MAX - length, format, a, b);
+    va_list args;
+    va_start(args, format);
+    int added = vsnprintf(text + length, TEXT_MAX - length, format, args);
+    va_end(args);
     assert_true(added >= 0 && length + (size_t)added < TEXT_MAX);
 }
 
@@ -163,11 +166,13 @@ static void add_forward(char *text, const char *path, const fake_module *module)
     char number[16];
     snprintf(number, sizeof number, "own:%d", state->own);
     const char *runs = "original";
-    if (state->ours) runs = state->ours->layer->name;
-    else if (state->own) runs = number;
-    else if (state->described) runs = "described";
-    append(text, "%s%s", *text ? " " : "", *path ? path : "(model)");
-    append(text, "=%s%s", runs, "");
+    if (state->ours)
+        runs = state->ours->layer->name;
+    else if (state->own)
+        runs = number;
+    else if (state->described)
+        runs = "described";
+    append(text, "%s%s=%s", *text ? " " : "", *path ? path : "(model)", runs);
 }
 
 static void add_forwards(char *text, const char *path, const fake_module *module,
@@ -210,10 +215,10 @@ const char *decisions_of(const kn_plan *plan) {
     for (size_t i = 0; i < kn_plan_count(plan); i++) {
         kn_decision d = {.size = sizeof d};
         kn_plan_get(plan, i, &d);
-        if (i) append(text, "%s%s", "\n", "");
+        if (i) append(text, "\n");
         assert_int_equal(kn_plan_each_path(plan, i, add_path, text, NULL), KN_OK);
-        append(text, ": %s %s", kn_stage_text(d.stage), kn_action_text(d.action));
-        append(text, " %s %s", kn_reason_text(d.reason), d.repo ? d.repo : "-");
+        append(text, ": %s %s %s %s", kn_stage_text(d.stage), kn_action_text(d.action),
+               kn_reason_text(d.reason), d.repo ? d.repo : "-");
         assert_int_equal(d.applied, d.stage == KN_STAGE_APPLY && d.action == KN_ACTION_REPLACE);
         assert_true(d.message && d.message[0]);
     }

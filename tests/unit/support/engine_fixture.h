@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An engine over a fake host, and assertions that say in a line of text what a model runs and what a
- * plan decided. Closing it asserts that no memory and no handle was leaked. */
+/* An engine over a fake host, and assertions that say in a line of text what a model runs and what
+ * a plan decided. Closing it asserts that no memory and no handle was leaked. */
 #ifndef TEST_ENGINE_FIXTURE_H
 #define TEST_ENGINE_FIXTURE_H
 
@@ -23,7 +23,7 @@ void engine_fixture_close(engine_fixture *fx);
 int engine_fixture_setup(void **state);
 int engine_fixture_teardown(void **state);
 
-#define engine_test(test)                                                                     \
+#define engine_test(test) \
     cmocka_unit_test_setup_teardown(test, engine_fixture_setup, engine_fixture_teardown)
 
 /* Adds to the global mapping; the shorter form for the processor. */
@@ -55,8 +55,8 @@ void apply_plan(engine_fixture *fx, fake_module *model, kn_plan *plan);
 void apply_fails(engine_fixture *fx, fake_module *model, kn_plan *plan, kn_status expected,
                  const char *part);
 
-/* What each extensible module runs, in the order of the walk: "a=Fast b=original c=own:3 d=described".
- * The model itself is "(model)". In a static buffer. */
+/* What each extensible module runs, in the order of the walk: "a=Fast b=original c=own:3
+ * d=described". The model itself is "(model)". In a static buffer. */
 const char *forwards_of(const fake_module *model);
 #define assert_forwards(model, expected) assert_string_equal(forwards_of(model), expected)
 

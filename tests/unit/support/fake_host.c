@@ -72,13 +72,22 @@ static void object_free(fake_object *object) {
     if (object->host->objects == object) object->host->objects = object->after;
     object->host->live--;
     switch (object->kind) {
-    case FAKE_MODULE: clear_module((fake_module *)object); break;
-    case FAKE_FORWARD: clear_forward((fake_forward *)object); break;
-    case FAKE_UNDO: state_clear(&((fake_undo *)object)->state); break;
-    case FAKE_REPO: release_or_null(((fake_repo *)object)->layer); break;
+    case FAKE_MODULE:
+        clear_module((fake_module *)object);
+        break;
+    case FAKE_FORWARD:
+        clear_forward((fake_forward *)object);
+        break;
+    case FAKE_UNDO:
+        state_clear(&((fake_undo *)object)->state);
+        break;
+    case FAKE_REPO:
+        release_or_null(((fake_repo *)object)->layer);
+        break;
     case FAKE_CLASS:
     case FAKE_LAYER:
-    case FAKE_KERNEL: break;
+    case FAKE_KERNEL:
+        break;
     }
     free(object);
 }
@@ -471,9 +480,9 @@ static kn_status host_bind(void *ctx, void *layer, void *class_handle, const kn_
     fake_forward *forward = object_new(host, FAKE_FORWARD, sizeof *forward);
     forward->layer = bound;
     fake_retain(bound);
-    forward->info = (kn_forward_info){sizeof(kn_forward_info),      copy_text(info->repo),
-                                      copy_text(info->layer_name),  copy_text(info->mapped_name),
-                                      copy_text(info->commit),      copy_text(info->variant)};
+    forward->info = (kn_forward_info){sizeof(kn_forward_info),     copy_text(info->repo),
+                                      copy_text(info->layer_name), copy_text(info->mapped_name),
+                                      copy_text(info->commit),     copy_text(info->variant)};
     *out = forward;
     return KN_OK;
 }
@@ -559,8 +568,8 @@ static const kn_repo_ops repo_ops = {
 fake_repo *fake_repo_of_kind(fake_host *host, kn_repo_kind kind, const char *id,
                              const char *layer_name) {
     fake_repo *repo = object_new(host, FAKE_REPO, sizeof *repo);
-    repo->info = (kn_repo_info){
-        .size = sizeof repo->info, .kind = kind, .id = id, .layer_name = layer_name};
+    repo->info =
+        (kn_repo_info){.size = sizeof repo->info, .kind = kind, .id = id, .layer_name = layer_name};
     assert_int_equal(kn_repo_new(NULL, repo, &repo_ops, &repo->handle, NULL), KN_OK);
     own(host, repo);
     return repo;
@@ -569,8 +578,10 @@ fake_repo *fake_repo_of_kind(fake_host *host, kn_repo_kind kind, const char *id,
 fake_repo *fake_repo_new(fake_host *host, const char *id, fake_layer *layer) {
     fake_repo *repo = fake_repo_of_kind(host, KN_REPO_HOST, id, NULL);
     repo->layer = layer;
-    if (layer) fake_retain(layer);
-    else repo->load_status = KN_ERR_NOT_FOUND;
+    if (layer)
+        fake_retain(layer);
+    else
+        repo->load_status = KN_ERR_NOT_FOUND;
     return repo;
 }
 
@@ -591,7 +602,9 @@ static void host_log(void *ctx, kn_log_level level, const char *message) {
     fake_host *host = ctx;
     enter(host, FAKE_CALL_LOG, NULL);
     size_t length = strlen(host->log);
-    const char *name = level == KN_LOG_WARNING ? "warning" : level == KN_LOG_INFO ? "info" : "debug";
+    const char *name = level == KN_LOG_WARNING ? "warning"
+                       : level == KN_LOG_INFO  ? "info"
+                                               : "debug";
     snprintf(host->log + length, sizeof host->log - length, "%s: %s\n", name, message);
 }
 
@@ -612,7 +625,8 @@ fake_host *fake_host_new(void) {
     fake_host *host = calloc(1, sizeof *host);
     assert_non_null(host);
     host->capability = KN_CAPABILITY_UNKNOWN;
-    host->system = (kn_system){sizeof(kn_system), 2, 13, 1, -1, -1, "cpu", "x86_64", "linux", false};
+    host->system =
+        (kn_system){sizeof(kn_system), 2, 13, 1, -1, -1, "cpu", "x86_64", "linux", false};
     host->table = (kn_host){
         .size = sizeof host->table,
         .ctx = host,

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A host over a graph of structs, for tests of the engine. Every handle is an object that counts its
- * references and is freed with the last one, so that a sanitizer sees any use after that.
+/* A host over a graph of structs, for tests of the engine. Every handle is an object that counts
+ * its references and is freed with the last one, so that a sanitizer sees any use after that.
  *
- * What the test makes belongs to the host until fake_host_free, which asserts that nobody else holds
- * anything. Each callback is counted, can fail at its n-th call and can run code of the test before
- * that, as user code would. */
+ * What the test makes belongs to the host until fake_host_free, which asserts that nobody else
+ * holds anything. Each callback is counted, can fail at its n-th call and can run code of the test
+ * before that, as user code would. */
 #ifndef TEST_FAKE_HOST_H
 #define TEST_FAKE_HOST_H
 
@@ -172,7 +172,8 @@ void fake_module_set_own(fake_module *module, int own);
 /* As if unpickled: the description stays, the forward does not. */
 void fake_module_unpickle(fake_module *module);
 
-/* KN_REPO_HOST with what it loads, or a repository of `kind` with `layer_name`. `id` stays the test's. */
+/* KN_REPO_HOST with what it loads, or a repository of `kind` with `layer_name`. `id` stays the
+ * test's. */
 fake_repo *fake_repo_new(fake_host *host, const char *id, fake_layer *layer);
 fake_repo *fake_repo_of_kind(fake_host *host, kn_repo_kind kind, const char *id,
                              const char *layer_name);

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+from kernels._builtin import builtin_mapping
+from kernels._plan import Decision, Plan
+from kernels.benchmark import Benchmark
+from kernels.deps import get_kernel_dep
+from kernels.hf_hub import RepoInfo
+from kernels.importer import LoadedKernel, Metadata, get_loaded_kernels
+from kernels.install import install_kernel
+from kernels.layer.device import CUDAProperties, Device, ROCMProperties
+from kernels.layer.func import (
+    FuncRepository,
+    LocalFuncRepository,
+    LockedFuncRepository,
+    use_kernel_func_from_hub,
+)
+from kernels.layer.kernelize import (
+    explain,
+    kernelize,
+    plan,
+    register_kernel_mapping,
+    unkernelize,
+    unkernelized,
+    use_kernel_mapping,
+)
+from kernels.layer.layer import (
+    KernelizeFallback,
+    LayerRepository,
+    LocalLayerRepository,
+    LockedLayerRepository,
+    replace_kernel_forward_from_hub,
+    use_kernel_forward_from_hub,
+    use_kernelized_func,
+)
+from kernels.layer.mode import Mode
+from kernels.load import (
+    get_kernel,
+    get_local_kernel,
+    get_locked_kernel,
+    has_kernel,
+    load_kernel,
+)
+from kernels.variants import VariantAccepted, VariantRejected, get_kernel_variants
+
+__version__: str
+
+__all__ = [
+    "__version__",
+    "Benchmark",
+    "CUDAProperties",
+    "Decision",
+    "Device",
+    "FuncRepository",
+    "KernelizeFallback",
+    "LayerRepository",
+    "LoadedKernel",
+    "LocalFuncRepository",
+    "LocalLayerRepository",
+    "LockedFuncRepository",
+    "LockedLayerRepository",
+    "Metadata",
+    "Mode",
+    "Plan",
+    "ROCMProperties",
+    "RepoInfo",
+    "VariantAccepted",
+    "VariantRejected",
+    "builtin_mapping",
+    "explain",
+    "get_kernel",
+    "get_kernel_dep",
+    "get_kernel_variants",
+    "get_loaded_kernels",
+    "get_local_kernel",
+    "get_locked_kernel",
+    "has_kernel",
+    "install_kernel",
+    "kernelize",
+    "load_kernel",
+    "plan",
+    "register_kernel_mapping",
+    "replace_kernel_forward_from_hub",
+    "unkernelize",
+    "unkernelized",
+    "use_kernel_forward_from_hub",
+    "use_kernel_func_from_hub",
+    "use_kernel_mapping",
+    "use_kernelized_func",
+]

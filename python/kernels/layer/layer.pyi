@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+from collections.abc import Callable
+from enum import Flag
+from os import PathLike
+from typing import Any, Protocol, TypeVar
+
+from torch.nn import Module
+
+from kernels.layer.repos import RepositoryProtocol as RepositoryProtocol
+
+_T = TypeVar("_T", bound=Callable[..., object])
+_C = TypeVar("_C", bound=type[Module])
+
+class KernelizeFallback(Flag):
+    NONE = 0
+    NO_LAYER = 1
+    NO_DEVICE = 2
+    NO_COMPATIBLE_PROPERTIES = 4
+    NO_COMPATIBLE_MODE = 8
+    CANNOT_LOAD = 16
+    DEFAULT = 15
+    ALL = 31
+
+class LayerRepositoryProtocol(RepositoryProtocol, Protocol):
+    @property
+    def layer_name(self) -> str: ...
+
+class LayerRepository:
+    layer_name: str
+    def __init__(
+        self,
+        repo_id: str,
+        layer_name: str,
+        revision: str | None = None,
+        version: int | str | None = None,
+        trust_remote_code: bool | list[str] = False,
+        user_agent: str | dict[str, Any] | None = None,
+    ) -> None: ...
+    def load(self) -> type[Module]: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
+
+class LocalLayerRepository:
+    layer_name: str
+    def __init__(self, repo_path: str | PathLike[str], layer_name: str) -> None: ...
+    def load(self) -> type[Module]: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
+
+class LockedLayerRepository:
+    layer_name: str
+    def __init__(
+        self,
+        repo_id: str,
+        lockfile: str | PathLike[str] | None = None,
+        layer_name: str | None = None,
+        trust_remote_code: bool | list[str] = False,
+    ) -> None: ...
+    def load(self) -> type[Module]: ...
+
+def replace_kernel_forward_from_hub(
+    cls: type[Module],
+    layer_name: str,
+    condition: Callable[[Any], bool] | None = None,
+) -> None: ...
+def use_kernel_forward_from_hub(
+    layer_name: str,
+    condition: Callable[[Any], bool] | None = None,
+) -> Callable[[_T], _T]: ...
+def use_kernelized_func(*args: Callable[..., object]) -> Callable[[_C], _C]: ...
