@@ -38,6 +38,12 @@ PyObject *core_glue(core_state *state);
 /* Raises the exception for a status; returns NULL. */
 PyObject *core_raise(kn_status status, const kn_error *err);
 
+/* The UTF-8 of a text that has no null character in it, borrowed from it; NULL with a ValueError. */
+const char *core_text(PyObject *text);
+
+/* Copies `text`, cut between characters where it does not fit. */
+void core_text_copy(char *out, size_t capacity, const char *text);
+
 /* ---- repo_object.c ---- */
 
 extern const kn_repo_ops core_repo_ops;
@@ -122,7 +128,8 @@ typedef struct core_call {
     PyObject *error_type, *error_value, *error_trace; /* the exception behind a failed callback */
     PyObject *first_parameter;
     PyObject *model_name; /* the text that was last asked for */
-    bool wants_parameter;
+    bool wants_parameter;    /* the walk is to note the first parameter; cleared once it has */
+    bool has_no_parameter;   /* the walk has looked everywhere and found none */
     bool is_not_found; /* the saved exception is a FileNotFoundError that a fallback may cover */
 } core_call;
 

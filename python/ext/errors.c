@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
 #include "core.h"
 
 PyObject *core_raise(kn_status status, const kn_error *err) {
@@ -19,4 +21,22 @@ PyObject *core_raise(kn_status status, const kn_error *err) {
     if (message) PyErr_SetObject(type, message);
     Py_XDECREF(message);
     return NULL;
+}
+
+const char *core_text(PyObject *text) {
+    Py_ssize_t length = 0;
+    const char *bytes = PyUnicode_AsUTF8AndSize(text, &length);
+    if (!bytes || (Py_ssize_t)strlen(bytes) == length) return bytes;
+    PyErr_Format(PyExc_ValueError, "embedded null character in %R", text);
+    return NULL;
+}
+
+void core_text_copy(char *out, size_t capacity, const char *text) {
+    size_t length = strlen(text);
+    if (length > capacity - 1) {
+        length = capacity - 1;
+        while (length > 0 && ((unsigned char)text[length] & 0xC0u) == 0x80u) length--;
+    }
+    memcpy(out, text, length);
+    out[length] = '\0';
 }

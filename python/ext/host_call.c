@@ -29,6 +29,7 @@ kn_status core_call_fail(core_call *call, kn_error *err) {
 }
 
 PyObject *core_call_raise(core_call *call, kn_status status, const kn_error *err) {
+    if (status == KN_ERR_HOST && PyErr_Occurred()) return NULL; /* left by a repository's own methods */
     bool is_ours = status == KN_ERR_HOST || status == KN_ERR_CANCELLED ||
                    (status == KN_ERR_NOT_FOUND && call->is_not_found);
     if (!is_ours || !call->error_type) return core_raise(status, err);
@@ -153,7 +154,7 @@ static int read_device(PyObject *pair, kn_device *out) {
 
 static kn_status host_model_device(void *ctx, void *model, kn_device *out, kn_error *err) {
     core_call *call = ctx;
-    PyObject *parameter = Py_XNewRef(call->first_parameter);
+    PyObject *parameter = Py_XNewRef(call->has_no_parameter ? Py_None : call->first_parameter);
     if (!parameter) parameter = call_glue(call, "first_parameter", PyTuple_Pack(1, (PyObject *)model));
     if (!parameter) return core_call_fail(call, err);
     if (parameter == Py_None) {

@@ -104,7 +104,7 @@ static int read_bound(PyObject *properties, PyObject *name, int64_t *out) {
 }
 
 static int read_device_type(PyObject *name, kn_device_type *out) {
-    const char *text = PyUnicode_AsUTF8AndSize(name, NULL);
+    const char *text = core_text(name);
     if (!text) return -1;
     kn_error err;
     kn_error_init(&err);
@@ -154,7 +154,7 @@ static PyObject *as_dict(PyObject *mapping) {
 
 static int visit_layer(core_state *state, core_entries *out, void *ctx, PyObject *name, PyObject *devices) {
     (void)ctx;
-    const char *text = PyUnicode_Check(name) ? PyUnicode_AsUTF8AndSize(name, NULL) : NULL;
+    const char *text = PyUnicode_Check(name) ? core_text(name) : NULL;
     if (!text && !PyErr_Occurred()) PyErr_Format(PyExc_TypeError, "layer names must be text, not %R", name);
     if (!text || PyList_Append(out->names, name) < 0) return -1;
     PyObject *dict = as_dict(devices);

@@ -130,12 +130,20 @@ static PyObject *original_of(core_state *state, PyObject *module, PyObject *slot
     return bound;
 }
 
+/* Whether what stands in the slot came from us, also by way of a copy. Unpickling a description looks `forward` up
+ * before it is in place, which leaves the class's own on the instance. -1 with an exception. */
+static int is_ours(core_state *state, PyObject *value, const core_forward *record, PyObject *module) {
+    if (!record || !value) return NOT_BOUND;
+    int ours = bound_to(state, value, record->function, module);
+    return ours == NOT_BOUND && !record->function ? is_own(state, value, module) : ours;
+}
+
 static int swap_in(core_call *call, const core_type *type, PyObject *module, PyObject *dict, core_forward *forward) {
     core_state *state = call->state;
     PyObject *slot = slot_of(state, dict);
     PyObject *value = PyDict_GetItemWithError(dict, slot);
     core_forward *record = record_of(state, dict);
-    int ours = record ? bound_to(state, value, record->function, module) : NOT_BOUND;
+    int ours = is_ours(state, value, record, module);
     if (ours < 0) return -1;
     PyObject *previous = ours ? record->previous : value;
     PyObject *bound = PyObject_CallFunctionObjArgs(state->method_type, forward->function, module, NULL);
@@ -153,7 +161,7 @@ static int swap_out(core_call *call, const core_type *type, PyObject *module, Py
     PyObject *slot = slot_of(state, dict);
     core_forward *record = record_of(state, dict);
     PyObject *value = PyDict_GetItemWithError(dict, slot);
-    int ours = record ? bound_to(state, value, record->function, module) : NOT_BOUND;
+    int ours = is_ours(state, value, record, module);
     if (ours < 0) return -1;
     if (!ours) return put_back(type, module, dict, state->names.record, NULL);
     PyObject *original = original_of(state, module, slot, record);

@@ -22,6 +22,7 @@ typedef struct walker {
     size_t depth, capacity;
     kn_error *err;
     kn_status status;
+    bool has_told; /* some module told its descendants itself: their parameters were not looked at */
 } walker;
 
 static bool fail_python(walker *w) {
@@ -152,6 +153,7 @@ static bool add_told(walker *w, PyObject *module) {
     PyObject *pairs = told ? PySequence_Tuple(told) : NULL;
     Py_XDECREF(told);
     if (!pairs) return fail_python(w);
+    w->has_told = true;
     bool ok = true;
     for (Py_ssize_t i = 0; ok && i < PyTuple_Size(pairs); i++) {
         PyObject *pair = PyTuple_GetItem(pairs, i);
@@ -215,7 +217,7 @@ static bool walk_from(walker *w, PyObject *model) {
 
 kn_status core_host_walk(void *ctx, void *model, kn_walk *walk, kn_error *err) {
     walker w = {.call = ctx, .walk = walk, .err = err};
-    walk_from(&w, model);
+    if (walk_from(&w, model)) w.call->has_no_parameter = w.call->wants_parameter && !w.has_told;
     while (w.depth) pop(&w);
     PyMem_Free(w.frames);
     if (w.status == KN_ERR_NOMEM) {

@@ -30,7 +30,7 @@ static bool read_filter(PyObject *filter, const char *name, const char ***patter
     if (PyUnicode_Check(filter)) {
         *patterns = PyMem_Calloc(1, sizeof **patterns);
         *count = *patterns ? 1 : 0;
-        return *patterns && ((*patterns)[0] = PyUnicode_AsUTF8AndSize(filter, NULL)) != NULL;
+        return *patterns && ((*patterns)[0] = core_text(filter)) != NULL;
     }
     if (PyCallable_Check(filter)) {
         *predicate = filter;
@@ -46,7 +46,7 @@ static bool read_filter(PyObject *filter, const char *name, const char ***patter
     for (Py_ssize_t i = 0; is_list && i < length; i++) {
         PyObject *item = PyList_Check(filter) ? PyList_GetItem(filter, i) : PyTuple_GetItem(filter, i);
         is_list = PyUnicode_Check(item);
-        if (is_list && !((*patterns)[i] = PyUnicode_AsUTF8AndSize(item, NULL))) return false;
+        if (is_list && !((*patterns)[i] = core_text(item))) return false;
         *count = (size_t)i + 1;
     }
     if (!is_list) {
@@ -58,7 +58,7 @@ static bool read_filter(PyObject *filter, const char *name, const char ***patter
 
 static void set_device(request *out, const char *name, int index) {
     out->device = (kn_device){.size = sizeof out->device, .index = index, .type = kn_device_type_find(name)};
-    snprintf(out->device.name, sizeof out->device.name, "%s", name);
+    core_text_copy(out->device.name, sizeof out->device.name, name);
     out->r.device = &out->device;
 }
 
@@ -66,7 +66,7 @@ static void set_device(request *out, const char *name, int index) {
 static bool read_device(core_call *call, PyObject *device, request *out) {
     if (device == Py_None) return true;
     if (PyUnicode_Check(device)) {
-        const char *text = PyUnicode_AsUTF8AndSize(device, NULL);
+        const char *text = core_text(device);
         kn_error err;
         kn_error_init(&err);
         kn_status status = text ? kn_device_type_parse(text, &out->device.type, &err) : KN_OK;
@@ -117,9 +117,9 @@ static bool read_request(core_call *call, PyObject *model, PyObject *mode, PyObj
             PyErr_Format(PyExc_TypeError, "capability must be an int, as 90 for 9.0, not %R", capability);
             return false;
         }
-        out->r.capability = PyLong_AsLongLong(capability);
-        if (PyErr_Occurred()) return false;
-        if (out->r.capability < 0) {
+        int overflow;
+        out->r.capability = PyLong_AsLongLongAndOverflow(capability, &overflow);
+        if (out->r.capability < 0) { /* also where it overflows */
             PyErr_Format(PyExc_ValueError, "capability must be major * 10 + minor, as 90 for 9.0, not %R", capability);
             return false;
         }
@@ -170,6 +170,7 @@ static PyObject *run_request(PyObject *module, PyObject *args, bool is_plan) {
         kn_error_init(&err);
         kn_plan *plan = NULL;
         asked.r.fetch = fetch != 0;
+        if (is_plan) call.wants_parameter = true; /* a plan records where the model was */
         kn_status status =
             is_plan ? kn_engine_plan(state->engine, &call.host, model, mapping, &asked.r, &plan, &err)
                     : kn_engine_kernelize(state->engine, &call.host, model, mapping, &asked.r, NULL, &err);
@@ -253,35 +254,25 @@ PyObject *core_restore(PyObject *module, PyObject *undo) {
     return result;
 }
 
-PyObject *core_get_kernel(PyObject *module, PyObject *repo) {
-    core_state *state = core_state_of(module);
+/* The kernel that a repository names, or its layer. */
+static PyObject *get_from(core_state *state, PyObject *repo, bool is_layer) {
     kn_repo_info info = {.size = sizeof info};
     if (core_repo_describe(repo, &info) < 0 || !core_glue(state)) return NULL;
     core_call call;
     core_call_init(&call, state);
     kn_error err;
     kn_error_init(&err);
-    void *kernel;
-    kn_status status = kn_engine_get_kernel(state->engine, &call.host, &info, &kernel, &err);
-    PyObject *result = status ? core_call_raise(&call, status, &err) : kernel;
-    core_call_clear(&call);
-    return result;
-}
-
-PyObject *core_get_layer(PyObject *module, PyObject *repo) {
-    core_state *state = core_state_of(module);
-    kn_repo_info info = {.size = sizeof info};
-    if (core_repo_describe(repo, &info) < 0 || !core_glue(state)) return NULL;
-    core_call call;
-    core_call_init(&call, state);
-    kn_error err;
-    kn_error_init(&err);
-    kn_layer layer;
-    kn_status status = kn_engine_get_layer(state->engine, &call.host, &info, &layer, &err);
+    kn_layer layer = {.size = sizeof layer};
+    kn_status status = is_layer ? kn_engine_get_layer(state->engine, &call.host, &info, &layer, &err)
+                                : kn_engine_get_kernel(state->engine, &call.host, &info, &layer.handle, &err);
     PyObject *result = status ? core_call_raise(&call, status, &err) : layer.handle;
     core_call_clear(&call);
     return result;
 }
+
+PyObject *core_get_kernel(PyObject *module, PyObject *repo) { return get_from(core_state_of(module), repo, false); }
+
+PyObject *core_get_layer(PyObject *module, PyObject *repo) { return get_from(core_state_of(module), repo, true); }
 
 /* ---- Plan ---- */
 
@@ -344,8 +335,12 @@ static PyObject *plan_item(plan_object *self, Py_ssize_t index) {
     return decision_of(state, self->plan, (size_t)index);
 }
 
-static PyObject *take_text(const kn_plan *plan, kn_status status, char *text, const kn_error *err) {
-    if (status) return core_raise(status, err);
+static PyObject *render(const kn_plan *plan, kn_status (*write)(const kn_plan *, char **, kn_error *)) {
+    kn_error err;
+    kn_error_init(&err);
+    char *text = NULL;
+    kn_status status = write(plan, &text, &err);
+    if (status) return core_raise(status, &err);
     PyObject *result = PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
     kn_plan_text_free(plan, text);
     return result;
@@ -353,20 +348,12 @@ static PyObject *take_text(const kn_plan *plan, kn_status status, char *text, co
 
 static PyObject *plan_table(plan_object *self, PyObject *unused) {
     (void)unused;
-    kn_error err;
-    kn_error_init(&err);
-    char *text = NULL;
-    kn_status status = kn_plan_table(self->plan, &text, &err);
-    return take_text(self->plan, status, text, &err);
+    return render(self->plan, kn_plan_table);
 }
 
 static PyObject *plan_json(plan_object *self, PyObject *unused) {
     (void)unused;
-    kn_error err;
-    kn_error_init(&err);
-    char *text = NULL;
-    kn_status status = kn_plan_json(self->plan, &text, &err);
-    return take_text(self->plan, status, text, &err);
+    return render(self->plan, kn_plan_json);
 }
 
 static PyObject *plan_apply(plan_object *self, PyObject *model) {

@@ -29,14 +29,14 @@ static bool text_item(PyObject *tuple, Py_ssize_t index, const char **out) {
     PyObject *item = PyTuple_GetItem(tuple, index);
     *out = NULL;
     if (!item || item == Py_None) return item != NULL;
-    *out = PyUnicode_AsUTF8AndSize(item, NULL);
+    *out = core_text(item);
     return *out != NULL;
 }
 
 static int describe_as_text(PyObject *object, kn_repo_info *info) {
     PyObject *text = PyObject_Str(object);
     const char *bytes = text ? PyUnicode_AsUTF8AndSize(text, NULL) : NULL;
-    if (bytes) snprintf(info->buffer, sizeof info->buffer, "%s", bytes);
+    if (bytes) core_text_copy(info->buffer, sizeof info->buffer, bytes);
     Py_XDECREF(text);
     info->kind = KN_REPO_HOST;
     info->display = info->buffer;
@@ -69,21 +69,12 @@ int core_repo_describe(PyObject *object, kn_repo_info *info) {
 
 static kn_status describe(void *object, kn_repo_info *out, kn_error *err) {
     if (core_repo_describe(object, out) == 0) return KN_OK;
-    /* There is no call to keep the exception in: its text goes into the error. */
-    PyObject *type, *value, *trace;
-    PyErr_Fetch(&type, &value, &trace);
-    PyObject *text = value ? PyObject_Str(value) : NULL;
-    const char *bytes = text ? PyUnicode_AsUTF8AndSize(text, NULL) : NULL;
+    /* There is no call to keep the exception in: it stays pending, as where `equal` and `hash` fail. */
     if (err) {
-        err->status = KN_ERR_VALUE;
-        snprintf(err->message, sizeof err->message, "%s", bytes ? bytes : "a repository cannot be described");
+        err->status = KN_ERR_HOST;
+        snprintf(err->message, sizeof err->message, "a repository cannot be described");
     }
-    PyErr_Clear();
-    Py_XDECREF(text);
-    Py_XDECREF(type);
-    Py_XDECREF(value);
-    Py_XDECREF(trace);
-    return KN_ERR_VALUE;
+    return KN_ERR_HOST;
 }
 
 const kn_repo_ops core_repo_ops = {

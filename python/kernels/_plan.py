@@ -30,6 +30,16 @@ class Decision:
         commit (`str` or `None`): Its commit. Kernels in directories have none.
         variant (`str` or `None`): The build variant.
         applied (`bool`): Whether the kernel's forward is in place.
+
+    Example:
+        >>> import torch.nn as nn
+        >>> from kernels import Mode, plan, use_kernel_forward_from_hub
+        >>> @use_kernel_forward_from_hub("MyNorm")
+        ... class MyNorm(nn.LayerNorm):
+        ...     pass
+        >>> decision = plan(nn.Sequential(MyNorm(2)), mode=Mode.INFERENCE)[0]
+        >>> decision.paths, decision.action, decision.reason
+        (('0',), 'keep', 'no-layer')
     """
 
     paths: tuple
@@ -50,7 +60,14 @@ class Decision:
 
 
 class Plan:
-    """A sequence of :class:`Decision`: what kernelize would do, or did. Made by `plan` and `explain`."""
+    """A sequence of :class:`Decision`: what kernelize would do, or did. Made by `plan` and `explain`.
+
+    Example:
+        >>> import torch.nn as nn
+        >>> from kernels import Mode, plan
+        >>> print(plan(nn.Linear(2, 2), mode=Mode.INFERENCE))
+        no extensible modules
+    """
 
     __slots__ = ("_record", "_decisions")
 

@@ -105,11 +105,12 @@ static kn_status apply_functions(kni_run *run, kn_undo *undo, kn_error *err) {
         kn_status status = kni_claims_find_conflict(run->engine, claim->function, run->model, claim->forward, &other,
                                                     err);
         if (status) return status;
-        void *wanted = other ? NULL : claim->forward, *current;
+        void *wanted = other ? NULL : claim->forward, *current = NULL;
         kni_free(run->engine->alloc, other);
-        uint32_t flags;
+        uint32_t flags = 0;
         status = run->host->inspect(run->host->ctx, claim->function, &current, &flags, err);
-        if (!status && current != wanted) status = swap(undo, run->host, claim->function, wanted, err);
+        bool stays = current == wanted || (flags & KN_SITE_FOREIGN);
+        if (!status && !stays) status = swap(undo, run->host, claim->function, wanted, err);
         if (status) return status;
     }
     return KN_OK;
@@ -157,13 +158,22 @@ kn_status kni_run_apply(kni_run *run, kn_error *err) {
     return status;
 }
 
-/* Brings a function to what the live models agree on. */
+static kn_status swap_for_good(const kn_host *host, void *module, void *forward, kn_error *err) {
+    void *back = NULL;
+    kn_status status = host->swap(host->ctx, module, forward, &back, err);
+    if (!status && back) host->release(back);
+    return status;
+}
+
+/* Brings a function to what the live models agree on. Without `undo` there is no way back and no memory is needed. */
 static kn_status follow_claims(kn_engine *engine, const kn_host *host, void *function, kn_undo *undo,
                                kn_error *err) {
     void *wanted = kni_claims_effective(engine, host, function), *current = NULL;
     uint32_t flags = 0;
     kn_status status = host->inspect(host->ctx, function, &current, &flags, err);
-    if (!status && current != wanted) status = swap(undo, host, function, wanted, err);
+    if (!status && current != wanted && !(flags & KN_SITE_FOREIGN)) {
+        status = undo ? swap(undo, host, function, wanted, err) : swap_for_good(host, function, wanted, err);
+    }
     if (wanted) host->release(wanted);
     return status;
 }
@@ -202,24 +212,32 @@ kn_status kn_engine_unkernelize(kn_engine *engine, const kn_host *host, void *mo
         put_claims_back(engine, host, undo);
     }
     kn_plan_release(plan);
+    /* Undone for good: what was decided no longer tells why modules run what they run. */
+    if (!status && !out) kni_engine_forget_plan(engine, model);
     if (!status && out) *out = undo;
     else kn_undo_free(undo);
     return status;
 }
 
 kn_status kn_engine_restore(kn_engine *engine, const kn_host *host, kn_undo *undo, kn_error *err) {
-    put_claims_back(engine, host, undo);
-    return take_back(undo, host, err);
+    kn_status first = take_back(undo, host, err);
+    for (size_t i = 0; i < undo->claim_count; i++) {
+        void *function = undo->claims[i].function;
+        if (!function) continue;
+        host->retain(function);
+        kni_claims_set(engine, host, &undo->claims[i]);
+        /* What other models claim may have changed since. */
+        kn_status status = follow_claims(engine, host, function, NULL, first ? NULL : err);
+        if (!first) first = status;
+        host->release(function);
+    }
+    return first;
 }
 
 void kni_engine_release_claims(kn_engine *engine, const kn_host *host, const void *root) {
-    kn_undo *undo = undo_new(engine->alloc, host);
-    if (!undo || kni_claims_take(engine, root, &undo->claims, &undo->claim_count, NULL)) {
-        kn_undo_free(undo);
-        return;
+    kni_claim claim;
+    while (kni_claims_take_one(engine, root, &claim)) {
+        follow_claims(engine, host, claim.function, NULL, NULL);
+        kni_claim_clear(engine->alloc, host, &claim);
     }
-    for (size_t i = 0; i < undo->claim_count; i++) {
-        follow_claims(engine, host, undo->claims[i].function, undo, NULL);
-    }
-    kn_undo_free(undo);
 }

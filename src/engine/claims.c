@@ -13,11 +13,41 @@ kn_status kni_claims_find_conflict(kn_engine *engine, const void *function, cons
     kni_lock_take(engine->lock);
     for (size_t i = 0; i < engine->claim_count && !found; i++) {
         const kni_claim *c = &engine->claims[i];
-        found = c->function == function && c->root != root && c->forward != forward;
+        found = c->function == function && c->root != root &&
+                !kni_engine_is_same_forward(engine, c->forward, forward);
         if (found) *other = kni_text_copy(engine->alloc, c->root_name);
     }
     kni_lock_drop(engine->lock);
     return found && !*other ? kni_no_memory(err, "settling a shared function") : KN_OK;
+}
+
+kn_status kni_claims_find_dispute(kn_engine *engine, const void *function, const void *root, char **other,
+                                  kn_error *err) {
+    *other = NULL;
+    const kni_claim *own = NULL;
+    bool found = false;
+    kni_lock_take(engine->lock);
+    for (size_t i = 0; i < engine->claim_count && !own; i++) {
+        if (engine->claims[i].function == function && engine->claims[i].root == root) own = &engine->claims[i];
+    }
+    for (size_t i = 0; own && i < engine->claim_count && !found; i++) {
+        const kni_claim *c = &engine->claims[i];
+        found = c->function == function && c->root != root &&
+                !kni_engine_is_same_forward(engine, c->forward, own->forward);
+        if (found) *other = kni_text_copy(engine->alloc, c->root_name);
+    }
+    kni_lock_drop(engine->lock);
+    return found && !*other ? kni_no_memory(err, "explaining a shared function") : KN_OK;
+}
+
+char *kni_claims_dispute_text(const kn_alloc *alloc, const char *function, const char *other, const char *root) {
+    kni_text text;
+    kni_text_init(&text, alloc);
+    kni_text_addf(&text,
+                  "function `%s` is shared by %s and %s, which want it differently: it runs its original forward for "
+                  "both",
+                  function, other, root);
+    return kni_text_take(&text);
 }
 
 kn_status kni_claims_reserve(kn_engine *engine, size_t count, kn_error *err) {
@@ -65,13 +95,26 @@ void *kni_claims_effective(kn_engine *engine, const kn_host *host, const void *f
         const kni_claim *c = &engine->claims[i];
         if (c->function != function) continue;
         if (!any) forward = c->forward;
-        else if (c->forward != forward) agree = false;
+        else if (!kni_engine_is_same_forward(engine, c->forward, forward)) agree = false;
         any = true;
     }
     if (!agree) forward = NULL;
     if (forward) host->retain(forward);
     kni_lock_drop(engine->lock);
     return forward;
+}
+
+bool kni_claims_take_one(kn_engine *engine, const void *root, kni_claim *out) {
+    bool found = false;
+    kni_lock_take(engine->lock);
+    for (size_t i = 0; i < engine->claim_count && !found; i++) {
+        if (engine->claims[i].root != root) continue;
+        found = true;
+        *out = engine->claims[i];
+        engine->claims[i] = engine->claims[--engine->claim_count];
+    }
+    kni_lock_drop(engine->lock);
+    return found;
 }
 
 kn_status kni_claims_take(kn_engine *engine, const void *root, kni_claim **taken, size_t *count, kn_error *err) {

@@ -49,7 +49,10 @@ void kn_engine_free(kn_engine *engine, const kn_host *host) {
     if (!engine) return;
     for (size_t i = 0; i < engine->root_count; i++) kn_plan_release(engine->roots[i].plan);
     for (size_t i = 0; i < engine->claim_count; i++) kni_claim_clear(engine->alloc, host, &engine->claims[i]);
-    for (size_t i = 0; i < engine->binding_count; i++) host->release(engine->bindings[i].forward);
+    for (size_t i = 0; i < engine->binding_count; i++) {
+        host->release(engine->bindings[i].forward);
+        kni_free(engine->alloc, engine->bindings[i].repo);
+    }
     for (size_t i = 0; i < engine->host_layer_count; i++) {
         host->release(engine->host_layers[i].layer.handle);
         kn_repo_release(engine->host_layers[i].repo);
@@ -141,36 +144,35 @@ kn_plan *kni_engine_recall(kn_engine *engine, const void *model) {
     return plan;
 }
 
-bool kni_is_same_place(const kn_walk *a, uint32_t node_a, const kn_walk *b, uint32_t node_b) {
-    while (node_a != KN_NO_PARENT && node_b != KN_NO_PARENT) {
-        if (strcmp(kni_walk_name(a, node_a), kni_walk_name(b, node_b)) != 0) return false;
-        node_a = a->nodes[node_a].parent;
-        node_b = b->nodes[node_b].parent;
-    }
-    return node_a == node_b;
-}
-
-/* Takes one binding of the class out, under the lock; NULL when there is none left. */
-static void *take_binding(kn_engine *engine, const void *class_handle) {
-    void *forward = NULL;
+void kni_engine_forget_plan(kn_engine *engine, const void *model) {
     kni_lock_take(engine->lock);
-    for (size_t i = 0; i < engine->binding_count && !forward; i++) {
-        if (engine->bindings[i].class_handle != class_handle) continue;
-        forward = engine->bindings[i].forward;
-        engine->bindings[i] = engine->bindings[--engine->binding_count];
-    }
-    kni_lock_drop(engine->lock);
-    return forward;
-}
-
-void kn_engine_forget(kn_engine *engine, const kn_host *host, const void *object) {
-    void *forward;
-    while ((forward = take_binding(engine, object)) != NULL) host->release(forward);
-    kni_lock_take(engine->lock);
-    kni_root *root = find_root(engine, object);
+    kni_root *root = find_root(engine, model);
     kn_plan *plan = root ? root->plan : NULL;
     if (root) *root = engine->roots[--engine->root_count];
     kni_lock_drop(engine->lock);
     kn_plan_release(plan);
+}
+
+/* Takes one binding of the class out; false when there is none left. */
+static bool take_binding(kn_engine *engine, const void *class_handle, kni_binding *out) {
+    bool found = false;
+    kni_lock_take(engine->lock);
+    for (size_t i = 0; i < engine->binding_count && !found; i++) {
+        if (engine->bindings[i].class_handle != class_handle) continue;
+        found = true;
+        *out = engine->bindings[i];
+        engine->bindings[i] = engine->bindings[--engine->binding_count];
+    }
+    kni_lock_drop(engine->lock);
+    return found;
+}
+
+void kn_engine_forget(kn_engine *engine, const kn_host *host, const void *object) {
+    kni_binding binding;
+    while (take_binding(engine, object, &binding)) {
+        host->release(binding.forward);
+        kni_free(engine->alloc, binding.repo);
+    }
+    kni_engine_forget_plan(engine, object);
     kni_engine_release_claims(engine, host, object);
 }

@@ -230,6 +230,12 @@ kn_status kni_engine_layer(kni_run *run, kni_kernel *kernel, const char *name, c
     kn_status status = run->host->find_layer(run->host->ctx, kernel->handle, name, repo, out, err);
     if (status) return status;
 
+    /* The host's code may have called us for the same layer: the first one stays. */
+    kn_layer made = *out;
+    if (find_layer(run, kernel, name, out)) {
+        run->host->release(made.handle);
+        return KN_OK;
+    }
     char *copy = kni_text_copy(engine->alloc, name);
     kni_lock_take(engine->lock);
     bool ok = copy && kni_reserve(engine->alloc, &kernel->layers, &kernel->capacity, kernel->count + 1,
@@ -244,6 +250,20 @@ kn_status kni_engine_layer(kni_run *run, kni_kernel *kernel, const char *name, c
     run->host->release(out->handle);
     out->handle = NULL;
     return kni_no_memory(err, "loading a layer");
+}
+
+/* What was loaded for the same object. */
+static bool find_same_repo(const kni_run *run, const kn_repo *repo, kn_layer *out) {
+    kn_engine *engine = run->engine;
+    bool found = false;
+    kni_lock_take(engine->lock);
+    for (size_t i = 0; i < engine->host_layer_count && !found; i++) {
+        found = kni_repo_is_same(engine->host_layers[i].repo, repo);
+        if (found) *out = engine->host_layers[i].layer;
+    }
+    if (found) run->host->retain(out->handle);
+    kni_lock_drop(engine->lock);
+    return found;
 }
 
 /* A repository that is equal to `repo` and was loaded before. Its comparison is user code, so it runs unlocked. */
@@ -275,15 +295,21 @@ static kn_status find_host_layer(kni_run *run, const kn_repo *repo, uint64_t has
 kn_status kni_engine_host_layer(kni_run *run, kn_repo *repo, kn_layer *out, kn_error *err) {
     kn_engine *engine = run->engine;
     *out = (kn_layer){.size = sizeof *out};
+    if (find_same_repo(run, repo, out)) return KN_OK;
     uint64_t hash;
+    run->user_code_ran = true;
     if (!kni_repo_hash(repo, &hash)) return kni_fail(err, KN_ERR_HOST, "hashing a repository failed");
     bool found;
     kn_status status = find_host_layer(run, repo, hash, &found, out, err);
     if (status || found) return status;
 
-    run->user_code_ran = true;
     status = run->host->load(run->host->ctx, kn_repo_object(repo), out, err);
     if (status) return status;
+    kn_layer made = *out;
+    if (find_same_repo(run, repo, out)) { /* as in kni_engine_layer */
+        run->host->release(made.handle);
+        return KN_OK;
+    }
     kni_lock_take(engine->lock);
     bool ok = kni_reserve(engine->alloc, &engine->host_layers, &engine->host_layer_capacity,
                           engine->host_layer_count + 1, sizeof *engine->host_layers);
@@ -298,37 +324,59 @@ kn_status kni_engine_host_layer(kni_run *run, kn_repo *repo, kn_layer *out, kn_e
     return kni_no_memory(err, "loading a layer");
 }
 
-static void *find_binding(const kni_run *run, const void *layer, const void *class_handle) {
+static void *find_binding(const kni_run *run, const void *layer, const void *class_handle, const char *repo) {
     kn_engine *engine = run->engine;
     void *forward = NULL;
     kni_lock_take(engine->lock);
     for (size_t i = 0; i < engine->binding_count && !forward; i++) {
         const kni_binding *b = &engine->bindings[i];
-        if (b->layer == layer && b->class_handle == class_handle) forward = b->forward;
+        bool is_it = b->layer == layer && b->class_handle == class_handle && strcmp(b->repo, repo) == 0;
+        if (is_it) forward = b->forward;
     }
     if (forward) run->host->retain(forward);
     kni_lock_drop(engine->lock);
     return forward;
 }
 
+static const kni_binding *binding_of(const kn_engine *engine, const void *forward) {
+    for (size_t i = 0; i < engine->binding_count; i++) {
+        if (engine->bindings[i].forward == forward) return &engine->bindings[i];
+    }
+    return NULL;
+}
+
+bool kni_engine_is_same_forward(const kn_engine *engine, const void *a, const void *b) {
+    if (a == b || !a || !b) return a == b;
+    const kni_binding *of_a = binding_of(engine, a), *of_b = binding_of(engine, b);
+    return of_a && of_b && of_a->layer == of_b->layer && of_a->class_handle == of_b->class_handle;
+}
+
 kn_status kni_engine_bind(kni_run *run, void *layer, void *class_handle, const kn_forward_info *info, void **out,
                           kn_error *err) {
     kn_engine *engine = run->engine;
-    *out = find_binding(run, layer, class_handle);
+    *out = find_binding(run, layer, class_handle, info->repo);
     if (*out) return KN_OK;
     run->user_code_ran = true;
     kn_status status = run->host->bind(run->host->ctx, layer, class_handle, info, out, err);
     if (status) return status;
     if (!run->host->watch(run->host->ctx, class_handle)) return KN_OK;
+    void *first = find_binding(run, layer, class_handle, info->repo);
+    if (first) { /* as in kni_engine_layer */
+        run->host->release(*out);
+        *out = first;
+        return KN_OK;
+    }
+    char *repo = kni_text_copy(engine->alloc, info->repo);
     kni_lock_take(engine->lock);
-    bool ok = kni_reserve(engine->alloc, &engine->bindings, &engine->binding_capacity, engine->binding_count + 1,
-                          sizeof *engine->bindings);
+    bool ok = repo && kni_reserve(engine->alloc, &engine->bindings, &engine->binding_capacity,
+                                  engine->binding_count + 1, sizeof *engine->bindings);
     if (ok) {
         run->host->retain(*out);
-        engine->bindings[engine->binding_count++] = (kni_binding){layer, class_handle, *out};
+        engine->bindings[engine->binding_count++] = (kni_binding){layer, class_handle, repo, *out};
     }
     kni_lock_drop(engine->lock);
     if (ok) return KN_OK;
+    kni_free(engine->alloc, repo);
     run->host->release(*out);
     *out = NULL;
     return kni_no_memory(err, "binding a layer");

@@ -51,7 +51,8 @@ static kn_status find_device(kni_run *run, kn_error *err) {
 /* Where the model is, for a plan that is kept; a model without parameters is nowhere. */
 static void note_model_device(kni_run *run) {
     kn_device device = {.size = sizeof device};
-    if (run->host->model_device(run->host->ctx, run->model, &device, NULL)) return;
+    if (run->request && !run->request->device) device = run->plan->device;
+    else if (run->host->model_device(run->host->ctx, run->model, &device, NULL)) return;
     memcpy(run->plan->model_device, device.name, sizeof device.name);
 }
 
@@ -253,6 +254,7 @@ kn_status kn_engine_kernelize(kn_engine *engine, const kn_host *host, void *mode
     if (!status) status = kni_run_resolve(&run, true, err);
     if (!status) status = kni_run_settle(&run, err);
     if (!status) status = kni_run_apply(&run, err);
+    if (!status && out) note_model_device(&run);
     if (!status) finish_applied(&run, out);
     run_clear(&run);
     return status;
@@ -260,63 +262,16 @@ kn_status kn_engine_kernelize(kn_engine *engine, const kn_host *host, void *mode
 
 /* ---- applying a plan that was made before ---- */
 
-#define SHOWN_MAX 8
-
-static void add_difference(kni_text *text, size_t *count, const char *path, const char *what) {
-    if (++*count > SHOWN_MAX) return;
-    kni_text_addf(text, "%s'%s' (%s)", *count > 1 ? ", " : "", path ? path : "?", what);
-}
-
-static void compare_site(const kn_plan *plan, const kn_plan *now, size_t index, kni_text *text, size_t *count) {
-    const kn_walk *a = &plan->walk, *b = &now->walk;
-    const char *what = NULL;
-    if (index >= b->site_count) {
-        what = "is gone";
-    } else if (index >= a->site_count) {
-        what = "is new";
-    } else {
-        const kni_site *then = &a->sites[index], *site = &b->sites[index];
-        const kni_class *class_then = &a->classes[then->class_id], *class_now = &b->classes[site->class_id];
-        if (!kni_is_same_place(a, then->node, b, site->node)) what = "is elsewhere";
-        else if (class_then->handle != class_now->handle) what = "has another class";
-        else if (strcmp(class_then->layer_name, class_now->layer_name) != 0) what = "has another layer name";
-        else if ((site->flags & KN_SITE_FOREIGN) && !(then->flags & KN_SITE_FOREIGN)) what = "has a forward of its own";
-    }
-    if (!what) return;
-    const kn_walk *walk = index < a->site_count ? a : b;
-    char *path = kni_walk_path(walk, walk->sites[index].node);
-    add_difference(text, count, path, what);
-    kni_free(plan->alloc, path);
-}
-
-static kn_status check_unchanged(const kn_plan *plan, const kn_plan *now, kn_error *err) {
-    kni_text text;
-    kni_text_init(&text, plan->alloc);
-    size_t count = 0;
-    size_t sites = plan->walk.site_count > now->walk.site_count ? plan->walk.site_count : now->walk.site_count;
-    for (size_t i = 0; i < sites; i++) compare_site(plan, now, i, &text, &count);
-    kn_status status = KN_OK;
-    if (count) {
-        if (count > SHOWN_MAX) kni_text_addf(&text, " and %zu more", count - SHOWN_MAX);
-        status = kni_fail(err, KN_ERR_VALUE, "the model has changed since the plan was made: %s; make a new plan",
-                          text.failed ? "" : text.bytes);
-    } else if (strcmp(plan->model_device, now->model_device) != 0) {
-        status = kni_fail(err, KN_ERR_VALUE,
-                          "the model has changed since the plan was made: it was on device '%s' and is on '%s'; make a "
-                          "new plan",
-                          plan->model_device, now->model_device);
-    }
-    kni_text_clear(&text);
-    return status;
-}
-
 kn_status kn_engine_apply(kn_engine *engine, const kn_host *host, void *model, kn_plan *plan, kn_error *err) {
+    if (plan->is_account) {
+        return kni_fail(err, KN_ERR_VALUE, "what explain gives tells what is and cannot be applied; make a plan");
+    }
     kni_run run;
     run_init(&run, engine, host, model);
     kn_status status = walk_model(&run, err);
     if (!status) {
         note_model_device(&run);
-        status = check_unchanged(plan, run.plan, err);
+        status = kni_plan_compare(plan, run.plan, err);
     }
     if (!status) status = kni_plan_copy_decisions(run.plan, plan, err);
     if (!status) status = kni_run_resolve(&run, true, err);
@@ -329,24 +284,58 @@ kn_status kn_engine_apply(kn_engine *engine, const kn_host *host, void *model, k
 
 /* ---- explain ---- */
 
-static kn_status explain_decision(kni_run *run, size_t index, const kn_plan *last, kni_decision *out,
-                                  kn_error *err) {
+/* Why a shared function runs its original, where models want it differently; *out NULL where that is not so. */
+static kn_status explain_dispute(kni_run *run, const kni_site *site, char **out, kn_error *err) {
+    *out = NULL;
+    if (site->current || !(site->flags & KN_SITE_FUNCTION)) return KN_OK;
+    const kn_walk *walk = &run->plan->walk;
+    char *other;
+    kn_status status = kni_claims_find_dispute(run->engine, walk->nodes[site->node].module, run->model, &other, err);
+    if (status || !other) return status;
+    *out = kni_claims_dispute_text(run->engine->alloc, walk->classes[site->class_id].layer_name, other,
+                                   run->host->model_name(run->host->ctx, run->model));
+    kni_free(run->engine->alloc, other);
+    return *out ? KN_OK : kni_no_memory(err, "explaining");
+}
+
+/* What was last decided for a model. */
+typedef struct recalled {
+    const kn_plan *plan; /* NULL: nothing */
+    kni_index index;     /* of its sites; filled when it is first needed */
+} recalled;
+
+/* The decision for a site of the fresh walk `walk`; *out NULL: none. */
+static kn_status recall_decision(recalled *last, const kn_walk *walk, size_t index, const kni_decision **out,
+                                 kn_error *err) {
+    *out = NULL;
+    if (!last->plan) return KN_OK;
+    const kn_walk *then = &last->plan->walk;
+    const kni_site *site = index < then->site_count ? &then->sites[index] : NULL;
+    if (!site || !kni_is_same_place(then, site->node, walk, walk->sites[index].node)) {
+        if (!last->index.count && !kni_walk_index_sites(then, &last->index)) return kni_no_memory(err, "explaining");
+        site = kni_walk_find_site(then, &last->index, walk, walk->sites[index].node);
+    }
+    if (site) *out = &last->plan->decisions[site->decision];
+    return KN_OK;
+}
+
+static kn_status explain_decision(kni_run *run, size_t index, recalled *last, kni_decision *out, kn_error *err) {
     const kn_alloc *alloc = run->engine->alloc;
     const kn_plan *plan = run->plan;
     const kni_site *site = &plan->walk.sites[index];
     void *module = plan->walk.nodes[site->node].module;
-    const kni_decision *decided = NULL;
-    if (last && index < last->walk.site_count &&
-        kni_is_same_place(&last->walk, last->walk.sites[index].node, &plan->walk, site->node)) {
-        decided = &last->decisions[last->walk.sites[index].decision];
-    }
+    const kni_decision *decided;
+    kn_status status = recall_decision(last, &plan->walk, index, &decided, err);
+    if (status) return status;
     *out = (kni_decision){.class_id = site->class_id, .stage = KN_STAGE_APPLY};
-    out->device = last ? last->device : (kn_device){.size = sizeof out->device, .capability = KN_CAPABILITY_UNKNOWN,
+    out->device = last->plan ? last->plan->device : (kn_device){.size = sizeof out->device, .capability = KN_CAPABILITY_UNKNOWN,
                                                        .name = "-"};
     if (decided) out->device = decided->device;
     kn_forward_info info = {.size = sizeof info};
-    kn_status status = KN_OK;
     const char *message;
+    char *dispute;
+    status = explain_dispute(run, site, &dispute, err);
+    if (status) return status;
     if (site->current) {
         out->action = KN_ACTION_REPLACE;
         out->applied = true;
@@ -360,6 +349,9 @@ static kn_status explain_decision(kni_run *run, size_t index, const kn_plan *las
     } else if (site->flags & KN_SITE_FOREIGN) {
         out->reason = KN_REASON_FOREIGN_FORWARD;
         message = "the module has a forward of its own that this library did not set";
+    } else if (dispute) {
+        out->reason = KN_REASON_SHARED_CONFLICT;
+        message = dispute;
     } else if (decided && decided->action == KN_ACTION_KEEP) {
         out->reason = decided->reason;
         message = decided->message;
@@ -367,8 +359,9 @@ static kn_status explain_decision(kni_run *run, size_t index, const kn_plan *las
         out->reason = KN_REASON_NOT_KERNELIZED;
         message = "runs its original forward: it was not kernelized, or that was undone";
     }
+    if (!status) out->message = kni_text_copy(alloc, message);
+    kni_free(alloc, dispute);
     if (status) return status;
-    out->message = kni_text_copy(alloc, message);
     out->repo_text = kni_text_copy(alloc, info.repo);
     out->repo_layer = kni_text_copy(alloc, info.layer_name);
     out->commit = kni_text_copy(alloc, info.commit);
@@ -395,7 +388,7 @@ static uint32_t find_same(const kn_plan *plan, const kni_decision *d) {
     return KNI_NONE;
 }
 
-static kn_status explain_site(kni_run *run, size_t index, const kn_plan *last, kn_error *err) {
+static kn_status explain_site(kni_run *run, size_t index, recalled *last, kn_error *err) {
     kni_decision made;
     kn_status status = explain_decision(run, index, last, &made, err);
     if (status) return status;
@@ -410,18 +403,22 @@ kn_status kn_engine_explain(kn_engine *engine, const kn_host *host, void *model,
     *out = NULL;
     kni_run run;
     run_init(&run, engine, host, model);
-    kn_plan *last = kni_engine_recall(engine, model);
+    kn_plan *plan = kni_engine_recall(engine, model);
+    recalled last = {.plan = plan};
+    kni_index_init(&last.index, engine->alloc);
     kn_status status = walk_model(&run, err);
-    if (!status && last) {
-        run.plan->mode = last->mode;
-        run.plan->device = last->device;
+    if (!status) run.plan->is_account = true;
+    if (!status && plan) {
+        run.plan->mode = plan->mode;
+        run.plan->device = plan->device;
     }
-    for (size_t i = 0; !status && i < run.plan->walk.site_count; i++) status = explain_site(&run, i, last, err);
+    for (size_t i = 0; !status && i < run.plan->walk.site_count; i++) status = explain_site(&run, i, &last, err);
     if (!status) {
         kni_plan_release_model(run.plan);
         *out = kn_plan_retain(run.plan);
     }
-    kn_plan_release(last);
+    kni_index_clear(&last.index);
+    kn_plan_release(plan);
     run_clear(&run);
     return status;
 }
@@ -446,6 +443,7 @@ kn_status kn_engine_get_kernel(kn_engine *engine, const kn_host *host, const kn_
 
 kn_status kn_engine_get_layer(kn_engine *engine, const kn_host *host, const kn_repo_info *info, kn_layer *out,
                               kn_error *err) {
+    *out = (kn_layer){.size = sizeof *out};
     kni_run run;
     run_init(&run, engine, host, NULL);
     const char *repo = info->display ? info->display : info->id;

@@ -174,14 +174,9 @@ static kn_status settle_function(kni_run *run, size_t index, kn_error *err) {
     char *other = NULL;
     if (!status) status = kni_claims_find_conflict(run->engine, function, run->model, d->forward, &other, err);
     if (status || !other) return status;
-    kni_text text;
-    kni_text_init(&text, run->engine->alloc);
-    kni_text_addf(&text,
-                  "function `%s` is shared by %s and %s, which want it differently: it runs its original forward for "
-                  "both",
-                  plan->walk.classes[d->class_id].layer_name, other, run->staged[run->staged_count - 1].root_name);
+    char *message = kni_claims_dispute_text(run->engine->alloc, plan->walk.classes[d->class_id].layer_name, other,
+                                            run->staged[run->staged_count - 1].root_name);
     kni_free(run->engine->alloc, other);
-    char *message = kni_text_take(&text);
     if (!message) return kni_no_memory(err, "planning");
     uint32_t kept = KNI_NONE;
     if (!(plan->fallback & KN_FALLBACK_NO_COMPATIBLE_MODE)) {

@@ -37,10 +37,11 @@ typedef struct kni_host_layer {
     kn_layer layer;
 } kni_host_layer;
 
-/* The forward for a layer in the place of a class. */
+/* The forward for a layer in the place of a class, as it came from one repository. */
 typedef struct kni_binding {
     const void *layer;
     const void *class_handle;
+    char *repo;
     void *forward;
 } kni_binding;
 
@@ -110,6 +111,10 @@ kn_status kni_engine_host_layer(kni_run *run, kn_repo *repo, kn_layer *out, kn_e
 kn_status kni_engine_bind(kni_run *run, void *layer, void *class_handle, const kn_forward_info *info, void **out,
                           kn_error *err);
 
+/* Whether two forwards are the same layer in the place of the same class, whichever repositories they came from. Under
+ * the lock. */
+bool kni_engine_is_same_forward(const kn_engine *engine, const void *a, const void *b);
+
 /* ---- settle.c ---- */
 
 /* Finds the kernels of the plan on disk. `must_find` false: what only the Hub has stays as it is. */
@@ -135,6 +140,14 @@ kn_status kni_claims_reserve(kn_engine *engine, size_t count, kn_error *err);
 void kni_claims_set(kn_engine *engine, const kn_host *host, kni_claim *claim);
 /* What all live roots agree on: a forward with a reference, or NULL for the original. */
 void *kni_claims_effective(kn_engine *engine, const kn_host *host, const void *function);
+/* The name of a live root that claims `function` with another forward than `root` does; NULL: none, or `root` claims
+ * nothing. A copy (kni_free). */
+kn_status kni_claims_find_dispute(kn_engine *engine, const void *function, const void *root, char **other,
+                                  kn_error *err);
+/* The sentence about it. A copy; NULL: no memory. */
+char *kni_claims_dispute_text(const kn_alloc *alloc, const char *function, const char *other, const char *root);
+/* Removes one claim of `root`, whose handles are then the caller's; false when there is none. */
+bool kni_claims_take_one(kn_engine *engine, const void *root, kni_claim *out);
 /* Removes the claims of `root` and appends them to *taken, whose handles are then the caller's. */
 kn_status kni_claims_take(kn_engine *engine, const void *root, kni_claim **taken, size_t *count, kn_error *err);
 void kni_claim_clear(const kn_alloc *alloc, const kn_host *host, kni_claim *claim);
@@ -144,8 +157,8 @@ void kni_claim_clear(const kn_alloc *alloc, const kn_host *host, kni_claim *clai
 /* Whether `what` is said for the first time; on lack of memory it is said again. */
 bool kni_engine_tell_once(kn_engine *engine, const char *what);
 void kni_engine_remember(kni_run *run);
+void kni_engine_forget_plan(kn_engine *engine, const void *model);
 /* The plan that was last applied to `model`, with a reference; NULL: none. */
 kn_plan *kni_engine_recall(kn_engine *engine, const void *model);
-bool kni_is_same_place(const kn_walk *a, uint32_t node_a, const kn_walk *b, uint32_t node_b);
 
 #endif

@@ -24,6 +24,10 @@ static const char *const reason_texts[KN_REASONS] = {
 
 const char *kn_reason_text(kn_reason reason) { return reason_texts[reason]; }
 
+bool kni_is_same_device(const kn_device *a, const kn_device *b) {
+    return a->type == b->type && a->capability == b->capability && strcmp(a->name, b->name) == 0;
+}
+
 bool kni_reason_is_untouched(kn_reason reason) {
     return reason == KN_REASON_CONDITION || reason == KN_REASON_EXCLUDED || reason == KN_REASON_FOREIGN_FORWARD;
 }
@@ -157,10 +161,11 @@ kn_status kni_plan_decide_kept(kn_plan *plan, size_t index, kn_reason reason, co
                                kn_error *err) {
     const kni_decision *like = &plan->decisions[index];
     for (uint32_t i = plan->first_of_class[like->class_id]; i != KNI_NONE; i = plan->decisions[i].next_of_class) {
-        if (plan->decisions[i].reason == reason && strcmp(plan->decisions[i].message, message) == 0) {
-            *out = i;
-            return KN_OK;
-        }
+        const kni_decision *d = &plan->decisions[i];
+        if (d->reason != reason || strcmp(d->message, message) != 0) continue;
+        if (!kni_is_same_device(&d->device, &like->device)) continue;
+        *out = i;
+        return KN_OK;
     }
     kni_decision kept;
     kn_status status = decision_copy(plan, like, &kept, err);

@@ -78,6 +78,7 @@ struct kn_plan {
     kn_device device;       /* what it is planned for */
     char model_device[32];  /* where the model was: the name of its first parameter's device, "" for none */
     bool model_released;    /* modules are no longer held */
+    bool is_account;        /* of what is, by explain: nothing to carry out */
     kni_decision *decisions;
     size_t count, capacity;
     uint32_t *first_of_class; /* by class: its first decision, KNI_NONE for none */
@@ -97,6 +98,17 @@ char *kni_walk_path(const kn_walk *walk, uint32_t node);
 size_t kni_walk_path_write(const kn_walk *walk, uint32_t node, char *out, size_t capacity);
 const char *kni_walk_name(const kn_walk *walk, uint32_t node);
 
+/* Whether two nodes have the same path. */
+bool kni_is_same_place(const kn_walk *a, uint32_t node_a, const kn_walk *b, uint32_t node_b);
+
+/* The sites of a walk by their path; false: no memory. Cleared with kni_index_clear, also on failure. */
+bool kni_walk_index_sites(const kn_walk *walk, kni_index *index);
+/* The site of `walk` at the place of `node` in `from`; NULL: none. */
+const kni_site *kni_walk_find_site(const kn_walk *walk, const kni_index *index, const kn_walk *from, uint32_t node);
+
+/* KN_ERR_VALUE with the differing paths where the model of `now`, a fresh walk, is not that of `plan`. */
+kn_status kni_plan_compare(const kn_plan *plan, const kn_plan *now, kn_error *err);
+
 /* What decides about a module, apart from its class. */
 typedef struct kni_case {
     uint32_t class_id;
@@ -109,6 +121,9 @@ typedef struct kni_case {
  * there is no kernel and `plan->fallback` does not allow for that. `disabled`: kernels are switched off. */
 kn_status kni_plan_decide(kn_plan *plan, const kn_mapping *mapping, const kni_case *c, bool disabled, uint32_t *out,
                           kn_error *err);
+
+/* Whether decisions for the two are the same: the index does not count. */
+bool kni_is_same_device(const kn_device *a, const kn_device *b);
 
 /* Modules that a condition, the caller or a foreign forward leaves out are not touched, whatever they run. */
 bool kni_reason_is_untouched(kn_reason reason);

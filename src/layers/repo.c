@@ -42,8 +42,12 @@ kn_status kn_repo_describe(const kn_repo *repo, kn_repo_info *out, kn_error *err
     return repo->ops->describe(repo->object, out, err);
 }
 
+bool kni_repo_is_same(const kn_repo *a, const kn_repo *b) {
+    return a == b || (a->ops == b->ops && a->object == b->object);
+}
+
 int kni_repo_equal(const kn_repo *a, const kn_repo *b) {
-    if (a == b || (a->ops == b->ops && a->object == b->object)) return 1;
+    if (kni_repo_is_same(a, b)) return 1;
     return a->ops == b->ops ? a->ops->equal(a->object, b->object) : 0;
 }
 

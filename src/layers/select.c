@@ -99,16 +99,12 @@ static void explain_override(kni_text *text, const char *class_name, kn_reason r
     }
 }
 
-static bool is_same_device(const kn_device *a, const kn_device *b) {
-    return a->type == b->type && a->capability == b->capability && strcmp(a->name, b->name) == 0;
-}
-
 static uint32_t find_like(const kn_plan *plan, const kni_case *c) {
     for (uint32_t i = plan->first_of_class[c->class_id]; i != KNI_NONE; i = plan->decisions[i].next_of_class) {
         const kni_decision *d = &plan->decisions[i];
         bool overridden = kni_reason_is_untouched(d->reason);
         if (overridden != c->overridden || (overridden && d->reason != c->reason)) continue;
-        if (is_same_device(&d->device, &c->device)) return i;
+        if (kni_is_same_device(&d->device, &c->device)) return i;
     }
     return KNI_NONE;
 }

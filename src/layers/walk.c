@@ -82,3 +82,12 @@ char *kni_walk_path(const kn_walk *walk, uint32_t node) {
     if (path) kni_walk_path_write(walk, node, path, length + 1);
     return path;
 }
+
+bool kni_is_same_place(const kn_walk *a, uint32_t node_a, const kn_walk *b, uint32_t node_b) {
+    while (node_a != KN_NO_PARENT && node_b != KN_NO_PARENT) {
+        if (strcmp(kni_walk_name(a, node_a), kni_walk_name(b, node_b)) != 0) return false;
+        node_a = a->nodes[node_a].parent;
+        node_b = b->nodes[node_b].parent;
+    }
+    return node_a == node_b;
+}

@@ -120,7 +120,11 @@ def write_kernel(folder, *, variants=("torch-cpu",), **content):
 
 def run_python(code, *arguments, python=sys.executable, options=(), env=None, check=True):
     """Runs code in a fresh interpreter, which has LOCAL_KERNELS and the like only from `env`."""
-    clean = {key: value for key, value in os.environ.items() if key not in ("LOCAL_KERNELS", "DISABLE_KERNEL_MAPPING")}
+    clean = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in ("LOCAL_KERNELS", "DISABLE_KERNEL_MAPPING")
+    }
     done = subprocess.run(
         [python, *options, "-c", textwrap.dedent(code), *arguments],
         env=clean | (env or {}),
@@ -135,7 +139,9 @@ def run_python(code, *arguments, python=sys.executable, options=(), env=None, ch
 
 def forwards(model):
     """What stands in the __dict__ of each module, by path: for comparing before and after."""
-    return {path: dict(module.__dict__) for path, module in model.named_modules(remove_duplicate=False)}
+    return {
+        path: dict(module.__dict__) for path, module in model.named_modules(remove_duplicate=False)
+    }
 
 
 def decided(plan):

@@ -20,9 +20,19 @@ REFERENCE = {
     "replace_kernel_forward_from_hub": [("cls", REQUIRED), ("layer_name", REQUIRED)],
     "use_kernel_mapping": [("mapping", REQUIRED), ("inherit_mapping", True)],
     "register_kernel_mapping": [("mapping", REQUIRED), ("inherit_mapping", True)],
-    "kernelize": [("model", REQUIRED), ("mode", REQUIRED), ("device", None), ("use_fallback", True)],
+    "kernelize": [
+        ("model", REQUIRED),
+        ("mode", REQUIRED),
+        ("device", None),
+        ("use_fallback", True),
+    ],
     "Device": [("type", REQUIRED), ("properties", None)],
-    "LayerRepository": [("repo_id", REQUIRED), ("layer_name", REQUIRED), ("revision", None), ("version", None)],
+    "LayerRepository": [
+        ("repo_id", REQUIRED),
+        ("layer_name", REQUIRED),
+        ("revision", None),
+        ("version", None),
+    ],
     "CUDAProperties": [("min_capability", REQUIRED), ("max_capability", REQUIRED)],
     "ROCMProperties": [("min_capability", REQUIRED), ("max_capability", REQUIRED)],
     "LocalLayerRepository": [("repo_path", REQUIRED), ("layer_name", REQUIRED)],
@@ -109,9 +119,13 @@ def test_everything_works_by_position(layer_class):
 
 
 def test_everything_works_by_keyword(layer_class):
-    kernels.register_kernel_mapping(mapping={"Identity": {"cpu": Repo(Tripled)}}, inherit_mapping=True)
+    kernels.register_kernel_mapping(
+        mapping={"Identity": {"cpu": Repo(Tripled)}}, inherit_mapping=True
+    )
     with kernels.use_kernel_mapping(mapping={}, inherit_mapping=True):
-        model = kernels.kernelize(model=layer_class(), mode=Mode.INFERENCE, device="cpu", use_fallback=False)
+        model = kernels.kernelize(
+            model=layer_class(), mode=Mode.INFERENCE, device="cpu", use_fallback=False
+        )
     assert model(2) == 6
     assert kernels.use_kernel_forward_from_hub(layer_name="Other")(layer_class) is layer_class
     assert layer_class.kernel_layer_name == "Other"
@@ -205,7 +219,11 @@ def test_signatures_differ_from_upstreams_only_in_kind(peer):
     names = json.dumps(UPSTREAM)
     theirs = json.loads(run_python(SIGNATURES % names, python=peer, env={"PYTHONPATH": ""}).stdout)
     ours = json.loads(run_python(SIGNATURES % names).stdout)
-    assert set(ours) >= set(theirs) >= {"kernelize", "LayerRepository", "get_kernel", "use_kernel_mapping", "Device"}
+    assert (
+        set(ours)
+        >= set(theirs)
+        >= {"kernelize", "LayerRepository", "get_kernel", "use_kernel_mapping", "Device"}
+    )
     differing = {}
     for name, parameters in theirs.items():
         own = dict(ours[name])
@@ -303,7 +321,11 @@ def test_a_llama_of_transformers_is_extensible_and_kernelizes():
 
 
 def test_public_names_have_docstrings():
-    without = [name for name in kernels.__all__ if name != "__version__" and not getattr(kernels, name).__doc__]
+    without = [
+        name
+        for name in kernels.__all__
+        if name != "__version__" and not getattr(kernels, name).__doc__
+    ]
     assert without == []
 
 

@@ -56,6 +56,12 @@ def test_a_range_that_is_upside_down_is_a_value_error(cls):
 
 
 @pytest.mark.parametrize("cls", PROPERTIES)
+def test_a_capability_beyond_all_bounds_is_a_value_error(cls):
+    with pytest.raises(ValueError, match="capability must be major"):
+        cls(75, 10**30)
+
+
+@pytest.mark.parametrize("cls", PROPERTIES)
 @pytest.mark.parametrize("bad", ["75", 7.5, None])
 def test_a_capability_that_is_no_integer_is_a_type_error(cls, bad):
     with pytest.raises(TypeError, match="min_capability must be an integer"):
@@ -80,7 +86,12 @@ def test_errors_are_also_huggingface_hubs_where_that_is_imported():
         print("ValueError" in after[0], "StrictDataclassClassValidationError" in after[0])
         print("TypeError" in after[1], "StrictDataclassFieldValidationError" in after[1])
     """
-    assert run_python(code).stdout.splitlines() == ["True False", "True False", "True True", "True True"]
+    assert run_python(code).stdout.splitlines() == [
+        "True False",
+        "True False",
+        "True True",
+        "True True",
+    ]
 
 
 def test_devices_are_frozen_hashable_and_comparable():
@@ -199,10 +210,23 @@ def put(module, place):
     return module
 
 
-@pytest.mark.parametrize("device", ["cpu", torch.device("cpu"), torch.device("cpu", 0), Device("cpu")])
+@pytest.mark.parametrize(
+    "device", ["cpu", torch.device("cpu"), torch.device("cpu", 0), Device("cpu")]
+)
 def test_device_is_text_a_torch_device_or_a_device(layer_class, device):
     register_kernel_mapping({"Identity": {"cpu": Repo(Doubled)}})
     assert kernelize(layer_class(), mode=Mode.INFERENCE, device=device)(3) == 6
+
+
+def test_a_null_character_in_a_device_is_refused(layer_class):
+    with pytest.raises(ValueError, match="null character"):
+        kernelize(layer_class(), mode=Mode.INFERENCE, device="cpu\0")
+
+
+def test_long_names_of_unknown_devices_are_cut_between_characters(layer_class):
+    (decision,) = plan(layer_class(), mode=Mode.INFERENCE, device=Device("é" * 100))
+    assert decision.reason == "no-layer"
+    assert set(decision.device) == {"é"}
 
 
 @pytest.mark.parametrize("device", ["abacus", "", "CPU", "cuda:0", "meta"])
@@ -225,7 +249,9 @@ def test_devices_of_other_types_have_no_kernels(layer_class, device):
     assert model(3) == 3
     assert explain(model)[0].reason == "no-device"
     with pytest.raises(ValueError, match="device type"):
-        kernelize(model, mode=Mode.INFERENCE, device=device, use_fallback=~KernelizeFallback.NO_DEVICE)
+        kernelize(
+            model, mode=Mode.INFERENCE, device=device, use_fallback=~KernelizeFallback.NO_DEVICE
+        )
 
 
 def test_the_device_comes_from_the_first_parameter(layer_class):
@@ -260,14 +286,25 @@ def chosen(model, **how):
 
 
 def register_ranges(names):
-    register_kernel_mapping({"Identity": {RANGES[name]: Repo(Doubled, name=name) for name in names}})
+    register_kernel_mapping(
+        {"Identity": {RANGES[name]: Repo(Doubled, name=name) for name in names}}
+    )
 
 
 @pytest.mark.parametrize(
     ("capability", "name"),
-    [((7, 0), "any"), ((7, 5), "75-90"), ((8, 0), "80-89"), ((8, 6), "86-86"), ((9, 0), "75-90"), ((12, 0), "any")],
+    [
+        ((7, 0), "any"),
+        ((7, 5), "75-90"),
+        ((8, 0), "80-89"),
+        ((8, 6), "86-86"),
+        ((9, 0), "75-90"),
+        ((12, 0), "any"),
+    ],
 )
-def test_the_smallest_range_that_holds_the_capability_wins(monkeypatch, layer_class, capability, name):
+def test_the_smallest_range_that_holds_the_capability_wins(
+    monkeypatch, layer_class, capability, name
+):
     pretend_gpus(monkeypatch, [capability])
     register_ranges(RANGES)
     assert chosen(layer_class()) == [name]
@@ -283,7 +320,9 @@ def test_order_of_registration_does_not_matter_for_ranges(monkeypatch, layer_cla
 def test_the_same_range_registered_again_replaces(monkeypatch, layer_class):
     pretend_gpus(monkeypatch, [(8, 6)])
     register_ranges(RANGES)
-    register_kernel_mapping({"Identity": {Device("cuda", CUDAProperties(86, 86)): Repo(Tripled, name="new")}})
+    register_kernel_mapping(
+        {"Identity": {Device("cuda", CUDAProperties(86, 86)): Repo(Tripled, name="new")}}
+    )
     assert chosen(layer_class()) == ["new"]
 
 
@@ -292,7 +331,9 @@ def test_no_range_that_holds_the_capability_falls_back_or_fails(monkeypatch, lay
     register_ranges(["80-89"])
     model = kernelize(layer_class(), mode=Mode.INFERENCE, device="cuda")
     assert explain(model)[0].reason == "no-compatible-properties"
-    with pytest.raises(ValueError, match="with the right properties: no registered range holds capability 120"):
+    with pytest.raises(
+        ValueError, match="with the right properties: no registered range holds capability 120"
+    ):
         kernelize(model, mode=Mode.INFERENCE, device="cuda", use_fallback=False)
 
 
@@ -385,8 +426,9 @@ def test_capabilities_of_plans_are_checked(layer_class):
     for bad in ("90", 9.0, True):
         with pytest.raises(TypeError, match="capability must be an int"):
             plan(layer_class(), mode=Mode.INFERENCE, device="cuda", capability=bad)
-    with pytest.raises(ValueError, match="capability must be major"):
-        plan(layer_class(), mode=Mode.INFERENCE, device="cuda", capability=-1)
+    for bad in (-1, -(10**30), 10**30):
+        with pytest.raises(ValueError, match="capability must be major"):
+            plan(layer_class(), mode=Mode.INFERENCE, device="cuda", capability=bad)
 
 
 def test_device_names_of_the_package_are_exactly_these():

@@ -102,7 +102,7 @@ def test_kernelize_replaces_the_function_of_a_model_and_unkernelize_gives_it_bac
     before = forwards(model)
     run(model)
     assert (model[0](1), add_one(1), add_one(1, times=2)) == (101, 101, 201)
-    assert reasons(model) == {"0.add_one": "mapped"}
+    assert reasons(model) == {"0.add-one": "mapped"}
     unkernelize(model)
     assert add_one(1) == 2
     assert "forward" not in add_one.__dict__
@@ -130,9 +130,12 @@ def test_models_that_agree_share_the_kernel_until_the_last_gives_it_up():
 
 
 def test_models_that_differ_in_mode_only_agree():
-    first, second = run(Attention(), mode=Mode.INFERENCE), run(Attention(), mode=Mode.TRAINING | Mode.TORCH_COMPILE)
+    first, second = (
+        run(Attention(), mode=Mode.INFERENCE),
+        run(Attention(), mode=Mode.TRAINING | Mode.TORCH_COMPILE),
+    )
     assert add_one(1) == 101
-    assert reasons(second) == {"add_one": "mapped"}
+    assert reasons(second) == {"add-one": "mapped"}
     unkernelize(first), unkernelize(second)
 
 
@@ -140,7 +143,7 @@ def test_models_that_conflict_run_the_original_with_one_warning_that_names_both(
     first = run(Attention())
     second = run(Other(), THOUSAND)
     assert add_one(1) == 2
-    assert reasons(second) == {"add_one": "shared-conflict"}
+    assert reasons(second) == {"add-one": "shared-conflict"}
     told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(told) == 1
     assert "Attention" in told[0] and "Other" in told[0] and "add-one" in told[0]
@@ -233,7 +236,7 @@ def test_a_failing_call_leaves_functions_alone():
 def test_copies_keep_the_shared_object():
     model = run(Attention())
     twin = copy.deepcopy(model)
-    assert twin._kernel_funcs["add_one"] is add_one
+    assert twin._kernel_funcs["add-one"] is add_one
     assert copy.copy(add_one) is add_one
     assert copy.deepcopy(add_one) is add_one
     assert twin(1) == 101
@@ -243,7 +246,7 @@ def test_copies_keep_the_shared_object():
 def test_a_function_pickles_by_its_name():
     assert pickle.loads(pickle.dumps(add_one)) is add_one
     twin = pickle.loads(pickle.dumps(Attention()))
-    assert twin._kernel_funcs["add_one"] is add_one
+    assert twin._kernel_funcs["add-one"] is add_one
 
 
 def test_conditions_of_functions_are_asked():
@@ -257,13 +260,13 @@ def test_conditions_of_functions_are_asked():
 
     model = run(Uses())
     assert never(1) == 1
-    assert reasons(model) == {"never": "condition"}
+    assert reasons(model) == {"add-one": "condition"}
 
 
 def test_functions_are_chosen_by_path_like_modules():
-    model = run(nn.Sequential(Attention()), exclude="*.add_one")
+    model = run(nn.Sequential(Attention()), exclude="*.add-one")
     assert add_one(1) == 2
-    run(model, include="0.add_one")
+    run(model, include="0.add-one")
     assert add_one(1) == 101
     unkernelize(model)
 
@@ -300,7 +303,7 @@ def test_subclasses_use_the_functions_of_their_bases():
     class More(Attention):
         pass
 
-    assert sorted(More()._kernel_funcs) == ["add_one", "twice"]
+    assert sorted(More()._kernel_funcs) == ["add-one", "twice"]
 
 
 def test_the_deprecated_form_works_with_a_deprecation_warning():

@@ -64,7 +64,9 @@ def test_registering_without_inheriting_erases_first():
 
 def test_last_repository_for_a_layer_and_device_wins(layer_class):
     register_kernel_mapping(mapped("Identity", Repo(Doubled, name="first")))
-    register_kernel_mapping({"Identity": {"cpu": Repo(Tripled, name="second"), "cuda": Repo(name="other")}})
+    register_kernel_mapping(
+        {"Identity": {"cpu": Repo(Tripled, name="second"), "cuda": Repo(name="other")}}
+    )
     assert chosen(layer_class) == "second"
 
 
@@ -75,7 +77,9 @@ def test_a_bare_repository_is_a_fallback(layer_class):
 
 
 def test_a_dict_of_modes_replaces_the_whole_dict(layer_class):
-    register_kernel_mapping({"Identity": {"cpu": {Mode.INFERENCE: Repo(name="i"), Mode.TRAINING: Repo(name="t")}}})
+    register_kernel_mapping(
+        {"Identity": {"cpu": {Mode.INFERENCE: Repo(name="i"), Mode.TRAINING: Repo(name="t")}}}
+    )
     register_kernel_mapping({"Identity": {"cpu": {Mode.TRAINING: Repo(name="new")}}})
     assert chosen(layer_class, Mode.INFERENCE) == "new"
     register_kernel_mapping({"Identity": {"cpu": {Mode.INFERENCE: Repo(name="only")}}})
@@ -90,7 +94,13 @@ def test_an_empty_dict_of_modes_leaves_no_mode(layer_class):
 
 def test_ranges_are_entries_of_their_own():
     register_kernel_mapping(
-        {"L": {"cuda": Repo(), Device("cuda", CUDAProperties(75, 90)): Repo(), Device("cuda"): Repo()}}
+        {
+            "L": {
+                "cuda": Repo(),
+                Device("cuda", CUDAProperties(75, 90)): Repo(),
+                Device("cuda"): Repo(),
+            }
+        }
     )
     assert [entry[2:] for entry in entries()] == [(0, sys.maxsize), (75, 90)]
 
@@ -119,10 +129,14 @@ REGISTERED = {
 def test_modes_are_searched_in_order(layer_class, requested):
     left = dict(REGISTERED)
     for expected in MODES[requested]:
-        register_kernel_mapping({"Identity": {"cpu": {mode: Repo(name=name) for name, mode in left.items()}}})
+        register_kernel_mapping(
+            {"Identity": {"cpu": {mode: Repo(name=name) for name, mode in left.items()}}}
+        )
         assert chosen(layer_class, requested) == expected
         del left[expected]
-    register_kernel_mapping({"Identity": {"cpu": {mode: Repo(name=name) for name, mode in left.items()}}})
+    register_kernel_mapping(
+        {"Identity": {"cpu": {mode: Repo(name=name) for name, mode in left.items()}}}
+    )
     assert chosen(layer_class, requested) == "no-compatible-mode"
 
 
@@ -147,6 +161,8 @@ BAD = [
     ({"L": {Device("abacus"): Repo()}}, ValueError),
     ({"L": {"cpu": {Mode(0): Repo()}}}, ValueError),
     ({"\ud800": {"cpu": Repo()}}, ValueError),
+    ({"L\0": {"cpu": Repo()}}, ValueError),
+    ({"L": {"cpu\0": Repo()}}, ValueError),
 ]
 
 
@@ -397,21 +413,18 @@ def test_a_cycle_through_a_mapping_is_collected():
 
 
 def test_a_cycle_through_an_open_block_of_a_dead_generator_is_collected():
-    repo = Repo()
-
-    def generator():
+    def steps(repo):
         with use_kernel_mapping({"L": {"cpu": repo}}):
             yield
 
-    def run():
-        steps = generator()
-        next(steps)
-        repo.steps = steps
-        steps.close()
+    def cycle():
+        repo = Repo()
+        repo.steps = steps(repo)
+        next(repo.steps)
+        repo.steps.close()
+        return weakref.ref(repo)
 
-    contextvars.copy_context().run(run)
-    gone = weakref.ref(repo)
-    del repo, run, generator
+    gone = contextvars.copy_context().run(cycle)
     gc.collect()
     assert gone() is None
 
@@ -434,7 +447,9 @@ def test_reference_counts_stay_the_same_over_a_thousand_blocks():
 
     def counts():
         gc.collect()
-        return [sys.getrefcount(thing) for thing in (repo, name, device, mapping, Mode.TRAINING, None)]
+        return [
+            sys.getrefcount(thing) for thing in (repo, name, device, mapping, Mode.TRAINING, None)
+        ]
 
     def once():
         with use_kernel_mapping(mapping):
@@ -482,7 +497,9 @@ def test_layer_repositories_compare_by_what_they_name():
 
 
 def test_revision_and_version_exclude_each_other():
-    with pytest.raises(ValueError, match="Either a revision or a version must be specified, not both"):
+    with pytest.raises(
+        ValueError, match="Either a revision or a version must be specified, not both"
+    ):
         LayerRepository("org/name", "Layer", revision="main", version=1)
 
 
@@ -494,7 +511,10 @@ def test_repositories_take_the_forms_of_the_reference_and_of_upstream():
         {"revision": "abc", "trust_remote_code": True},
         {"trust_remote_code": ["org/name"], "user_agent": {"a": "b"}},
     ):
-        assert LayerRepository(repo_id="org/name", layer_name="Layer", **arguments).layer_name == "Layer"
+        assert (
+            LayerRepository(repo_id="org/name", layer_name="Layer", **arguments).layer_name
+            == "Layer"
+        )
 
 
 @pytest.mark.parametrize("arguments", [(1, "Layer"), ("org/name", None), (None, "Layer")])

@@ -42,7 +42,11 @@ def examples_of(text):
         if line == "Example:":
             lines = []
             examples.append(lines)
-        elif lines is not None and re.fullmatch(r"[A-Za-z_<> ]+", line) and not re.match(r"(import|from|    ) ?", line):
+        elif (
+            lines is not None
+            and re.fullmatch(r"[A-Za-z_<> ]+", line)
+            and not re.match(r"(import|from|    ) ?", line)
+        ):
             lines = None
         elif lines is not None:
             lines.append(line)
@@ -64,7 +68,9 @@ def run_example(number):
 
 @pytest.fixture(autouse=True)
 def local_activation(tmp_path, monkeypatch):
-    folder = write_kernel(tmp_path / "activation", name="activation", variants=("torch-universal",), layers=ACTIVATION)
+    folder = write_kernel(
+        tmp_path / "activation", name="activation", variants=("torch-universal",), layers=ACTIVATION
+    )
     monkeypatch.setenv("LOCAL_KERNELS", f"kernels-community/activation={folder}")
 
 
@@ -124,7 +130,10 @@ def test_example_of_register_kernel_mapping():
 
     norm = kernelize(Norm(), mode=Mode.INFERENCE, device=DEVICE)
     assert norm(torch.zeros(1, device=DEVICE)).tolist() == [2000.0]
-    for mode, repo in ((Mode.TRAINING, "username/training-kernels"), (Mode.INFERENCE, "username/inference-kernels")):
+    for mode, repo in (
+        (Mode.TRAINING, "username/training-kernels"),
+        (Mode.INFERENCE, "username/inference-kernels"),
+    ):
         (decision,) = kernels.plan(Attention(), mode=mode, device=DEVICE)
         assert (decision.repo, decision.repo_mode, decision.stage) == (repo, mode, "select")
 

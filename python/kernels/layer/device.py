@@ -49,7 +49,10 @@ def _check_range(**bounds):
             raise _invalid("Field", name, TypeError(message))
     try:
         _core.check_range(*bounds.values())
-    except ValueError as cause:
+    except (ValueError, OverflowError) as cause:
+        if isinstance(cause, OverflowError):
+            message = f"a capability must be major * 10 + minor as 90 for 9.0, not one of {tuple(bounds.values())}"
+            cause = ValueError(message)
         error = _invalid("Class", "validate_capability_range", cause)
         raise error from (None if error is cause else cause)
 

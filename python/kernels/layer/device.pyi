@@ -7,17 +7,14 @@ from kernels.layer.repos import DeviceRepos
 class CUDAProperties:
     min_capability: int
     max_capability: int
-    def __post_init__(self) -> None: ...
 
 @dataclass(frozen=True)
 class ROCMProperties:
     min_capability: int
     max_capability: int
-    def __post_init__(self) -> None: ...
 
 @dataclass(frozen=True)
 class Device:
     type: str
     properties: CUDAProperties | ROCMProperties | None = None
-    def __post_init__(self) -> None: ...
     def create_repo(self) -> DeviceRepos: ...

@@ -19,6 +19,11 @@ class KernelizeFallback(Flag):
         CANNOT_LOAD: The kernel is not there.
         DEFAULT: All but CANNOT_LOAD.
         ALL: All of them.
+
+    Example:
+        >>> from kernels import KernelizeFallback
+        >>> KernelizeFallback.CANNOT_LOAD in KernelizeFallback.DEFAULT
+        False
     """
 
     NONE = 0
@@ -85,8 +90,8 @@ class LayerRepository:
         self._user_agent = user_agent
 
     def _describe(self):
-        """What the engine is told; None where a subclass loads in its own way."""
-        if type(self).load is not LayerRepository.load:
+        """What the engine is told; None where a subclass, or this object, loads in its own way."""
+        if type(self).load is not LayerRepository.load or "load" in self.__dict__:
             return None
         description = self.__dict__.get("_description")
         if description is None:
@@ -154,8 +159,8 @@ class LocalLayerRepository:
         self.layer_name = layer_name
 
     def _describe(self):
-        """What the engine is told; None where a subclass loads in its own way."""
-        if type(self).load is not LocalLayerRepository.load:
+        """What the engine is told; None where a subclass, or this object, loads in its own way."""
+        if type(self).load is not LocalLayerRepository.load or "load" in self.__dict__:
             return None
         description = self.__dict__.get("_description")
         if description is None:

@@ -2,10 +2,11 @@
 from collections.abc import Callable
 from enum import Flag
 from os import PathLike
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from torch.nn import Module
 
+from kernels.layer.repos import LayerRepositoryProtocol as LayerRepositoryProtocol
 from kernels.layer.repos import RepositoryProtocol as RepositoryProtocol
 
 _T = TypeVar("_T", bound=Callable[..., object])
@@ -20,10 +21,6 @@ class KernelizeFallback(Flag):
     CANNOT_LOAD = 16
     DEFAULT = 15
     ALL = 31
-
-class LayerRepositoryProtocol(RepositoryProtocol, Protocol):
-    @property
-    def layer_name(self) -> str: ...
 
 class LayerRepository:
     layer_name: str

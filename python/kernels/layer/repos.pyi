@@ -10,6 +10,10 @@ from kernels.layer.mode import Mode
 class RepositoryProtocol(Protocol):
     def load(self) -> type[Module]: ...
 
+class LayerRepositoryProtocol(RepositoryProtocol, Protocol):
+    @property
+    def layer_name(self) -> str: ...
+
 class DeviceRepos:
     def __init__(self, device_type: str) -> None: ...
     @staticmethod

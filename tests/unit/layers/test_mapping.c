@@ -426,11 +426,11 @@ static void test_owned_are_the_repositories_that_nobody_else_holds(void **state)
     assert_int_equal(one.count, 1);
     assert_ptr_equal(one.objects[0], a);
 
-    kn_mapping *second = kn_mapping_retain(mapping);
+    kn_mapping *again = kn_mapping_retain(mapping);
     owned shared = {0};
     kn_mapping_each_owned(mapping, note_owned, &shared);
     assert_int_equal(shared.count, 0);
-    kn_mapping_release(second);
+    kn_mapping_release(again);
     kn_mapping_release(mapping);
     /* The handle went with the mapping: the object is now the test's alone. */
     assert_int_equal(a->object.references, 1);

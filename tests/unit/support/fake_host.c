@@ -94,14 +94,14 @@ static void object_free(fake_object *object) {
 
 void fake_retain(void *object) {
     fake_object *counted = object;
-    assert_true(counted->references > 0);
-    counted->references++;
+    assert_true(__atomic_fetch_add(&counted->references, 1, __ATOMIC_RELAXED) > 0);
 }
 
 void fake_release(void *object) {
     fake_object *counted = object;
-    assert_true(counted->references > 0);
-    if (--counted->references == 0) object_free(counted);
+    long left = __atomic_sub_fetch(&counted->references, 1, __ATOMIC_ACQ_REL);
+    assert_true(left >= 0);
+    if (left == 0) object_free(counted);
 }
 
 fake_class *fake_class_new(fake_host *host, const char *name, const char *layer_name) {
@@ -252,7 +252,8 @@ void fake_host_hook(fake_host *host, fake_call call, size_t at, fake_hook hook, 
 }
 
 static kn_status enter(fake_host *host, fake_call call, kn_error *err) {
-    size_t number = ++host->calls[call];
+    assert_int_equal(host->left, 0);
+    size_t number = __atomic_add_fetch(&host->calls[call], 1, __ATOMIC_RELAXED);
     if (host->hooks[call] && number == host->hook_at[call]) {
         host->hooks[call](host, host->hook_ctx[call]);
     }
@@ -407,7 +408,9 @@ static kn_status host_condition(void *ctx, void *module, void *class_handle, boo
     return enter(host, FAKE_CALL_CONDITION, err);
 }
 
-/* A predicate is a text: it says yes to the paths that hold it. */
+/* A predicate is the text that it looks for. */
+void *fake_predicate(const char *part) { return (void *)(uintptr_t)part; }
+
 static kn_status host_predicate(void *ctx, void *predicate, const char *path, void *module,
                                 bool *out, kn_error *err) {
     assert_int_equal(((fake_object *)module)->kind, FAKE_MODULE);
@@ -588,7 +591,8 @@ fake_repo *fake_repo_new(fake_host *host, const char *id, fake_layer *layer) {
 /* ---- the rest ---- */
 
 static bool host_watch(void *ctx, void *object) {
-    assert_true(((fake_object *)object)->references > 0);
+    fake_retain(object); /* it must be alive */
+    fake_release(object);
     return enter(ctx, FAKE_CALL_WATCH, NULL) == KN_OK;
 }
 
@@ -606,6 +610,19 @@ static void host_log(void *ctx, kn_log_level level, const char *message) {
                        : level == KN_LOG_INFO  ? "info"
                                                : "debug";
     snprintf(host->log + length, sizeof host->log - length, "%s: %s\n", name, message);
+}
+
+static void *host_leave(void *ctx) {
+    fake_host *host = ctx;
+    host->leaves++;
+    host->left++;
+    return &host->left;
+}
+
+static void host_enter(void *ctx, void *left) {
+    fake_host *host = ctx;
+    assert_ptr_equal(left, &host->left);
+    assert_true(host->left-- > 0);
 }
 
 static bool host_cancelled(void *ctx) { return enter(ctx, FAKE_CALL_CANCELLED, NULL) != KN_OK; }
@@ -652,6 +669,8 @@ fake_host *fake_host_new(void) {
         .watch = host_watch,
         .model_name = host_model_name,
         .log = host_log,
+        .leave = host_leave,
+        .enter = host_enter,
         .cancelled = host_cancelled,
     };
     return host;

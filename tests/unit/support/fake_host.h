@@ -89,6 +89,7 @@ typedef struct fake_repo {
     fake_object object;
     kn_repo *handle; /* the test's */
     kn_repo_info info;
+    char *id;
     fake_layer *layer;     /* KN_REPO_HOST: what it loads; NULL: nothing is there */
     const char *equals;    /* repositories of the same text are equal; NULL: to itself only */
     kn_status load_status; /* what loading comes to */
@@ -140,7 +141,9 @@ struct fake_host {
     void *hook_ctx[FAKE_CALLS];
     size_t hook_at[FAKE_CALLS]; /* the number, from 1, of the call that runs it */
     char log[8192];             /* a line a message: "warning: ..." */
-    char imported[512];         /* the folder of the last kernel */
+    size_t left; /* how often it was left and not entered again: then no callback may come */
+    size_t leaves;
+    char imported[512]; /* the folder of the last kernel */
 };
 
 fake_host *fake_host_new(void);
@@ -177,6 +180,9 @@ void fake_module_unpickle(fake_module *module);
 fake_repo *fake_repo_new(fake_host *host, const char *id, fake_layer *layer);
 fake_repo *fake_repo_of_kind(fake_host *host, kn_repo_kind kind, const char *id,
                              const char *layer_name);
+
+/* A predicate that says yes to the paths with `part` in them. */
+void *fake_predicate(const char *part);
 
 kn_device fake_cpu(void);
 kn_device fake_cuda(int32_t index, int64_t capability);
