@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The limit that kernelize is measured against: a walk of nn.Module._modules in C that visits each module once and, where the
- * class has `kernel_layer_name`, sets `forward` to one function bound to the module. It decides nothing and checks nothing.
- * Build: cc -O2 -shared -fPIC $(python3-config --includes) bare_walk.c -o bare_walk.abi3.so
- * Use:   bare_walk.walk(model, function, types.MethodType) -> number of modules */
+/* The limit that kernelize is measured against: a walk of nn.Module._modules in C that visits each
+ * module once and, where the class has `kernel_layer_name`, sets `forward` to one function bound to
+ * the module. It decides nothing and checks nothing. Build: cc -O2 -shared -fPIC $(python3-config
+ * --includes) bare_walk.c -o bare_walk.abi3.so Use:   bare_walk.walk(model, function,
+ * types.MethodType) -> number of modules */
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030a0000
 #include <Python.h>
 #include <stdint.h>
 #include <stdlib.h>
 
-typedef struct { uintptr_t *slot; size_t cap, n; } seen;
+typedef struct {
+    uintptr_t *slot;
+    size_t cap, n;
+} seen;
 
 static PyObject *name_modules, *name_forward, *name_layer;
 
@@ -75,7 +79,8 @@ static PyObject *py_walk(PyObject *self, PyObject *args) {
 }
 
 static PyMethodDef methods[] = {{"walk", py_walk, METH_VARARGS, NULL}, {NULL, NULL, 0, NULL}};
-static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "bare_walk", NULL, -1, methods, NULL, NULL, NULL, NULL};
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "bare_walk", NULL, -1, methods, NULL, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit_bare_walk(void) {
     name_modules = PyUnicode_InternFromString("_modules");

@@ -26,8 +26,12 @@ print(json.dumps({"ms": took * 1e3, "modules": len(sys.modules) - modules, "mb":
 def sample(python, with_torch):
     script = SCRIPT % {"torch": with_torch}
     # Both may keep their byte code: the first round writes it.
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    done = subprocess.run([python, "-c", script], check=True, capture_output=True, text=True, env=environment)
+    environment = {
+        key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"
+    }
+    done = subprocess.run(
+        [python, "-c", script], check=True, capture_output=True, text=True, env=environment
+    )
     return json.loads(done.stdout)
 
 
@@ -36,9 +40,11 @@ def main():
     for with_torch, goal in ((True, "<= 5 ms, <= 12 modules, <= 2 MB"), (False, "<= 20 ms")):
         results = ([], [])
         for _ in range(ROUNDS):
-            for python, samples in zip((sys.executable, peer_python()), results):
+            for python, samples in zip((sys.executable, peer_python()), results, strict=True):
                 samples.append(sample(python, with_torch))
-        ours, theirs = ({key: min(s[key] for s in samples) for key in samples[0]} for samples in results)
+        ours, theirs = (
+            {key: min(s[key] for s in samples) for key in samples[0]} for samples in results
+        )
         rows.append(
             (
                 "after torch" if with_torch else "without torch",

@@ -17,7 +17,8 @@ def build_mapping(layers):
 
     return {
         f"Layer{index}": {
-            device: {Mode.INFERENCE: repository(), Mode.TRAINING: repository()} for device in ("cuda", "rocm", "cpu")
+            device: {Mode.INFERENCE: repository(), Mode.TRAINING: repository()}
+            for device in ("cuda", "rocm", "cpu")
         }
         for index in range(layers)
     }
@@ -62,7 +63,7 @@ def main():
     ):
         samples = ([], [])
         for _ in range(ROUNDS):
-            for worker, results in zip((ours, theirs), samples):
+            for worker, results in zip((ours, theirs), samples, strict=True):
                 results.append(worker.ask(action=action, layers=layers)["us"])
         mine, peer = (min(s) for s in samples)
         rows.append((label, f"{mine:.1f} us", f"{peer:.0f} us", f"{peer / mine:.0f} x", goal))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs one program under this package and under the peer, in turns.
 
-A benchmark defines `measure(**arguments)`, which returns numbers, and calls `compare`. The same file runs as a worker in
-both interpreters (this one, and that of KN_PEER_PYTHON); requests go to them alternately, so that both meet the same noise.
+A benchmark defines `measure(**arguments)`, which returns numbers. The same file runs as a worker in both interpreters
+(this one, and that of KN_PEER_PYTHON); requests go to them alternately, so that both meet the same noise.
 """
 
 import json
@@ -57,10 +57,10 @@ def workers(program):
 def table(headings, rows):
     widths = [max(len(str(row[i])) for row in [headings, *rows]) for i in range(len(headings))]
     for row in [headings, *rows]:
-        print("  ".join(str(cell).rjust(width) if i else str(cell).ljust(width) for i, (cell, width) in enumerate(zip(row, widths))).rstrip())
+        print(
+            "  ".join(
+                str(cell).rjust(width) if i else str(cell).ljust(width)
+                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+        )
     print()
-
-
-def minimum(samples):
-    """Element by element: the least of each number over the samples."""
-    return {key: min(sample[key] for sample in samples) for key in samples[0]}

@@ -38,15 +38,17 @@ typedef enum kn_status {
 
 #define KN_ERROR_TEXT_MAX 4096
 
-/* The caller owns it; it may be NULL wherever a function takes one. Set by a failing call and left alone
- * by one that succeeds. `message` is one UTF-8 sentence, cut at KN_ERROR_TEXT_MAX - 1 bytes. */
+/* The caller owns it; it may be NULL wherever a function takes one. Set by a failing call and left
+ * alone by one that succeeds. `message` is one UTF-8 sentence, cut at KN_ERROR_TEXT_MAX - 1 bytes.
+ */
 typedef struct kn_error {
     size_t size; /* sizeof(kn_error) of the caller */
     kn_status status;
     char message[KN_ERROR_TEXT_MAX];
 } kn_error;
 
-/* An error to pass on: `kn_error err = KN_ERROR_INIT;`, or, without clearing the whole text, kn_error_init(&err). */
+/* An error to pass on: `kn_error err = KN_ERROR_INIT;`, or, without clearing the whole text,
+ * kn_error_init(&err). */
 #define KN_ERROR_INIT {sizeof(kn_error), KN_OK, {0}}
 
 static inline void kn_error_init(kn_error *err) {
@@ -55,8 +57,9 @@ static inline void kn_error_init(kn_error *err) {
     err->message[0] = '\0';
 }
 
-/* Memory. `resize(ctx, NULL, n)` allocates n > 0 bytes, `resize(ctx, p, 0)` frees p and returns NULL, else
- * it behaves like realloc: NULL when there is no memory, and p stays. Called from any thread. */
+/* Memory. `resize(ctx, NULL, n)` allocates n > 0 bytes, `resize(ctx, p, 0)` frees p and returns
+ * NULL, else it behaves like realloc: NULL when there is no memory, and p stays. Called from any
+ * thread. */
 typedef struct kn_alloc {
     size_t size; /* sizeof(kn_alloc) of the caller */
     void *ctx;

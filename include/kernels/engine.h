@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The engine: the one owner of mutable state (the global mapping, what is loaded, what was decided). Its functions
- * may be called from any thread; calls that change one model at the same time are the caller's to avoid.
+/* The engine: the one owner of mutable state (the global mapping, what is loaded, what was
+ * decided). Its functions may be called from any thread; calls that change one model at the same
+ * time are the caller's to avoid.
  *
  * A call that fails leaves model and mapping as they were; code that was loaded stays loaded. */
 #ifndef KERNELS_ENGINE_H
@@ -19,7 +20,8 @@ typedef struct kn_engine kn_engine;
 typedef struct kn_engine_options {
     size_t size;                /* sizeof(kn_engine_options) */
     const kn_alloc *alloc;      /* must outlive the engine; NULL: malloc */
-    const char *builtin_folder; /* holds the first-party kernels, "<folder>/norm/build/..."; NULL: there are none */
+    const char *builtin_folder; /* holds the first-party kernels, "<folder>/norm/build/..."; NULL:
+                                   there are none */
 } kn_engine_options;
 
 KN_API kn_status kn_engine_new(const kn_engine_options *options, kn_engine **out, kn_error *err);
@@ -30,16 +32,17 @@ KN_API void kn_engine_free(kn_engine *engine, const kn_host *host);
 KN_API kn_mapping *kn_engine_mapping(kn_engine *engine);
 
 /* Extends the global mapping by `entries`; with `inherit` false it is emptied first. */
-KN_API kn_status kn_engine_register(kn_engine *engine, const kn_mapping_entry *entries, size_t count, bool inherit,
-                                    kn_error *err);
+KN_API kn_status kn_engine_register(kn_engine *engine, const kn_mapping_entry *entries,
+                                    size_t count, bool inherit, kn_error *err);
 
 typedef struct kn_request {
     size_t size; /* sizeof(kn_request) */
     kn_mode mode;
-    const kn_device *device;  /* NULL: that of the model's first parameter */
-    int64_t capability;       /* KN_CAPABILITY_ASK: ask the host */
-    uint32_t fallback;        /* KN_FALLBACK_* */
-    const char *const *include; /* shell patterns over module paths; NULL: every module, empty: none */
+    const kn_device *device;    /* NULL: that of the model's first parameter */
+    int64_t capability;         /* KN_CAPABILITY_ASK: ask the host */
+    uint32_t fallback;          /* KN_FALLBACK_* */
+    const char *const *include; /* shell patterns over module paths; NULL: every module, empty: none
+                                 */
     size_t include_count;
     const char *const *exclude;
     size_t exclude_count;
@@ -48,39 +51,45 @@ typedef struct kn_request {
     bool fetch; /* plan only: load and settle, too */
 } kn_request;
 
-/* Decides what kernelize would do with `model`, and changes nothing. `mapping` NULL: the global one. */
-KN_API kn_status kn_engine_plan(kn_engine *engine, const kn_host *host, void *model, kn_mapping *mapping,
-                                const kn_request *request, kn_plan **out, kn_error *err);
+/* Decides what kernelize would do with `model`, and changes nothing. `mapping` NULL: the global
+ * one. */
+KN_API kn_status kn_engine_plan(kn_engine *engine, const kn_host *host, void *model,
+                                kn_mapping *mapping, const kn_request *request, kn_plan **out,
+                                kn_error *err);
 
-/* Carries `plan` out. KN_ERR_VALUE with the differing paths when the model's extensible modules, their classes or the
- * model's device are not those of the plan. */
+/* Carries `plan` out. KN_ERR_VALUE with the differing paths when the model's extensible modules,
+ * their classes or the model's device are not those of the plan. */
 KN_API kn_status kn_engine_apply(kn_engine *engine, const kn_host *host, void *model, kn_plan *plan,
                                  kn_error *err);
 
 /* Plans and applies in one walk. `out` (may be NULL) receives the plan. */
-KN_API kn_status kn_engine_kernelize(kn_engine *engine, const kn_host *host, void *model, kn_mapping *mapping,
-                                     const kn_request *request, kn_plan **out, kn_error *err);
+KN_API kn_status kn_engine_kernelize(kn_engine *engine, const kn_host *host, void *model,
+                                     kn_mapping *mapping, const kn_request *request, kn_plan **out,
+                                     kn_error *err);
 
 /* What every extensible module of `model` runs now, and why. */
-KN_API kn_status kn_engine_explain(kn_engine *engine, const kn_host *host, void *model, kn_plan **out,
-                                   kn_error *err);
+KN_API kn_status kn_engine_explain(kn_engine *engine, const kn_host *host, void *model,
+                                   kn_plan **out, kn_error *err);
 
 /* Puts back what stood in place of every forward of ours. With `out` the way back is recorded. */
 typedef struct kn_undo kn_undo;
-KN_API kn_status kn_engine_unkernelize(kn_engine *engine, const kn_host *host, void *model, kn_undo **out,
-                                       kn_error *err);
+KN_API kn_status kn_engine_unkernelize(kn_engine *engine, const kn_host *host, void *model,
+                                       kn_undo **out, kn_error *err);
 
-/* Takes the model back to where it was before the call that gave `undo`; the caller still frees it. */
-KN_API kn_status kn_engine_restore(kn_engine *engine, const kn_host *host, kn_undo *undo, kn_error *err);
+/* Takes the model back to where it was before the call that gave `undo`; the caller still frees it.
+ */
+KN_API kn_status kn_engine_restore(kn_engine *engine, const kn_host *host, kn_undo *undo,
+                                   kn_error *err);
 KN_API void kn_undo_free(kn_undo *undo);
 
-/* A kernel as the host imports it: *kernel comes with a reference. `info` describes it as a repository does. */
-KN_API kn_status kn_engine_get_kernel(kn_engine *engine, const kn_host *host, const kn_repo_info *info,
-                                      void **kernel, kn_error *err);
+/* A kernel as the host imports it: *kernel comes with a reference. `info` describes it as a
+ * repository does. */
+KN_API kn_status kn_engine_get_kernel(kn_engine *engine, const kn_host *host,
+                                      const kn_repo_info *info, void **kernel, kn_error *err);
 
 /* The layer `info->layer_name` of that kernel; its handle comes with a reference. */
-KN_API kn_status kn_engine_get_layer(kn_engine *engine, const kn_host *host, const kn_repo_info *info,
-                                     kn_layer *out, kn_error *err);
+KN_API kn_status kn_engine_get_layer(kn_engine *engine, const kn_host *host,
+                                     const kn_repo_info *info, kn_layer *out, kn_error *err);
 
 /* `object`, which `watch` was asked about, is about to go. */
 KN_API void kn_engine_forget(kn_engine *engine, const kn_host *host, const void *object);

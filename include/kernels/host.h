@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The host: the framework whose model is kernelized, as the engine sees it. With Python it is torch; a C program
- * with a graph of its own fills in the same table.
+/* The host: the framework whose model is kernelized, as the engine sees it. With Python it is
+ * torch; a C program with a graph of its own fills in the same table.
  *
- * Handles (modules, classes, kernels, layers, forwards, undo records) are the host's objects, kept alive by
- * `retain` and `release`. Every callback is made on the thread of the engine's call, with none of the engine's
- * locks held. A callback that fails returns its status and fills `err`, or returns KN_ERR_HOST and keeps the cause
- * to itself; the engine passes both on. */
+ * Handles (modules, classes, kernels, layers, forwards, undo records) are the host's objects, kept
+ * alive by `retain` and `release`. Every callback is made on the thread of the engine's call, with
+ * none of the engine's locks held. A callback that fails returns its status and fills `err`, or
+ * returns KN_ERR_HOST and keeps the cause to itself; the engine passes both on. */
 #ifndef KERNELS_HOST_H
 #define KERNELS_HOST_H
 
@@ -35,10 +35,11 @@ typedef struct kn_walk kn_walk;
 /* 1: `module` is seen for the first time in this walk, 0: it was seen before, -1: no memory. */
 KN_API int kn_walk_visit(kn_walk *walk, const void *module);
 
-/* A module on the way to an extensible one, or such a module itself. `name` (`length` bytes, copied) is its name
- * within `parent`, "" for the root. `module` is retained by the walk. Only what leads to a site is needed. */
-KN_API kn_status kn_walk_add_node(kn_walk *walk, uint32_t parent, void *module, const char *name, size_t length,
-                                  uint32_t *out, kn_error *err);
+/* A module on the way to an extensible one, or such a module itself. `name` (`length` bytes,
+ * copied) is its name within `parent`, "" for the root. `module` is retained by the walk. Only what
+ * leads to a site is needed. */
+KN_API kn_status kn_walk_add_node(kn_walk *walk, uint32_t parent, void *module, const char *name,
+                                  size_t length, uint32_t *out, kn_error *err);
 
 /* A class of extensible modules: `handle` is retained, the texts are copied. */
 typedef struct kn_class {
@@ -49,16 +50,18 @@ typedef struct kn_class {
     bool has_condition;     /* ask `condition` for each module */
 } kn_class;
 
-KN_API kn_status kn_walk_add_class(kn_walk *walk, const kn_class *cls, uint32_t *out, kn_error *err);
+KN_API kn_status kn_walk_add_class(kn_walk *walk, const kn_class *cls, uint32_t *out,
+                                   kn_error *err);
 
-#define KN_SITE_FOREIGN 1u     /* a forward that the host's user set stands there: it is kept */
-#define KN_SITE_FUNCTION 2u    /* one object shared by every model that uses it */
-#define KN_SITE_NOT_APPLIED 4u /* it carries the description of a forward that is not in place (unpickled) */
+#define KN_SITE_FOREIGN 1u  /* a forward that the host's user set stands there: it is kept */
+#define KN_SITE_FUNCTION 2u /* one object shared by every model that uses it */
+#define KN_SITE_NOT_APPLIED \
+    4u /* it carries the description of a forward that is not in place (unpickled) */
 
-/* An extensible module. `current` is the forward of ours that stands there, NULL for none. It is compared and, by
- * explain, described; it must stay alive while user code has not run. */
-KN_API kn_status kn_walk_add_site(kn_walk *walk, uint32_t node, uint32_t class_id, void *current, uint32_t flags,
-                                  kn_error *err);
+/* An extensible module. `current` is the forward of ours that stands there, NULL for none. It is
+ * compared and, by explain, described; it must stay alive while user code has not run. */
+KN_API kn_status kn_walk_add_site(kn_walk *walk, uint32_t node, uint32_t class_id, void *current,
+                                  uint32_t flags, kn_error *err);
 
 /* ---- what is loaded ---- */
 
@@ -71,8 +74,8 @@ typedef struct kn_kernel_info {
     const char *name;        /* the kernel's name */
     const char *module_name; /* the name as an identifier */
     const char *variant;
-    const char *repo;    /* as the user named it */
-    const char *minver;  /* the lowest version of this library that it asks for; NULL: any */
+    const char *repo;   /* as the user named it */
+    const char *minver; /* the lowest version of this library that it asks for; NULL: any */
 } kn_kernel_info;
 
 /* A layer of a kernel. `handle` comes with a reference. */
@@ -86,11 +89,11 @@ typedef struct kn_layer {
 /* Where a forward comes from. Texts are borrowed. */
 typedef struct kn_forward_info {
     size_t size;
-    const char *repo;       /* as messages name it */
-    const char *layer_name; /* the layer's name in the repository; NULL when only the host knows */
+    const char *repo;        /* as messages name it */
+    const char *layer_name;  /* the layer's name in the repository; NULL when only the host knows */
     const char *mapped_name; /* the name that the mapping knows the layer by */
-    const char *commit;     /* NULL: unknown */
-    const char *variant;    /* NULL: unknown */
+    const char *commit;      /* NULL: unknown */
+    const char *variant;     /* NULL: unknown */
 } kn_forward_info;
 
 typedef enum kn_log_level { KN_LOG_DEBUG = 10, KN_LOG_INFO = 20, KN_LOG_WARNING = 30 } kn_log_level;
@@ -105,8 +108,8 @@ typedef struct kn_host {
     /* The machine; texts stay valid until the engine's call returns. */
     kn_status (*system)(void *ctx, kn_system *out, kn_error *err);
 
-    /* Hands over every extensible module that is reachable from `model`, each once, with its place. No user code
-     * is run. */
+    /* Hands over every extensible module that is reachable from `model`, each once, with its place.
+     * No user code is run. */
     kn_status (*walk)(void *ctx, void *model, kn_walk *walk, kn_error *err);
 
     /* The device that the model is on, by its first parameter. KN_ERR_VALUE when it has none. */
@@ -118,47 +121,51 @@ typedef struct kn_host {
     /* Whether this machine has devices of this type with unlike capabilities. */
     kn_status (*has_unlike_devices)(void *ctx, kn_device_type type, bool *out, kn_error *err);
 
-    /* The device of the first parameter or buffer of `module` or, failing that, of its descendants; *found false
-     * when there is none. */
+    /* The device of the first parameter or buffer of `module` or, failing that, of its descendants;
+     * *found false when there is none. */
     kn_status (*module_device)(void *ctx, void *module, bool *found, kn_device *out, kn_error *err);
 
     /* User code: may `module` be replaced? Asked only where the class has a condition. */
     kn_status (*condition)(void *ctx, void *module, void *class_handle, bool *out, kn_error *err);
 
     /* User code: the predicate of a request. */
-    kn_status (*predicate)(void *ctx, void *predicate, const char *path, void *module, bool *out, kn_error *err);
+    kn_status (*predicate)(void *ctx, void *predicate, const char *path, void *module, bool *out,
+                           kn_error *err);
 
     /* User code: import a kernel, each folder once in a process. *out comes with a reference. */
     kn_status (*import_kernel)(void *ctx, const kn_kernel_info *info, void **out, kn_error *err);
 
     /* The layer `name` of an imported kernel; KN_ERR_VALUE when it is not there. */
-    kn_status (*find_layer)(void *ctx, void *kernel, const char *name, const char *repo, kn_layer *out,
-                            kn_error *err);
+    kn_status (*find_layer)(void *ctx, void *kernel, const char *name, const char *repo,
+                            kn_layer *out, kn_error *err);
 
-    /* User code: the layer that a KN_REPO_HOST repository gives. KN_ERR_NOT_FOUND where it says that something is
-     * not there. */
+    /* User code: the layer that a KN_REPO_HOST repository gives. KN_ERR_NOT_FOUND where it says
+     * that something is not there. */
     kn_status (*load)(void *ctx, void *repo_object, kn_layer *out, kn_error *err);
 
-    /* Checks that `layer` may stand in for `class_handle` (KN_ERR_TYPE when not) and makes the forward that is put
-     * in place; *out comes with a reference. The engine asks once for each pair. */
-    kn_status (*bind)(void *ctx, void *layer, void *class_handle, const kn_forward_info *info, void **out,
-                      kn_error *err);
+    /* Checks that `layer` may stand in for `class_handle` (KN_ERR_TYPE when not) and makes the
+     * forward that is put in place; *out comes with a reference. The engine asks once for each
+     * pair. */
+    kn_status (*bind)(void *ctx, void *layer, void *class_handle, const kn_forward_info *info,
+                      void **out, kn_error *err);
 
     /* What stands at `module` now, as kn_walk_add_site takes it. */
     kn_status (*inspect)(void *ctx, void *module, void **current, uint32_t *flags, kn_error *err);
 
-    /* Puts `forward` in place, or with NULL what stood there before ours. *undo (NULL is a value) comes with a
-     * reference and takes `module` back to what it was before the call. A failed call changed nothing. */
+    /* Puts `forward` in place, or with NULL what stood there before ours. *undo (NULL is a value)
+     * comes with a reference and takes `module` back to what it was before the call. A failed call
+     * changed nothing. */
     kn_status (*swap)(void *ctx, void *module, void *forward, void **undo, kn_error *err);
     kn_status (*restore)(void *ctx, void *module, void *undo, kn_error *err);
 
     /* Where a forward comes from; texts live as long as it does. */
     kn_status (*describe)(void *ctx, void *forward, kn_forward_info *out, kn_error *err);
-    /* The same for a module whose site is KN_SITE_NOT_APPLIED; texts are valid until the next callback. */
+    /* The same for a module whose site is KN_SITE_NOT_APPLIED; texts are valid until the next
+     * callback. */
     kn_status (*describe_module)(void *ctx, void *module, kn_forward_info *out, kn_error *err);
 
-    /* Asks that kn_engine_forget is called when `object` (a class or a model) goes away; false when that cannot be
-     * had, and the engine then remembers nothing about it. */
+    /* Asks that kn_engine_forget is called when `object` (a class or a model) goes away; false when
+     * that cannot be had, and the engine then remembers nothing about it. */
     bool (*watch)(void *ctx, void *object);
 
     /* How messages name a model; valid until the next callback. */
@@ -166,8 +173,9 @@ typedef struct kn_host {
 
     void (*log)(void *ctx, kn_log_level level, const char *message);
 
-    /* Around work that waits (files, later the network): between `leave` and `enter` other threads may use the host,
-     * and this one does not. `enter` is given what `leave` returned. Both may be NULL. */
+    /* Around work that waits (files, later the network): between `leave` and `enter` other threads
+     * may use the host, and this one does not. `enter` is given what `leave` returned. Both may be
+     * NULL. */
     void *(*leave)(void *ctx);
     void (*enter)(void *ctx, void *left);
 

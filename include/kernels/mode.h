@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Modes: what a kernelized layer is going to be used for. All functions are pure and thread safe. */
+/* Modes: what a kernelized layer is going to be used for. All functions are pure and thread safe.
+ */
 #ifndef KERNELS_MODE_H
 #define KERNELS_MODE_H
 
@@ -23,15 +24,16 @@ typedef uint32_t kn_mode;
 /* The longest text that kn_mode_text writes, with its NUL. */
 #define KN_MODE_TEXT_MAX 64
 
-/* Whether `mode` may stand in a mapping: INFERENCE with TRAINING, FALLBACK with anything, no flag at all and
- * unknown bits are KN_ERR_VALUE. */
+/* Whether `mode` may stand in a mapping: INFERENCE with TRAINING, FALLBACK with anything, no flag
+ * at all and unknown bits are KN_ERR_VALUE. */
 KN_API kn_status kn_mode_check(kn_mode mode, kn_error *err);
 
-/* Whether kernelize may be asked for `mode`: as above, and it has INFERENCE or TRAINING and not FALLBACK. */
+/* Whether kernelize may be asked for `mode`: as above, and it has INFERENCE or TRAINING and not
+ * FALLBACK. */
 KN_API kn_status kn_mode_check_request(kn_mode mode, kn_error *err);
 
-/* The modes of a mapping that serve the request `mode`, best first, in `out`; returns how many. 0 for a mode
- * that may not be requested. */
+/* The modes of a mapping that serve the request `mode`, best first, in `out`; returns how many. 0
+ * for a mode that may not be requested. */
 KN_API size_t kn_mode_candidates(kn_mode mode, kn_mode out[KN_MODE_CANDIDATES_MAX]);
 
 /* `mode` as text, "INFERENCE|TORCH_COMPILE", into out[KN_MODE_TEXT_MAX]; returns out. */

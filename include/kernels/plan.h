@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A plan: one decision for each group of extensible modules that are decided alike. Immutable; retain and release
- * are thread safe as far as the host's release is. What a plan returns is borrowed until its last release. */
+/* A plan: one decision for each group of extensible modules that are decided alike. Immutable;
+ * retain and release are thread safe as far as the host's release is. What a plan returns is
+ * borrowed until its last release. */
 #ifndef KERNELS_PLAN_H
 #define KERNELS_PLAN_H
 
@@ -25,20 +26,21 @@ typedef enum kn_action { KN_ACTION_KEEP = 0, KN_ACTION_REPLACE = 1 } kn_action;
 
 /* Why. The texts (kn_reason_text) are stable: "mapped", "no-layer", ... */
 typedef enum kn_reason {
-    KN_REASON_MAPPED = 0,          /* the mapping gives a repository */
-    KN_REASON_NO_LAYER = 1,        /* the layer name is not mapped */
-    KN_REASON_NO_DEVICE = 2,       /* not for this device type */
-    KN_REASON_NO_PROPERTIES = 3,   /* "no-compatible-properties": not for this capability */
-    KN_REASON_NO_MODE = 4,         /* "no-compatible-mode": not for this mode */
+    KN_REASON_MAPPED = 0,           /* the mapping gives a repository */
+    KN_REASON_NO_LAYER = 1,         /* the layer name is not mapped */
+    KN_REASON_NO_DEVICE = 2,        /* not for this device type */
+    KN_REASON_NO_PROPERTIES = 3,    /* "no-compatible-properties": not for this capability */
+    KN_REASON_NO_MODE = 4,          /* "no-compatible-mode": not for this mode */
     KN_REASON_MODE_UNSUPPORTED = 5, /* "mode-unsupported": the layer itself cannot do this mode */
-    KN_REASON_CANNOT_LOAD = 6,     /* "cannot-load": the kernel is not there */
-    KN_REASON_CONDITION = 7,       /* the class's condition said no */
-    KN_REASON_EXCLUDED = 8,        /* the caller's include or exclude said no */
-    KN_REASON_FOREIGN_FORWARD = 9, /* "foreign-forward": somebody else's forward stands there */
-    KN_REASON_SHARED_CONFLICT = 10, /* "shared-conflict": models that share a function want it differently */
-    KN_REASON_DISABLED = 11,       /* DISABLE_KERNEL_MAPPING is set */
-    KN_REASON_NOT_APPLIED = 12,    /* "not-applied": described but not in place, as after unpickling */
-    KN_REASON_NOT_KERNELIZED = 13  /* "not-kernelized": nothing was decided for it */
+    KN_REASON_CANNOT_LOAD = 6,      /* "cannot-load": the kernel is not there */
+    KN_REASON_CONDITION = 7,        /* the class's condition said no */
+    KN_REASON_EXCLUDED = 8,         /* the caller's include or exclude said no */
+    KN_REASON_FOREIGN_FORWARD = 9,  /* "foreign-forward": somebody else's forward stands there */
+    KN_REASON_SHARED_CONFLICT = 10, /* "shared-conflict": models that share a function want it
+                                       differently */
+    KN_REASON_DISABLED = 11,        /* DISABLE_KERNEL_MAPPING is set */
+    KN_REASON_NOT_APPLIED = 12, /* "not-applied": described but not in place, as after unpickling */
+    KN_REASON_NOT_KERNELIZED = 13 /* "not-kernelized": nothing was decided for it */
 } kn_reason;
 
 #define KN_REASONS 14
@@ -87,13 +89,14 @@ KN_API kn_mode kn_plan_mode(const kn_plan *plan);
 KN_API size_t kn_plan_count(const kn_plan *plan);
 KN_API void kn_plan_get(const kn_plan *plan, size_t index, kn_decision *out);
 
-/* Calls `visit` with the path of each module of decision `index`, "" for the model itself, until it returns false.
- * The path is borrowed for the call. */
+/* Calls `visit` with the path of each module of decision `index`, "" for the model itself, until it
+ * returns false. The path is borrowed for the call. */
 typedef bool (*kn_path_visit)(void *ctx, const char *path, size_t length);
-KN_API kn_status kn_plan_each_path(const kn_plan *plan, size_t index, kn_path_visit visit, void *ctx,
-                                   kn_error *err);
+KN_API kn_status kn_plan_each_path(const kn_plan *plan, size_t index, kn_path_visit visit,
+                                   void *ctx, kn_error *err);
 
-/* The plan as a table for people and as a JSON document (docs/plan.md has the schema). Freed with kn_plan_text_free. */
+/* The plan as a table for people and as a JSON document (docs/plan.md has the schema). Freed with
+ * kn_plan_text_free. */
 KN_API kn_status kn_plan_table(const kn_plan *plan, char **out, kn_error *err);
 KN_API kn_status kn_plan_json(const kn_plan *plan, char **out, kn_error *err);
 KN_API void kn_plan_text_free(const kn_plan *plan, char *text);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The value of a mapping: where a layer comes from. The host's own object stays behind the handle. */
+/* The value of a mapping: where a layer comes from. The host's own object stays behind the handle.
+ */
 #ifndef KERNELS_REPO_H
 #define KERNELS_REPO_H
 
@@ -17,8 +18,8 @@ typedef enum kn_repo_kind {
     KN_REPO_HUB = 2    /* a repository: `id` is "org/name"; "builtin/name" ships with the library */
 } kn_repo_kind;
 
-/* What a repository is. Texts are borrowed: valid until the repository is released or described again,
- * or they stand in `buffer`. */
+/* What a repository is. Texts are borrowed: valid until the repository is released or described
+ * again, or they stand in `buffer`. */
 typedef struct kn_repo_info {
     size_t size; /* sizeof(kn_repo_info), set by the one who provides the memory */
     kn_repo_kind kind;
@@ -31,8 +32,9 @@ typedef struct kn_repo_info {
     char buffer[256];       /* room for a text that lives nowhere else, such as `display` */
 } kn_repo_info;
 
-/* What the host's object can do. `equal` and `hash` may run the host's user code and are called with no lock
- * held. `describe` fills `out` with texts that live as long as the object, or until it is called again for it. */
+/* What the host's object can do. `equal` and `hash` may run the host's user code and are called
+ * with no lock held. `describe` fills `out` with texts that live as long as the object, or until it
+ * is called again for it. */
 typedef struct kn_repo_ops {
     size_t size; /* sizeof(kn_repo_ops) */
     void (*retain)(void *object);
@@ -44,10 +46,10 @@ typedef struct kn_repo_ops {
     kn_status (*describe)(void *object, kn_repo_info *out, kn_error *err);
 } kn_repo_ops;
 
-/* A handle over `object`, which is retained once; `ops` must outlive the handle, `alloc` too (NULL: malloc).
- * The caller owns one reference. */
-KN_API kn_status kn_repo_new(const kn_alloc *alloc, void *object, const kn_repo_ops *ops, kn_repo **out,
-                             kn_error *err);
+/* A handle over `object`, which is retained once; `ops` must outlive the handle, `alloc` too (NULL:
+ * malloc). The caller owns one reference. */
+KN_API kn_status kn_repo_new(const kn_alloc *alloc, void *object, const kn_repo_ops *ops,
+                             kn_repo **out, kn_error *err);
 
 /* Thread safe. kn_repo_release(NULL) is fine; the last release releases the object. */
 KN_API kn_repo *kn_repo_retain(kn_repo *repo);
@@ -56,7 +58,8 @@ KN_API void kn_repo_release(kn_repo *repo);
 /* The host's object, borrowed. */
 KN_API void *kn_repo_object(const kn_repo *repo);
 
-/* How many references there are: for a host whose collector must know whether it holds the only one. */
+/* How many references there are: for a host whose collector must know whether it holds the only
+ * one. */
 KN_API size_t kn_repo_references(const kn_repo *repo);
 
 KN_API kn_status kn_repo_describe(const kn_repo *repo, kn_repo_info *out, kn_error *err);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Build variants: which of a kernel's builds runs on a machine, and why the others do not. Pure, thread safe.
- * Names: torchXY[-cxx11|-cxx98]-<backend>-<arch>-<os>, torch-stable-abiXY-<backend>-<arch>-<os>,
- * tvm-ffiXY-<backend>-<arch>-<os>, torch-<backend> and torch-universal. */
+/* Build variants: which of a kernel's builds runs on a machine, and why the others do not. Pure,
+ * thread safe. Names: torchXY[-cxx11|-cxx98]-<backend>-<arch>-<os>,
+ * torch-stable-abiXY-<backend>-<arch>-<os>, tvm-ffiXY-<backend>-<arch>-<os>, torch-<backend> and
+ * torch-universal. */
 #ifndef KERNELS_VARIANT_H
 #define KERNELS_VARIANT_H
 
@@ -13,17 +14,19 @@ extern "C" {
 
 /* The machine that a variant must fit. Texts are borrowed for the call. */
 typedef struct kn_system {
-    size_t size; /* sizeof(kn_system) */
+    size_t size;                      /* sizeof(kn_system) */
     int torch_major, torch_minor;     /* -1: there is no torch */
     int torch_cxx11_abi;              /* 1, 0, or -1 where it does not apply */
     int tvm_ffi_major, tvm_ffi_minor; /* -1: there is no tvm-ffi */
-    const char *backend;              /* "cpu", "cu130", "rocm64", "xpu20252", "cann83", "metal", "neuron", "tpu" */
-    const char *arch;                 /* "x86_64" */
-    const char *os;                   /* "linux" */
-    bool free_threaded;               /* CPython without the GIL and before 3.15: no arch variants */
+    const char *backend; /* "cpu", "cu130", "rocm64", "xpu20252", "cann83", "metal", "neuron", "tpu"
+                          */
+    const char *arch;    /* "x86_64" */
+    const char *os;      /* "linux" */
+    bool free_threaded;  /* CPython without the GIL and before 3.15: no arch variants */
 } kn_system;
 
-/* The ranking of a kernel's variants on a system: what fits first, best first; then the rest by name. */
+/* The ranking of a kernel's variants on a system: what fits first, best first; then the rest by
+ * name. */
 typedef struct kn_variants kn_variants;
 
 typedef struct kn_variant {

@@ -94,25 +94,30 @@ static PyObject *check_mode(PyObject *module, PyObject *mode) {
     Py_RETURN_NONE;
 }
 
-#define FASTCALL(name) (PyCFunction)(void (*)(void))name
+#define FASTCALL(name) (PyCFunction)(void (*)(void)) name
 
 static PyMethodDef methods[] = {
     {"_setup", setup, METH_VARARGS, NULL},
     {"_forget", forget, METH_O, NULL},
     {"_forward_from_state", core_forward_from_state, METH_VARARGS, NULL},
     {"empty_mapping", empty_mapping, METH_NOARGS, "empty_mapping() -> Mapping"},
-    {"current_mapping", current_mapping, METH_NOARGS, "current_mapping() -> Mapping: the one in force here."},
-    {"check_range", check_range, METH_VARARGS, "check_range(lowest, highest): ValueError when lowest > highest."},
-    {"check_mode", check_mode, METH_O, "check_mode(flags): ValueError for flags that cannot go together."},
+    {"current_mapping", current_mapping, METH_NOARGS,
+     "current_mapping() -> Mapping: the one in force here."},
+    {"check_range", check_range, METH_VARARGS,
+     "check_range(lowest, highest): ValueError when lowest > highest."},
+    {"check_mode", check_mode, METH_O,
+     "check_mode(flags): ValueError for flags that cannot go together."},
     {"register", FASTCALL(core_register), METH_FASTCALL, "register(mapping, inherit)"},
-    {"enter_mapping", FASTCALL(core_enter_mapping), METH_FASTCALL, "enter_mapping(mapping, inherit) -> token"},
+    {"enter_mapping", FASTCALL(core_enter_mapping), METH_FASTCALL,
+     "enter_mapping(mapping, inherit) -> token"},
     {"exit_mapping", core_exit_mapping, METH_O, "exit_mapping(token)"},
     {"plan", FASTCALL(core_plan), METH_VARARGS | METH_KEYWORDS,
      "plan(model, mode, device, capability, fallback, include, exclude, fetch) -> Plan"},
     {"kernelize", FASTCALL(core_kernelize), METH_VARARGS | METH_KEYWORDS,
      "kernelize(model, mode, device, capability, fallback, include, exclude, fetch) -> model"},
     {"explain", core_explain, METH_O, "explain(model) -> Plan"},
-    {"unkernelize", core_unkernelize, METH_VARARGS, "unkernelize(model, record) -> model, or Undo with record"},
+    {"unkernelize", core_unkernelize, METH_VARARGS,
+     "unkernelize(model, record) -> model, or Undo with record"},
     {"restore", core_restore, METH_O, "restore(undo)"},
     {"get_kernel", core_get_kernel, METH_O, "get_kernel(repository) -> module"},
     {"get_layer", core_get_layer, METH_O, "get_layer(repository) -> class"},
@@ -170,7 +175,8 @@ static int make_context_var(core_state *state) {
     Py_XDECREF(type);
     Py_XDECREF(args);
     Py_XDECREF(kwargs);
-    state->mapping_get = state->mapping_var ? PyObject_GetAttrString(state->mapping_var, "get") : NULL;
+    state->mapping_get =
+        state->mapping_var ? PyObject_GetAttrString(state->mapping_var, "get") : NULL;
     return state->mapping_get ? 0 : -1;
 }
 
@@ -225,12 +231,13 @@ static int clear_core(PyObject *module) {
         kn_engine_free(engine, &call.host);
         core_call_clear(&call);
     }
-    PyObject **fields[] = {&state->method_type,  &state->mapping_get,    &state->mapping_var,
-                           &state->glue,         &state->module_class,   &state->decision_class,
-                           &state->mode_class,   &state->watched,        &state->addresses,
+    PyObject **fields[] = {&state->method_type,    &state->mapping_get,  &state->mapping_var,
+                           &state->glue,           &state->module_class, &state->decision_class,
+                           &state->mode_class,     &state->watched,      &state->addresses,
                            &state->function_class, &state->system};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) Py_CLEAR(*fields[i]);
-    PyTypeObject **types[] = {&state->mapping_type, &state->forward_type, &state->plan_type, &state->undo_type};
+    PyTypeObject **types[] = {&state->mapping_type, &state->forward_type, &state->plan_type,
+                              &state->undo_type};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         PyObject *type = (PyObject *)*types[i];
         *types[i] = NULL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of the extension share: the module's state and the pieces of the host. No decision is taken in
- * here; the engine decides. */
+/* What the files of the extension share: the module's state and the pieces of the host. No decision
+ * is taken in here; the engine decides. */
 #ifndef KERNELS_EXT_CORE_H
 #define KERNELS_EXT_CORE_H
 
@@ -10,11 +10,11 @@
 
 typedef struct core_state {
     kn_engine *engine;
-    PyObject *method_type;  /* types.MethodType */
-    PyObject *mapping_get;  /* mapping_var.get */
-    PyObject *mapping_var;  /* ContextVar: None, or a list with the Mapping of the innermost block */
-    PyObject *glue;         /* kernels._torch, imported when first needed */
-    PyObject *module_class; /* torch.nn.Module, likewise */
+    PyObject *method_type; /* types.MethodType */
+    PyObject *mapping_get; /* mapping_var.get */
+    PyObject *mapping_var; /* ContextVar: None, or a list with the Mapping of the innermost block */
+    PyObject *glue;        /* kernels._torch, imported when first needed */
+    PyObject *module_class;   /* torch.nn.Module, likewise */
     PyObject *function_class; /* the base of functions as modules */
     PyObject *system;         /* what kernels._torch.system said: it does not change */
     PyObject *decision_class, *mode_class;
@@ -22,15 +22,17 @@ typedef struct core_state {
     PyObject *addresses; /* addresses that are watched */
     PyTypeObject *mapping_type, *forward_type, *plan_type, *undo_type;
     struct {
-        PyObject *condition, *delattr, *forward, *func, *functions_dict, *getattribute, *has_functions,
-            *layer_name, *load, *max_capability, *min_capability, *modules, *name, *named_modules, *old_forward,
-            *parameters_dict, *properties, *record, *self, *setattr, *type, *value;
+        PyObject *condition, *delattr, *forward, *func, *functions_dict, *getattribute,
+            *has_functions, *layer_name, *load, *max_capability, *min_capability, *modules, *name,
+            *named_modules, *old_forward, *parameters_dict, *properties, *record, *self, *setattr,
+            *type, *value;
     } names;
 } core_state;
 
 core_state *core_state_of(PyObject *module);
 
-/* The module glue `kernels._torch` (borrowed), imported when first needed; NULL with an exception. */
+/* The module glue `kernels._torch` (borrowed), imported when first needed; NULL with an exception.
+ */
 PyObject *core_glue(core_state *state);
 
 /* ---- errors.c ---- */
@@ -38,7 +40,8 @@ PyObject *core_glue(core_state *state);
 /* Raises the exception for a status; returns NULL. */
 PyObject *core_raise(kn_status status, const kn_error *err);
 
-/* The UTF-8 of a text that has no null character in it, borrowed from it; NULL with a ValueError. */
+/* The UTF-8 of a text that has no null character in it, borrowed from it; NULL with a ValueError.
+ */
 const char *core_text(PyObject *text);
 
 /* Copies `text`, cut between characters where it does not fit. */
@@ -48,7 +51,8 @@ void core_text_copy(char *out, size_t capacity, const char *text);
 
 extern const kn_repo_ops core_repo_ops;
 
-/* Fills `info` from an object with `_describe`; borrowed texts live as long as the object. -1 with an exception. */
+/* Fills `info` from an object with `_describe`; borrowed texts live as long as the object. -1 with
+ * an exception. */
 int core_repo_describe(PyObject *object, kn_repo_info *info);
 
 /* ---- mapping_type.c ---- */
@@ -56,8 +60,7 @@ int core_repo_describe(PyObject *object, kn_repo_info *info);
 extern PyType_Spec core_mapping_spec;
 
 typedef struct core_mapping {
-    PyObject_HEAD
-    kn_mapping *mapping;
+    PyObject_HEAD kn_mapping *mapping;
     core_state *state;
 } core_mapping;
 
@@ -74,7 +77,8 @@ typedef struct core_entries {
     PyTypeObject *repo_type; /* the last type that was seen to have a `load` */
 } core_entries;
 
-/* Reads `mapping`, a dict as register_kernel_mapping takes it; -1 with an exception. Cleared by the caller, always. */
+/* Reads `mapping`, a dict as register_kernel_mapping takes it; -1 with an exception. Cleared by the
+ * caller, always. */
 int core_entries_read(core_state *state, PyObject *mapping, core_entries *out);
 void core_entries_clear(core_entries *entries);
 
@@ -89,11 +93,12 @@ PyObject *core_exit_mapping(PyObject *module, PyObject *token);
 
 extern PyType_Spec core_forward_spec;
 
-/* What stands in the __dict__ of a module beside a forward of ours: where it comes from, and the way back. One
- * object serves all modules that had no forward of their own before; a module that had gets its own, with `base`. */
+/* What stands in the __dict__ of a module beside a forward of ours: where it comes from, and the
+ * way back. One object serves all modules that had no forward of their own before; a module that
+ * had gets its own, with `base`. */
 typedef struct core_forward {
-    PyObject_HEAD
-    PyObject *function; /* the layer's forward; NULL in a description that was unpickled */
+    PyObject_HEAD PyObject *function; /* the layer's forward; NULL in a description that was
+                                         unpickled */
     PyObject *repo, *layer_name, *mapped_name, *commit, *variant; /* str or None */
     PyObject *previous; /* what stood there; NULL: nothing */
     struct core_forward *base;
@@ -123,13 +128,13 @@ typedef struct core_type {
 typedef struct core_call {
     core_state *state;
     kn_host host;
-    core_type **types; /* an open-addressing table */
-    size_t type_count, type_capacity; /* the capacity is a power of two */
+    core_type **types;                                /* an open-addressing table */
+    size_t type_count, type_capacity;                 /* the capacity is a power of two */
     PyObject *error_type, *error_value, *error_trace; /* the exception behind a failed callback */
     PyObject *first_parameter;
-    PyObject *model_name; /* the text that was last asked for */
-    bool wants_parameter;    /* the walk is to note the first parameter; cleared once it has */
-    bool has_no_parameter;   /* the walk has looked everywhere and found none */
+    PyObject *model_name;  /* the text that was last asked for */
+    bool wants_parameter;  /* the walk is to note the first parameter; cleared once it has */
+    bool has_no_parameter; /* the walk has looked everywhere and found none */
     bool is_not_found; /* the saved exception is a FileNotFoundError that a fallback may cover */
 } core_call;
 
@@ -152,10 +157,12 @@ kn_status core_host_walk(void *ctx, void *model, kn_walk *walk, kn_error *err);
 /* ---- module_forward.c ---- */
 
 /* What stands at a module. `dict` is its __dict__. Borrowed `*current`; -1 with an exception. */
-int core_forward_state(core_state *state, PyObject *module, PyObject *dict, void **current, uint32_t *flags);
+int core_forward_state(core_state *state, PyObject *module, PyObject *dict, void **current,
+                       uint32_t *flags);
 PyObject *core_module_dict(PyObject *module);
 
-kn_status core_host_inspect(void *ctx, void *module, void **current, uint32_t *flags, kn_error *err);
+kn_status core_host_inspect(void *ctx, void *module, void **current, uint32_t *flags,
+                            kn_error *err);
 kn_status core_host_swap(void *ctx, void *module, void *forward, void **undo, kn_error *err);
 kn_status core_host_restore(void *ctx, void *module, void *undo, kn_error *err);
 

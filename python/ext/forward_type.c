@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `Forward`: the description of a forward of ours, one entry in the __dict__ of each module that has one. It is
- * copied by reference, so it survives deepcopy; it is pickled as text, so nothing is loaded at unpickling. */
+/* `Forward`: the description of a forward of ours, one entry in the __dict__ of each module that
+ * has one. It is copied by reference, so it survives deepcopy; it is pickled as text, so nothing is
+ * loaded at unpickling. */
 #include "core.h"
 
 static PyObject *text_or_none(const char *text) {
@@ -10,7 +11,8 @@ static PyObject *text_or_none(const char *text) {
 static core_forward *forward_alloc(core_state *state) {
     core_forward *made = PyObject_GC_New(core_forward, state->forward_type);
     if (!made) return NULL;
-    made->function = made->repo = made->layer_name = made->mapped_name = made->commit = made->variant = NULL;
+    made->function = made->repo = made->layer_name = made->mapped_name = made->commit =
+        made->variant = NULL;
     made->previous = NULL;
     made->base = NULL;
     return made;
@@ -26,12 +28,14 @@ core_forward *core_forward_new(core_state *state, PyObject *function, const kn_f
     made->commit = text_or_none(info->commit);
     made->variant = text_or_none(info->variant);
     PyObject_GC_Track(made);
-    if (made->repo && made->layer_name && made->mapped_name && made->commit && made->variant) return made;
+    if (made->repo && made->layer_name && made->mapped_name && made->commit && made->variant)
+        return made;
     Py_DECREF(made);
     return NULL;
 }
 
-core_forward *core_forward_with_previous(core_state *state, core_forward *base, PyObject *previous) {
+core_forward *core_forward_with_previous(core_state *state, core_forward *base,
+                                         PyObject *previous) {
     core_forward *made = forward_alloc(state);
     if (!made) return NULL;
     made->function = Py_XNewRef(base->function);
@@ -46,7 +50,9 @@ core_forward *core_forward_with_previous(core_state *state, core_forward *base, 
     return made;
 }
 
-static const char *text_of(PyObject *text) { return text == Py_None ? NULL : PyUnicode_AsUTF8AndSize(text, NULL); }
+static const char *text_of(PyObject *text) {
+    return text == Py_None ? NULL : PyUnicode_AsUTF8AndSize(text, NULL);
+}
 
 void core_forward_describe(core_forward *forward, kn_forward_info *out) {
     out->repo = text_of(forward->repo);
@@ -92,15 +98,18 @@ static PyObject *forward_repr(core_forward *self) {
 
 static core_state *state_of_type(PyObject *self) { return PyType_GetModuleState(Py_TYPE(self)); }
 
-/* The description is the same for every copy; what stood there before belongs to the module and is copied with it. */
+/* The description is the same for every copy; what stood there before belongs to the module and is
+ * copied with it. */
 static PyObject *forward_deepcopy(core_forward *self, PyObject *memo) {
     if (!self->previous) return Py_NewRef((PyObject *)self);
     PyObject *copy = PyImport_ImportModule("copy");
-    PyObject *previous = copy ? PyObject_CallMethod(copy, "deepcopy", "OO", self->previous, memo) : NULL;
+    PyObject *previous =
+        copy ? PyObject_CallMethod(copy, "deepcopy", "OO", self->previous, memo) : NULL;
     Py_XDECREF(copy);
     if (!previous) return NULL;
     core_forward *base = self->base ? self->base : self;
-    core_forward *made = core_forward_with_previous(state_of_type((PyObject *)self), base, previous);
+    core_forward *made =
+        core_forward_with_previous(state_of_type((PyObject *)self), base, previous);
     Py_DECREF(previous);
     return (PyObject *)made;
 }
@@ -116,8 +125,8 @@ static PyObject *forward_reduce(core_forward *self, PyObject *unused) {
     PyObject *rebuild = module ? PyObject_GetAttrString(module, "_forward_from_state") : NULL;
     PyObject *result = NULL;
     if (rebuild) {
-        result = Py_BuildValue("O(OOOOO)", rebuild, self->repo, self->layer_name, self->mapped_name, self->commit,
-                               self->variant);
+        result = Py_BuildValue("O(OOOOO)", rebuild, self->repo, self->layer_name, self->mapped_name,
+                               self->commit, self->variant);
     }
     Py_XDECREF(rebuild);
     Py_XDECREF(module);
@@ -126,8 +135,8 @@ static PyObject *forward_reduce(core_forward *self, PyObject *unused) {
 
 PyObject *core_forward_from_state(PyObject *module, PyObject *args) {
     kn_forward_info info = {.size = sizeof info};
-    if (!PyArg_ParseTuple(args, "zzzzz:_forward_from_state", &info.repo, &info.layer_name, &info.mapped_name,
-                          &info.commit, &info.variant)) {
+    if (!PyArg_ParseTuple(args, "zzzzz:_forward_from_state", &info.repo, &info.layer_name,
+                          &info.mapped_name, &info.commit, &info.variant)) {
         return NULL;
     }
     return (PyObject *)core_forward_new(core_state_of(module), NULL, &info);
@@ -141,7 +150,9 @@ static PyMethodDef forward_methods[] = {
 };
 
 static PyType_Slot forward_slots[] = {
-    {Py_tp_doc, (void *)"Describes the kernel forward of a module: where it comes from and what stood there before."},
+    {Py_tp_doc,
+     (void
+          *)"Describes the kernel forward of a module: where it comes from and what stood there before."},
     {Py_tp_traverse, (void *)forward_traverse},
     {Py_tp_clear, (void *)forward_clear},
     {Py_tp_dealloc, (void *)forward_dealloc},

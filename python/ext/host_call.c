@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* torch as a kn_host: each engine call has one `core_call`, which keeps what is known about types and the exception
- * behind a callback that failed. What is particular to torch is in kernels._torch. */
+/* torch as a kn_host: each engine call has one `core_call`, which keeps what is known about types
+ * and the exception behind a callback that failed. What is particular to torch is in
+ * kernels._torch. */
 #include <stdio.h>
 
 #include "core.h"
@@ -29,7 +30,8 @@ kn_status core_call_fail(core_call *call, kn_error *err) {
 }
 
 PyObject *core_call_raise(core_call *call, kn_status status, const kn_error *err) {
-    if (status == KN_ERR_HOST && PyErr_Occurred()) return NULL; /* left by a repository's own methods */
+    if (status == KN_ERR_HOST && PyErr_Occurred())
+        return NULL; /* left by a repository's own methods */
     bool is_ours = status == KN_ERR_HOST || status == KN_ERR_CANCELLED ||
                    (status == KN_ERR_NOT_FOUND && call->is_not_found);
     if (!is_ours || !call->error_type) return core_raise(status, err);
@@ -42,7 +44,8 @@ PyObject *core_call_raise(core_call *call, kn_status status, const kn_error *err
 
 /* Whether `type` has the attribute `name` from `base` unchanged; -1 with an exception. */
 static int inherits(PyTypeObject *type, PyObject *base, PyObject *name) {
-    PyObject *own = PyObject_GetAttr((PyObject *)type, name), *theirs = own ? PyObject_GetAttr(base, name) : NULL;
+    PyObject *own = PyObject_GetAttr((PyObject *)type, name),
+             *theirs = own ? PyObject_GetAttr(base, name) : NULL;
     int result = theirs ? own == theirs : -1;
     Py_XDECREF(own);
     Py_XDECREF(theirs);
@@ -133,9 +136,10 @@ static kn_status host_system(void *ctx, kn_system *out, kn_error *err) {
     if (!state->system) state->system = call_glue(ctx, "system", PyTuple_New(0));
     PyObject *system = state->system;
     int free_threaded = 0;
-    bool ok = system && PyArg_ParseTuple(system, "iiiiisssp", &out->torch_major, &out->torch_minor,
-                                         &out->torch_cxx11_abi, &out->tvm_ffi_major, &out->tvm_ffi_minor,
-                                         &out->backend, &out->arch, &out->os, &free_threaded);
+    bool ok =
+        system && PyArg_ParseTuple(system, "iiiiisssp", &out->torch_major, &out->torch_minor,
+                                   &out->torch_cxx11_abi, &out->tvm_ffi_major, &out->tvm_ffi_minor,
+                                   &out->backend, &out->arch, &out->os, &free_threaded);
     out->free_threaded = free_threaded != 0;
     return ok ? KN_OK : core_call_fail(ctx, err);
 }
@@ -155,7 +159,8 @@ static int read_device(PyObject *pair, kn_device *out) {
 static kn_status host_model_device(void *ctx, void *model, kn_device *out, kn_error *err) {
     core_call *call = ctx;
     PyObject *parameter = Py_XNewRef(call->has_no_parameter ? Py_None : call->first_parameter);
-    if (!parameter) parameter = call_glue(call, "first_parameter", PyTuple_Pack(1, (PyObject *)model));
+    if (!parameter)
+        parameter = call_glue(call, "first_parameter", PyTuple_Pack(1, (PyObject *)model));
     if (!parameter) return core_call_fail(call, err);
     if (parameter == Py_None) {
         Py_DECREF(parameter);
@@ -189,11 +194,13 @@ static kn_status read_bool(core_call *call, PyObject *answer, bool *out, kn_erro
 }
 
 static kn_status host_has_unlike_devices(void *ctx, kn_device_type type, bool *out, kn_error *err) {
-    PyObject *answer = call_glue(ctx, "has_unlike_devices", Py_BuildValue("(s)", kn_device_type_name(type)));
+    PyObject *answer =
+        call_glue(ctx, "has_unlike_devices", Py_BuildValue("(s)", kn_device_type_name(type)));
     return read_bool(ctx, answer, out, err);
 }
 
-static kn_status host_module_device(void *ctx, void *module, bool *found, kn_device *out, kn_error *err) {
+static kn_status host_module_device(void *ctx, void *module, bool *found, kn_device *out,
+                                    kn_error *err) {
     PyObject *triple = call_glue(ctx, "module_device", PyTuple_Pack(1, (PyObject *)module));
     *found = triple && triple != Py_None;
     int result = triple ? 0 : -1;
@@ -204,29 +211,34 @@ static kn_status host_module_device(void *ctx, void *module, bool *found, kn_dev
         if (result == 0) {
             out->type = kn_device_type_find(name);
             snprintf(out->name, sizeof out->name, "%s", name);
-            out->capability = capability == Py_None ? KN_CAPABILITY_UNKNOWN : PyLong_AsLongLong(capability);
+            out->capability =
+                capability == Py_None ? KN_CAPABILITY_UNKNOWN : PyLong_AsLongLong(capability);
         }
     }
     Py_XDECREF(triple);
     return result < 0 || PyErr_Occurred() ? core_call_fail(ctx, err) : KN_OK;
 }
 
-static kn_status host_condition(void *ctx, void *module, void *class_handle, bool *out, kn_error *err) {
+static kn_status host_condition(void *ctx, void *module, void *class_handle, bool *out,
+                                kn_error *err) {
     core_call *call = ctx;
     PyObject *condition = PyObject_GetAttr(class_handle, call->state->names.condition);
-    PyObject *answer = condition ? PyObject_CallFunctionObjArgs(condition, (PyObject *)module, NULL) : NULL;
+    PyObject *answer =
+        condition ? PyObject_CallFunctionObjArgs(condition, (PyObject *)module, NULL) : NULL;
     Py_XDECREF(condition);
     return read_bool(call, answer, out, err);
 }
 
-static kn_status host_predicate(void *ctx, void *predicate, const char *path, void *module, bool *out,
-                                kn_error *err) {
-    return read_bool(ctx, PyObject_CallFunction(predicate, "sO", path, (PyObject *)module), out, err);
+static kn_status host_predicate(void *ctx, void *predicate, const char *path, void *module,
+                                bool *out, kn_error *err) {
+    return read_bool(ctx, PyObject_CallFunction(predicate, "sO", path, (PyObject *)module), out,
+                     err);
 }
 
-static kn_status host_import_kernel(void *ctx, const kn_kernel_info *info, void **out, kn_error *err) {
-    PyObject *args = Py_BuildValue("(ssssssz)", info->folder, info->entry, info->id, info->name, info->variant,
-                                   info->repo, info->minver);
+static kn_status host_import_kernel(void *ctx, const kn_kernel_info *info, void **out,
+                                    kn_error *err) {
+    PyObject *args = Py_BuildValue("(ssssssz)", info->folder, info->entry, info->id, info->name,
+                                   info->variant, info->repo, info->minver);
     *out = call_glue(ctx, "import_kernel", args);
     return *out ? KN_OK : core_call_fail(ctx, err);
 }
@@ -247,9 +259,10 @@ static kn_status take_layer(core_call *call, PyObject *layer, kn_layer *out, kn_
     return KN_OK;
 }
 
-static kn_status host_find_layer(void *ctx, void *kernel, const char *name, const char *repo, kn_layer *out,
-                                 kn_error *err) {
-    PyObject *layer = call_glue(ctx, "find_layer", Py_BuildValue("(Oss)", (PyObject *)kernel, name, repo));
+static kn_status host_find_layer(void *ctx, void *kernel, const char *name, const char *repo,
+                                 kn_layer *out, kn_error *err) {
+    PyObject *layer =
+        call_glue(ctx, "find_layer", Py_BuildValue("(Oss)", (PyObject *)kernel, name, repo));
     return take_layer(ctx, layer, out, err);
 }
 
@@ -261,10 +274,11 @@ static kn_status host_load(void *ctx, void *repo_object, kn_layer *out, kn_error
     return call->is_not_found ? KN_ERR_NOT_FOUND : KN_ERR_HOST;
 }
 
-static kn_status host_bind(void *ctx, void *layer, void *class_handle, const kn_forward_info *info, void **out,
-                           kn_error *err) {
+static kn_status host_bind(void *ctx, void *layer, void *class_handle, const kn_forward_info *info,
+                           void **out, kn_error *err) {
     core_call *call = ctx;
-    PyObject *args = Py_BuildValue("(OOz)", (PyObject *)layer, (PyObject *)class_handle, info->repo);
+    PyObject *args =
+        Py_BuildValue("(OOz)", (PyObject *)layer, (PyObject *)class_handle, info->repo);
     PyObject *function = call_glue(call, "bind_layer", args);
     *out = function ? core_forward_new(call->state, function, info) : NULL;
     Py_XDECREF(function);
@@ -278,11 +292,13 @@ static kn_status host_describe(void *ctx, void *forward, kn_forward_info *out, k
     return KN_OK;
 }
 
-static kn_status host_describe_module(void *ctx, void *module, kn_forward_info *out, kn_error *err) {
+static kn_status host_describe_module(void *ctx, void *module, kn_forward_info *out,
+                                      kn_error *err) {
     core_call *call = ctx;
     PyObject *dict = core_module_dict(module);
     PyObject *record = dict ? PyDict_GetItemWithError(dict, call->state->names.record) : NULL;
-    if (record && Py_TYPE(record) == call->state->forward_type) core_forward_describe((core_forward *)record, out);
+    if (record && Py_TYPE(record) == call->state->forward_type)
+        core_forward_describe((core_forward *)record, out);
     Py_XDECREF(dict);
     return PyErr_Occurred() ? core_call_fail(call, err) : KN_OK;
 }
@@ -300,7 +316,8 @@ static bool host_watch(void *ctx, void *object) {
         ref = callback ? PyWeakref_NewRef(object, callback) : NULL;
         key = ref ? PyLong_FromVoidPtr(ref) : NULL;
         item = key ? PyTuple_Pack(2, ref, address) : NULL;
-        ok = item && PyDict_SetItem(state->watched, key, item) == 0 && PySet_Add(state->addresses, address) == 0;
+        ok = item && PyDict_SetItem(state->watched, key, item) == 0 &&
+             PySet_Add(state->addresses, address) == 0;
     }
     PyErr_Clear();
     Py_XDECREF(item);
@@ -315,7 +332,8 @@ static bool host_watch(void *ctx, void *object) {
 /* Class and address, as the default repr has them: two models of one class must be told apart. */
 static const char *host_model_name(void *ctx, void *model) {
     core_call *call = ctx;
-    PyObject *name = PyObject_GetAttr((PyObject *)Py_TYPE((PyObject *)model), call->state->names.name);
+    PyObject *name =
+        PyObject_GetAttr((PyObject *)Py_TYPE((PyObject *)model), call->state->names.name);
     Py_XDECREF(call->model_name);
     call->model_name = name ? PyUnicode_FromFormat("%U at %p", name, model) : NULL;
     const char *text = call->model_name ? PyUnicode_AsUTF8AndSize(call->model_name, NULL) : NULL;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `Mapping`: an immutable snapshot as a Python object, and the reading of mappings as users write them. */
+/* `Mapping`: an immutable snapshot as a Python object, and the reading of mappings as users write
+ * them. */
 #include <stdlib.h>
 
 #include "core.h"
@@ -29,21 +30,25 @@ void core_entries_clear(core_entries *entries) {
     *entries = (core_entries){0};
 }
 
-/* Whether `repo` has a `load`. Types that were seen to have one are not asked again within one mapping. */
+/* Whether `repo` has a `load`. Types that were seen to have one are not asked again within one
+ * mapping. */
 static bool is_repository(core_state *state, core_entries *out, PyObject *repo) {
     if (out->repo_type == Py_TYPE(repo)) return true;
     bool on_type = PyObject_HasAttr((PyObject *)Py_TYPE(repo), state->names.load) == 1;
     if (on_type) out->repo_type = Py_TYPE(repo);
     if (on_type || PyObject_HasAttr(repo, state->names.load) == 1) return true;
-    PyErr_Format(PyExc_TypeError, "a mapping's value must be a repository with a load() method or a dict of such by "
-                                  "Mode, not %R", repo);
+    PyErr_Format(PyExc_TypeError,
+                 "a mapping's value must be a repository with a load() method or a dict of such by "
+                 "Mode, not %R",
+                 repo);
     return false;
 }
 
 /* The flags of a Mode; -1 with an exception. */
 static long flags_of(core_state *state, PyObject *mode) {
     if (Py_TYPE(mode) != (PyTypeObject *)state->mode_class) {
-        PyErr_Format(PyExc_TypeError, "the keys of a dict of repositories must be kernels.Mode, not %R", mode);
+        PyErr_Format(PyExc_TypeError,
+                     "the keys of a dict of repositories must be kernels.Mode, not %R", mode);
         return -1;
     }
     PyObject *value = PyObject_GetAttr(mode, state->names.value);
@@ -55,7 +60,9 @@ static long flags_of(core_state *state, PyObject *mode) {
 static int add_mode(core_state *state, core_entries *out, PyObject *mode, PyObject *repo) {
     if (!is_repository(state, out, repo)) return -1;
     long flags = mode ? flags_of(state, mode) : (long)KN_MODE_FALLBACK;
-    if (flags < 0 || !reserve(&out->modes, &out->mode_capacity, out->mode_count + 1, sizeof *out->modes)) return -1;
+    if (flags < 0 ||
+        !reserve(&out->modes, &out->mode_capacity, out->mode_count + 1, sizeof *out->modes))
+        return -1;
     kn_error err;
     kn_error_init(&err);
     kn_mode_repo added = {(kn_mode)flags, NULL};
@@ -69,9 +76,11 @@ static int add_mode(core_state *state, core_entries *out, PyObject *mode, PyObje
 }
 
 /* Walks a dict that user code may change meanwhile: each pair is held while it is looked at. */
-typedef int (*visit_pair)(core_state *state, core_entries *out, void *ctx, PyObject *key, PyObject *value);
+typedef int (*visit_pair)(core_state *state, core_entries *out, void *ctx, PyObject *key,
+                          PyObject *value);
 
-static int each_pair(core_state *state, core_entries *out, void *ctx, PyObject *dict, visit_pair visit) {
+static int each_pair(core_state *state, core_entries *out, void *ctx, PyObject *dict,
+                     visit_pair visit) {
     PyObject *key, *value;
     Py_ssize_t position = 0;
     int result = 0;
@@ -85,7 +94,8 @@ static int each_pair(core_state *state, core_entries *out, void *ctx, PyObject *
     return result;
 }
 
-static int visit_mode(core_state *state, core_entries *out, void *ctx, PyObject *mode, PyObject *repo) {
+static int visit_mode(core_state *state, core_entries *out, void *ctx, PyObject *mode,
+                      PyObject *repo) {
     (void)ctx;
     return add_mode(state, out, mode, repo);
 }
@@ -120,12 +130,14 @@ static int read_device(core_state *state, PyObject *device, kn_mapping_entry *en
     PyObject *properties = type ? PyObject_GetAttr(device, state->names.properties) : NULL;
     int result = -1;
     if (!properties || !PyUnicode_Check(type)) {
-        PyErr_Format(PyExc_TypeError, "a mapping's devices must be text or kernels.Device, not %R", device);
+        PyErr_Format(PyExc_TypeError, "a mapping's devices must be text or kernels.Device, not %R",
+                     device);
     } else {
         result = read_device_type(type, &entry->device);
         if (result == 0 && properties != Py_None) {
             result = read_bound(properties, state->names.min_capability, &entry->range.min);
-            if (result == 0) result = read_bound(properties, state->names.max_capability, &entry->range.max);
+            if (result == 0)
+                result = read_bound(properties, state->names.max_capability, &entry->range.max);
         }
     }
     Py_XDECREF(type);
@@ -133,7 +145,8 @@ static int read_device(core_state *state, PyObject *device, kn_mapping_entry *en
     return result;
 }
 
-static int visit_device(core_state *state, core_entries *out, void *layer, PyObject *device, PyObject *repos) {
+static int visit_device(core_state *state, core_entries *out, void *layer, PyObject *device,
+                        PyObject *repos) {
     kn_mapping_entry entry = {.layer = layer};
     size_t first = out->mode_count;
     if (read_device(state, device, &entry) < 0 || add_modes(state, out, repos) < 0) return -1;
@@ -143,7 +156,8 @@ static int visit_device(core_state *state, core_entries *out, void *layer, PyObj
     return 0;
 }
 
-/* Any mapping as a dict, with a reference; NULL where it is none, or with the exception of reading it. */
+/* Any mapping as a dict, with a reference; NULL where it is none, or with the exception of reading
+ * it. */
 static PyObject *as_dict(PyObject *mapping) {
     if (PyDict_Check(mapping)) return Py_NewRef(mapping);
     PyObject *dict = PyDict_New();
@@ -152,15 +166,18 @@ static PyObject *as_dict(PyObject *mapping) {
     return dict;
 }
 
-static int visit_layer(core_state *state, core_entries *out, void *ctx, PyObject *name, PyObject *devices) {
+static int visit_layer(core_state *state, core_entries *out, void *ctx, PyObject *name,
+                       PyObject *devices) {
     (void)ctx;
     const char *text = PyUnicode_Check(name) ? core_text(name) : NULL;
-    if (!text && !PyErr_Occurred()) PyErr_Format(PyExc_TypeError, "layer names must be text, not %R", name);
+    if (!text && !PyErr_Occurred())
+        PyErr_Format(PyExc_TypeError, "layer names must be text, not %R", name);
     if (!text || PyList_Append(out->names, name) < 0) return -1;
     PyObject *dict = as_dict(devices);
     if (!dict) {
         if (!PyErr_Occurred()) {
-            PyErr_Format(PyExc_TypeError, "layer '%s': expected a dict from devices to repositories, not %R", text,
+            PyErr_Format(PyExc_TypeError,
+                         "layer '%s': expected a dict from devices to repositories, not %R", text,
                          devices);
         }
         return -1;
@@ -174,8 +191,11 @@ int core_entries_read(core_state *state, PyObject *mapping, core_entries *out) {
     PyObject *dict = as_dict(mapping);
     if (!dict) {
         if (!PyErr_Occurred()) {
-            PyErr_Format(PyExc_TypeError, "a kernel mapping must be a dict from layer names to dicts from devices to "
-                                          "repositories, not %R", mapping);
+            PyErr_Format(
+                PyExc_TypeError,
+                "a kernel mapping must be a dict from layer names to dicts from devices to "
+                "repositories, not %R",
+                mapping);
         }
         return -1;
     }
@@ -243,7 +263,8 @@ static PyObject *mapping_extend(core_mapping *self, PyObject *mapping) {
         kn_error err;
         kn_error_init(&err);
         kn_mapping *made;
-        kn_status status = kn_mapping_extend(NULL, self->mapping, entries.items, entries.count, &made, &err);
+        kn_status status =
+            kn_mapping_extend(NULL, self->mapping, entries.items, entries.count, &made, &err);
         result = status ? core_raise(status, &err) : core_mapping_new(self->state, made);
     }
     core_entries_clear(&entries);
@@ -256,8 +277,8 @@ static PyObject *mapping_modes(core_mapping *self, PyObject *args) {
     if (!PyArg_ParseTuple(args, "ssL:modes", &layer, &device, &capability)) return NULL;
     const kn_mode_repo *modes;
     size_t count;
-    kn_mapping_answer answer =
-        kn_mapping_modes(self->mapping, layer, kn_device_type_find(device), capability, &modes, &count);
+    kn_mapping_answer answer = kn_mapping_modes(self->mapping, layer, kn_device_type_find(device),
+                                                capability, &modes, &count);
     if (answer != KN_MAPPING_FOUND) Py_RETURN_NONE;
     PyObject *dict = PyDict_New();
     for (size_t i = 0; dict && i < count; i++) {
@@ -321,7 +342,8 @@ static PyObject *current_block(core_state *state) {
 static core_mapping *block_mapping(core_state *state, PyObject *block) {
     PyObject *mapping = PyList_Check(block) ? PyList_GetItem(block, 0) : NULL;
     if (mapping && Py_TYPE(mapping) == state->mapping_type) return (core_mapping *)mapping;
-    if (!PyErr_Occurred()) PyErr_SetString(PyExc_RuntimeError, "the mapping of the current context was overwritten");
+    if (!PyErr_Occurred())
+        PyErr_SetString(PyExc_RuntimeError, "the mapping of the current context was overwritten");
     return NULL;
 }
 
@@ -339,14 +361,15 @@ kn_mapping *core_current_mapping(core_state *state) {
     return mapping;
 }
 
-static PyObject *extend_block(core_state *state, PyObject *block, const core_entries *entries, int inherit) {
+static PyObject *extend_block(core_state *state, PyObject *block, const core_entries *entries,
+                              int inherit) {
     core_mapping *held = block_mapping(state, block);
     if (!held) return NULL;
     kn_error err;
     kn_error_init(&err);
     kn_mapping *made;
-    kn_status status =
-        kn_mapping_extend(NULL, inherit ? held->mapping : NULL, entries->items, entries->count, &made, &err);
+    kn_status status = kn_mapping_extend(NULL, inherit ? held->mapping : NULL, entries->items,
+                                         entries->count, &made, &err);
     if (status) return core_raise(status, &err);
     PyObject *mapping = core_mapping_new(state, made);
     if (!mapping || PyList_SetItem(block, 0, mapping) < 0) return NULL;
@@ -372,9 +395,12 @@ PyObject *core_register(PyObject *module, PyObject *const *args, Py_ssize_t coun
     if (block == Py_None) {
         kn_error err;
         kn_error_init(&err);
-        kn_status status = kn_engine_register(state->engine, entries.items, entries.count, inherit, &err);
-        if (status) core_raise(status, &err);
-        else result = Py_NewRef(Py_None);
+        kn_status status =
+            kn_engine_register(state->engine, entries.items, entries.count, inherit, &err);
+        if (status)
+            core_raise(status, &err);
+        else
+            result = Py_NewRef(Py_None);
     } else if (block) {
         result = extend_block(state, block, &entries, inherit);
     }
@@ -394,7 +420,8 @@ PyObject *core_enter_mapping(PyObject *module, PyObject *const *args, Py_ssize_t
         kn_error err;
         kn_error_init(&err);
         kn_status status = KN_OK;
-        if (base || !inherit) status = kn_mapping_extend(NULL, base, entries.items, entries.count, &made, &err);
+        if (base || !inherit)
+            status = kn_mapping_extend(NULL, base, entries.items, entries.count, &made, &err);
         kn_mapping_release(base);
         if (status) core_raise(status, &err);
         if (made) mapping = core_mapping_new(state, made);

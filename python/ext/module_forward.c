@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The forward of a module: what stands there, putting ours in place, and the way back.
  *
- * Ours is `forward` in the module's __dict__, a method bound to the module, beside an entry (RECORD) that describes
- * it. Where accelerate has put a hook in front (`_old_forward` holds what it calls), that is replaced instead. */
+ * Ours is `forward` in the module's __dict__, a method bound to the module, beside an entry
+ * (RECORD) that describes it. Where accelerate has put a hook in front (`_old_forward` holds what
+ * it calls), that is replaced instead. */
 #include "core.h"
 
 PyObject *core_module_dict(PyObject *module) { return PyObject_GenericGetDict(module, NULL); }
@@ -46,10 +47,12 @@ static core_forward *record_of(core_state *state, PyObject *dict) {
 
 /* The key under which the forward that is called stands. */
 static PyObject *slot_of(core_state *state, PyObject *dict) {
-    return PyDict_GetItemWithError(dict, state->names.old_forward) ? state->names.old_forward : state->names.forward;
+    return PyDict_GetItemWithError(dict, state->names.old_forward) ? state->names.old_forward
+                                                                   : state->names.forward;
 }
 
-int core_forward_state(core_state *state, PyObject *module, PyObject *dict, void **current, uint32_t *flags) {
+int core_forward_state(core_state *state, PyObject *module, PyObject *dict, void **current,
+                       uint32_t *flags) {
     *current = NULL;
     core_forward *record = record_of(state, dict);
     PyObject *value = PyDict_GetItemWithError(dict, state->names.forward);
@@ -67,7 +70,8 @@ int core_forward_state(core_state *state, PyObject *module, PyObject *dict, void
         return 0;
     }
     if (record) *flags |= KN_SITE_NOT_APPLIED;
-    /* Behind a hook the original is reached through whatever bound it: that is replaced, not kept. */
+    /* Behind a hook the original is reached through whatever bound it: that is replaced, not kept.
+     */
     if (ours == BOUND_OTHER || called != value || !value) return 0;
     int own = is_own(state, value, module);
     if (own < 0) return -1;
@@ -75,7 +79,8 @@ int core_forward_state(core_state *state, PyObject *module, PyObject *dict, void
     return 0;
 }
 
-kn_status core_host_inspect(void *ctx, void *module, void **current, uint32_t *flags, kn_error *err) {
+kn_status core_host_inspect(void *ctx, void *module, void **current, uint32_t *flags,
+                            kn_error *err) {
     core_call *call = ctx;
     *flags = 0;
     *current = NULL;
@@ -87,20 +92,22 @@ kn_status core_host_inspect(void *ctx, void *module, void **current, uint32_t *f
 }
 
 /* Sets or, with NULL, removes an entry; through the class's own __setattr__ where it has one. */
-static int put(const core_type *type, PyObject *module, PyObject *dict, PyObject *key, PyObject *value) {
+static int put(const core_type *type, PyObject *module, PyObject *dict, PyObject *key,
+               PyObject *value) {
     if (!type->plain_set) return PyObject_SetAttr(module, key, value);
     return value ? PyDict_SetItem(dict, key, value) : PyDict_DelItem(dict, key);
 }
 
 /* Makes `key` hold `value`, or nothing. */
-static int put_back(const core_type *type, PyObject *module, PyObject *dict, PyObject *key, PyObject *value) {
+static int put_back(const core_type *type, PyObject *module, PyObject *dict, PyObject *key,
+                    PyObject *value) {
     if (!value && !PyDict_GetItemWithError(dict, key)) return PyErr_Occurred() ? -1 : 0;
     return put(type, module, dict, key, value);
 }
 
 /* Both entries, or, when the second fails, neither. */
-static int put_both(const core_type *type, core_state *state, PyObject *module, PyObject *dict, PyObject *slot,
-                    PyObject *value, PyObject *record) {
+static int put_both(const core_type *type, core_state *state, PyObject *module, PyObject *dict,
+                    PyObject *slot, PyObject *value, PyObject *record) {
     PyObject *before = Py_XNewRef(PyDict_GetItemWithError(dict, slot));
     int result = put_back(type, module, dict, slot, value);
     if (result == 0 && put_back(type, module, dict, state->names.record, record) < 0) {
@@ -114,31 +121,37 @@ static int put_both(const core_type *type, core_state *state, PyObject *module, 
     return result;
 }
 
-/* (slot, what stood in it, the record), with None for nothing. NULL stands for "nothing was there". */
+/* (slot, what stood in it, the record), with None for nothing. NULL stands for "nothing was there".
+ */
 static PyObject *undo_of(core_state *state, PyObject *slot, PyObject *value, core_forward *record) {
     (void)state;
     return PyTuple_Pack(3, slot, value ? value : Py_None, record ? (PyObject *)record : Py_None);
 }
 
 /* What goes back into the slot when a forward of ours leaves it. */
-static PyObject *original_of(core_state *state, PyObject *module, PyObject *slot, core_forward *record) {
+static PyObject *original_of(core_state *state, PyObject *module, PyObject *slot,
+                             core_forward *record) {
     if (record && record->previous) return Py_NewRef(record->previous);
     if (slot == state->names.forward) return NULL;
     PyObject *own = PyObject_GetAttr((PyObject *)Py_TYPE(module), state->names.forward);
-    PyObject *bound = own ? PyObject_CallFunctionObjArgs(state->method_type, own, module, NULL) : NULL;
+    PyObject *bound =
+        own ? PyObject_CallFunctionObjArgs(state->method_type, own, module, NULL) : NULL;
     Py_XDECREF(own);
     return bound;
 }
 
-/* Whether what stands in the slot came from us, also by way of a copy. Unpickling a description looks `forward` up
- * before it is in place, which leaves the class's own on the instance. -1 with an exception. */
-static int is_ours(core_state *state, PyObject *value, const core_forward *record, PyObject *module) {
+/* Whether what stands in the slot came from us, also by way of a copy. Unpickling a description
+ * looks `forward` up before it is in place, which leaves the class's own on the instance. -1 with
+ * an exception. */
+static int is_ours(core_state *state, PyObject *value, const core_forward *record,
+                   PyObject *module) {
     if (!record || !value) return NOT_BOUND;
     int ours = bound_to(state, value, record->function, module);
     return ours == NOT_BOUND && !record->function ? is_own(state, value, module) : ours;
 }
 
-static int swap_in(core_call *call, const core_type *type, PyObject *module, PyObject *dict, core_forward *forward) {
+static int swap_in(core_call *call, const core_type *type, PyObject *module, PyObject *dict,
+                   core_forward *forward) {
     core_state *state = call->state;
     PyObject *slot = slot_of(state, dict);
     PyObject *value = PyDict_GetItemWithError(dict, slot);
@@ -146,7 +159,8 @@ static int swap_in(core_call *call, const core_type *type, PyObject *module, PyO
     int ours = is_ours(state, value, record, module);
     if (ours < 0) return -1;
     PyObject *previous = ours ? record->previous : value;
-    PyObject *bound = PyObject_CallFunctionObjArgs(state->method_type, forward->function, module, NULL);
+    PyObject *bound =
+        PyObject_CallFunctionObjArgs(state->method_type, forward->function, module, NULL);
     if (!bound) return -1;
     core_forward *entry = previous ? core_forward_with_previous(state, forward, previous)
                                    : (core_forward *)Py_NewRef((PyObject *)forward);
@@ -185,7 +199,9 @@ kn_status core_host_swap(void *ctx, void *module, void *forward, void **undo, kn
         *undo = undo_of(state, slot, value, record);
         result = *undo ? 0 : -1;
     }
-    if (result == 0) result = forward ? swap_in(call, type, module, dict, forward) : swap_out(call, type, module, dict);
+    if (result == 0)
+        result = forward ? swap_in(call, type, module, dict, forward)
+                         : swap_out(call, type, module, dict);
     Py_DECREF(dict);
     if (result == 0) return KN_OK;
     Py_XDECREF((PyObject *)*undo);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The walk over a model: what nn.Module.named_modules visits, in its order, each module once.
  *
- * A module of a plain class is walked through the `_modules` of its __dict__, with an explicit stack and no call of
- * Python. A class that overrides named_modules or keeps its children elsewhere (ScriptModule) is asked. */
+ * A module of a plain class is walked through the `_modules` of its __dict__, with an explicit
+ * stack and no call of Python. A class that overrides named_modules or keeps its children elsewhere
+ * (ScriptModule) is asked. */
 #include "core.h"
 
 #define NOT_RECORDED UINT32_MAX
@@ -22,7 +23,8 @@ typedef struct walker {
     size_t depth, capacity;
     kn_error *err;
     kn_status status;
-    bool has_told; /* some module told its descendants itself: their parameters were not looked at */
+    bool has_told; /* some module told its descendants itself: their parameters were not looked at
+                    */
 } walker;
 
 static bool fail_python(walker *w) {
@@ -45,7 +47,9 @@ static bool record_frames(walker *w) {
         const char *name = f->name ? PyUnicode_AsUTF8AndSize(f->name, &length) : "";
         if (!name) return fail_python(w);
         uint32_t parent = i ? w->frames[i - 1].node : KN_NO_PARENT;
-        if (!check(w, kn_walk_add_node(w->walk, parent, f->module, name, (size_t)length, &f->node, w->err))) return false;
+        if (!check(w, kn_walk_add_node(w->walk, parent, f->module, name, (size_t)length, &f->node,
+                                       w->err)))
+            return false;
     }
     return true;
 }
@@ -58,11 +62,13 @@ static bool add_class(walker *w, core_type *type, PyObject *module) {
     PyObject *name = layer_text ? PyObject_GetAttr(cls, state->names.name) : NULL;
     PyObject *condition = name ? PyObject_GetAttr(cls, state->names.condition) : NULL;
     if (name && !condition && PyErr_ExceptionMatches(PyExc_AttributeError)) PyErr_Clear();
-    kn_class added = {.size = sizeof added, .handle = cls, .has_condition = condition && condition != Py_None};
+    kn_class added = {
+        .size = sizeof added, .handle = cls, .has_condition = condition && condition != Py_None};
     added.layer_name = layer_text ? PyUnicode_AsUTF8AndSize(layer_text, NULL) : NULL;
     added.name = name ? PyUnicode_AsUTF8AndSize(name, NULL) : NULL;
     bool ok = added.layer_name && added.name && !PyErr_Occurred();
-    ok = ok ? check(w, kn_walk_add_class(w->walk, &added, &type->class_id, w->err)) : fail_python(w);
+    ok =
+        ok ? check(w, kn_walk_add_class(w->walk, &added, &type->class_id, w->err)) : fail_python(w);
     Py_XDECREF(condition);
     Py_XDECREF(name);
     Py_XDECREF(layer_text);
@@ -75,7 +81,8 @@ static bool add_site(walker *w, core_type *type, PyObject *module, PyObject *dic
     if (type->class_id == UINT32_MAX && !add_class(w, type, module)) return false;
     void *current;
     uint32_t flags = type->is_function ? KN_SITE_FUNCTION : 0;
-    if (core_forward_state(w->call->state, module, dict, &current, &flags) < 0) return fail_python(w);
+    if (core_forward_state(w->call->state, module, dict, &current, &flags) < 0)
+        return fail_python(w);
     return check(w, kn_walk_add_site(w->walk, node, type->class_id, current, flags, w->err));
 }
 
@@ -90,8 +97,8 @@ static bool add_leaf(walker *w, PyObject *module, PyObject *name) {
     if (!dict) return fail_python(w);
     uint32_t node;
     bool ok = record_frames(w) &&
-              check(w, kn_walk_add_node(w->walk, w->frames[w->depth - 1].node, module, text, (size_t)length, &node,
-                                        w->err)) &&
+              check(w, kn_walk_add_node(w->walk, w->frames[w->depth - 1].node, module, text,
+                                        (size_t)length, &node, w->err)) &&
               add_site(w, type, module, dict, node);
     Py_DECREF(dict);
     return ok;
@@ -136,7 +143,8 @@ static bool push(walker *w, PyObject *module, PyObject *name, PyObject *children
         w->frames = grown;
         w->capacity = wanted;
     }
-    w->frames[w->depth++] = (frame){Py_NewRef(module), Py_XNewRef(children), Py_XNewRef(name), 0, NOT_RECORDED};
+    w->frames[w->depth++] =
+        (frame){Py_NewRef(module), Py_XNewRef(children), Py_XNewRef(name), 0, NOT_RECORDED};
     return true;
 }
 
@@ -157,13 +165,16 @@ static bool add_told(walker *w, PyObject *module) {
     bool ok = true;
     for (Py_ssize_t i = 0; ok && i < PyTuple_Size(pairs); i++) {
         PyObject *pair = PyTuple_GetItem(pairs, i);
-        PyObject *name = PySequence_GetItem(pair, 0), *child = name ? PySequence_GetItem(pair, 1) : NULL;
+        PyObject *name = PySequence_GetItem(pair, 0),
+                 *child = name ? PySequence_GetItem(pair, 1) : NULL;
         if (!child) {
             ok = fail_python(w);
         } else if (child != module) {
             int seen = kn_walk_visit(w->walk, child);
-            if (seen < 0) ok = check(w, KN_ERR_NOMEM);
-            else if (seen) ok = add_leaf(w, child, name);
+            if (seen < 0)
+                ok = check(w, KN_ERR_NOMEM);
+            else if (seen)
+                ok = add_leaf(w, child, name);
         }
         Py_XDECREF(child);
         Py_XDECREF(name);

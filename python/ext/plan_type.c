@@ -6,13 +6,11 @@
 #include "core.h"
 
 typedef struct plan_object {
-    PyObject_HEAD
-    kn_plan *plan;
+    PyObject_HEAD kn_plan *plan;
 } plan_object;
 
 typedef struct undo_object {
-    PyObject_HEAD
-    kn_undo *undo;
+    PyObject_HEAD kn_undo *undo;
 } undo_object;
 
 /* ---- requests ---- */
@@ -44,20 +42,24 @@ static bool read_filter(PyObject *filter, const char *name, const char ***patter
         return false;
     }
     for (Py_ssize_t i = 0; is_list && i < length; i++) {
-        PyObject *item = PyList_Check(filter) ? PyList_GetItem(filter, i) : PyTuple_GetItem(filter, i);
+        PyObject *item =
+            PyList_Check(filter) ? PyList_GetItem(filter, i) : PyTuple_GetItem(filter, i);
         is_list = PyUnicode_Check(item);
         if (is_list && !((*patterns)[i] = core_text(item))) return false;
         *count = (size_t)i + 1;
     }
     if (!is_list) {
-        PyErr_Format(PyExc_TypeError,
-                     "%s must be a pattern, a list of patterns or a function of (path, module), not %R", name, filter);
+        PyErr_Format(
+            PyExc_TypeError,
+            "%s must be a pattern, a list of patterns or a function of (path, module), not %R",
+            name, filter);
     }
     return is_list;
 }
 
 static void set_device(request *out, const char *name, int index) {
-    out->device = (kn_device){.size = sizeof out->device, .index = index, .type = kn_device_type_find(name)};
+    out->device =
+        (kn_device){.size = sizeof out->device, .index = index, .type = kn_device_type_find(name)};
     core_text_copy(out->device.name, sizeof out->device.name, name);
     out->r.device = &out->device;
 }
@@ -92,9 +94,11 @@ static bool is_module(core_call *call, PyObject *model) {
     return result == 1;
 }
 
-static bool read_request(core_call *call, PyObject *model, PyObject *mode, PyObject *device, PyObject *capability,
-                         unsigned fallback, PyObject *include, PyObject *exclude, request *out) {
-    *out = (request){.r = {.size = sizeof out->r, .capability = KN_CAPABILITY_ASK, .fallback = fallback}};
+static bool read_request(core_call *call, PyObject *model, PyObject *mode, PyObject *device,
+                         PyObject *capability, unsigned fallback, PyObject *include,
+                         PyObject *exclude, request *out) {
+    *out = (request){
+        .r = {.size = sizeof out->r, .capability = KN_CAPABILITY_ASK, .fallback = fallback}};
     if (!is_module(call, model)) return false;
     if (Py_TYPE(mode) != (PyTypeObject *)call->state->mode_class) {
         PyErr_Format(PyExc_TypeError, "mode must be a kernels.Mode, not %R", mode);
@@ -114,20 +118,24 @@ static bool read_request(core_call *call, PyObject *model, PyObject *mode, PyObj
     }
     if (capability != Py_None) {
         if (!PyLong_Check(capability) || PyBool_Check(capability)) {
-            PyErr_Format(PyExc_TypeError, "capability must be an int, as 90 for 9.0, not %R", capability);
+            PyErr_Format(PyExc_TypeError, "capability must be an int, as 90 for 9.0, not %R",
+                         capability);
             return false;
         }
         int overflow;
         out->r.capability = PyLong_AsLongLongAndOverflow(capability, &overflow);
         if (out->r.capability < 0) { /* also where it overflows */
-            PyErr_Format(PyExc_ValueError, "capability must be major * 10 + minor, as 90 for 9.0, not %R", capability);
+            PyErr_Format(PyExc_ValueError,
+                         "capability must be major * 10 + minor, as 90 for 9.0, not %R",
+                         capability);
             return false;
         }
     }
     size_t include_count = 0, exclude_count = 0;
-    bool ok = read_device(call, device, out) &&
-              read_filter(include, "include", &out->include, &include_count, &out->r.include_predicate) &&
-              read_filter(exclude, "exclude", &out->exclude, &exclude_count, &out->r.exclude_predicate);
+    bool ok =
+        read_device(call, device, out) &&
+        read_filter(include, "include", &out->include, &include_count, &out->r.include_predicate) &&
+        read_filter(exclude, "exclude", &out->exclude, &exclude_count, &out->r.exclude_predicate);
     out->r.include = out->include;
     out->r.include_count = include_count;
     out->r.exclude = out->exclude;
@@ -145,8 +153,10 @@ static void request_clear(request *r) {
 
 static PyObject *plan_new(core_state *state, kn_plan *plan) {
     plan_object *made = PyObject_New(plan_object, state->plan_type);
-    if (made) made->plan = plan;
-    else kn_plan_release(plan);
+    if (made)
+        made->plan = plan;
+    else
+        kn_plan_release(plan);
     return (PyObject *)made;
 }
 
@@ -155,8 +165,8 @@ static PyObject *run_request(PyObject *module, PyObject *args, bool is_plan) {
     PyObject *model, *mode, *device, *capability, *include, *exclude;
     unsigned fallback;
     int fetch;
-    if (!PyArg_ParseTuple(args, "OOOOIOOp", &model, &mode, &device, &capability, &fallback, &include, &exclude,
-                          &fetch)) {
+    if (!PyArg_ParseTuple(args, "OOOOIOOp", &model, &mode, &device, &capability, &fallback,
+                          &include, &exclude, &fetch)) {
         return NULL;
     }
     core_call call;
@@ -171,11 +181,14 @@ static PyObject *run_request(PyObject *module, PyObject *args, bool is_plan) {
         kn_plan *plan = NULL;
         asked.r.fetch = fetch != 0;
         if (is_plan) call.wants_parameter = true; /* a plan records where the model was */
-        kn_status status =
-            is_plan ? kn_engine_plan(state->engine, &call.host, model, mapping, &asked.r, &plan, &err)
-                    : kn_engine_kernelize(state->engine, &call.host, model, mapping, &asked.r, NULL, &err);
-        if (status) result = core_call_raise(&call, status, &err);
-        else result = is_plan ? plan_new(state, plan) : Py_NewRef(model);
+        kn_status status = is_plan ? kn_engine_plan(state->engine, &call.host, model, mapping,
+                                                    &asked.r, &plan, &err)
+                                   : kn_engine_kernelize(state->engine, &call.host, model, mapping,
+                                                         &asked.r, NULL, &err);
+        if (status)
+            result = core_call_raise(&call, status, &err);
+        else
+            result = is_plan ? plan_new(state, plan) : Py_NewRef(model);
     }
     kn_mapping_release(mapping);
     request_clear(&asked);
@@ -221,15 +234,18 @@ PyObject *core_unkernelize(PyObject *module, PyObject *args) {
         kn_error err;
         kn_error_init(&err);
         kn_undo *undo = NULL;
-        kn_status status = kn_engine_unkernelize(state->engine, &call.host, model, record ? &undo : NULL, &err);
+        kn_status status =
+            kn_engine_unkernelize(state->engine, &call.host, model, record ? &undo : NULL, &err);
         if (status) {
             core_call_raise(&call, status, &err);
         } else if (!record) {
             result = Py_NewRef(model);
         } else {
             undo_object *made = PyObject_New(undo_object, state->undo_type);
-            if (made) made->undo = undo;
-            else kn_undo_free(undo);
+            if (made)
+                made->undo = undo;
+            else
+                kn_undo_free(undo);
             result = (PyObject *)made;
         }
     }
@@ -247,7 +263,8 @@ PyObject *core_restore(PyObject *module, PyObject *undo) {
     core_call_init(&call, state);
     kn_error err;
     kn_error_init(&err);
-    kn_status status = core_glue(state) ? kn_engine_restore(state->engine, &call.host, ((undo_object *)undo)->undo, &err)
+    kn_status status = core_glue(state) ? kn_engine_restore(state->engine, &call.host,
+                                                            ((undo_object *)undo)->undo, &err)
                                         : core_call_fail(&call, &err);
     PyObject *result = status ? core_call_raise(&call, status, &err) : Py_NewRef(Py_None);
     core_call_clear(&call);
@@ -263,16 +280,21 @@ static PyObject *get_from(core_state *state, PyObject *repo, bool is_layer) {
     kn_error err;
     kn_error_init(&err);
     kn_layer layer = {.size = sizeof layer};
-    kn_status status = is_layer ? kn_engine_get_layer(state->engine, &call.host, &info, &layer, &err)
-                                : kn_engine_get_kernel(state->engine, &call.host, &info, &layer.handle, &err);
+    kn_status status =
+        is_layer ? kn_engine_get_layer(state->engine, &call.host, &info, &layer, &err)
+                 : kn_engine_get_kernel(state->engine, &call.host, &info, &layer.handle, &err);
     PyObject *result = status ? core_call_raise(&call, status, &err) : layer.handle;
     core_call_clear(&call);
     return result;
 }
 
-PyObject *core_get_kernel(PyObject *module, PyObject *repo) { return get_from(core_state_of(module), repo, false); }
+PyObject *core_get_kernel(PyObject *module, PyObject *repo) {
+    return get_from(core_state_of(module), repo, false);
+}
 
-PyObject *core_get_layer(PyObject *module, PyObject *repo) { return get_from(core_state_of(module), repo, true); }
+PyObject *core_get_layer(PyObject *module, PyObject *repo) {
+    return get_from(core_state_of(module), repo, true);
+}
 
 /* ---- Plan ---- */
 
@@ -303,14 +325,17 @@ static PyObject *paths_of(const kn_plan *plan, size_t index) {
 static PyObject *decision_of(core_state *state, const kn_plan *plan, size_t index) {
     kn_decision d = {.size = sizeof d};
     kn_plan_get(plan, index, &d);
-    PyObject *capability = d.capability < 0 ? Py_NewRef(Py_None) : PyLong_FromLongLong(d.capability);
-    PyObject *mode = d.repo_mode ? PyObject_CallFunction(state->mode_class, "I", d.repo_mode) : Py_NewRef(Py_None);
+    PyObject *capability =
+        d.capability < 0 ? Py_NewRef(Py_None) : PyLong_FromLongLong(d.capability);
+    PyObject *mode = d.repo_mode ? PyObject_CallFunction(state->mode_class, "I", d.repo_mode)
+                                 : Py_NewRef(Py_None);
     PyObject *paths = paths_of(plan, index), *result = NULL;
     if (capability && mode && paths) {
-        result = PyObject_CallFunction(state->decision_class, "OsOsOsssszzOzzO", paths, d.layer_name,
-                                       (PyObject *)d.class_handle, d.device, capability, kn_stage_text(d.stage),
-                                       kn_action_text(d.action), kn_reason_text(d.reason), d.message, d.repo,
-                                       d.repo_layer, mode, d.commit, d.variant, d.applied ? Py_True : Py_False);
+        result = PyObject_CallFunction(state->decision_class, "OsOsOsssszzOzzO", paths,
+                                       d.layer_name, (PyObject *)d.class_handle, d.device,
+                                       capability, kn_stage_text(d.stage), kn_action_text(d.action),
+                                       kn_reason_text(d.reason), d.message, d.repo, d.repo_layer,
+                                       mode, d.commit, d.variant, d.applied ? Py_True : Py_False);
     }
     Py_XDECREF(capability);
     Py_XDECREF(mode);
@@ -335,7 +360,8 @@ static PyObject *plan_item(plan_object *self, Py_ssize_t index) {
     return decision_of(state, self->plan, (size_t)index);
 }
 
-static PyObject *render(const kn_plan *plan, kn_status (*write)(const kn_plan *, char **, kn_error *)) {
+static PyObject *render(const kn_plan *plan,
+                        kn_status (*write)(const kn_plan *, char **, kn_error *)) {
     kn_error err;
     kn_error_init(&err);
     char *text = NULL;

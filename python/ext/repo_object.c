@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A repository as the engine sees it: a Python object behind a kn_repo. Objects of our own classes have a method
- * `_describe` that returns (kind, id, layer name, revision, version, backend, display); it keeps that tuple, so the
- * texts live as long as the object. Any other object with `load` is loaded by calling that. */
+/* A repository as the engine sees it: a Python object behind a kn_repo. Objects of our own classes
+ * have a method
+ * `_describe` that returns (kind, id, layer name, revision, version, backend, display); it keeps
+ * that tuple, so the texts live as long as the object. Any other object with `load` is loaded by
+ * calling that. */
 #include <stdio.h>
 
 #include "core.h"
@@ -57,11 +59,12 @@ int core_repo_describe(PyObject *object, kn_repo_info *info) {
         return describe_as_text(object, info);
     }
     const char *kind = NULL;
-    bool ok = PyTuple_Check(tuple) && PyTuple_Size(tuple) == 7 && text_item(tuple, 0, &kind) && kind &&
-              text_item(tuple, 1, &info->id) && text_item(tuple, 2, &info->layer_name) &&
+    bool ok = PyTuple_Check(tuple) && PyTuple_Size(tuple) == 7 && text_item(tuple, 0, &kind) &&
+              kind && text_item(tuple, 1, &info->id) && text_item(tuple, 2, &info->layer_name) &&
               text_item(tuple, 3, &info->revision) && text_item(tuple, 4, &info->version) &&
               text_item(tuple, 5, &info->backend) && text_item(tuple, 6, &info->display);
-    if (!ok && !PyErr_Occurred()) PyErr_SetString(PyExc_TypeError, "a repository described itself in an unknown form");
+    if (!ok && !PyErr_Occurred())
+        PyErr_SetString(PyExc_TypeError, "a repository described itself in an unknown form");
     if (ok) info->kind = strcmp(kind, "local") == 0 ? KN_REPO_LOCAL : KN_REPO_HUB;
     Py_DECREF(tuple);
     return ok ? 0 : -1;
@@ -69,7 +72,8 @@ int core_repo_describe(PyObject *object, kn_repo_info *info) {
 
 static kn_status describe(void *object, kn_repo_info *out, kn_error *err) {
     if (core_repo_describe(object, out) == 0) return KN_OK;
-    /* There is no call to keep the exception in: it stays pending, as where `equal` and `hash` fail. */
+    /* There is no call to keep the exception in: it stays pending, as where `equal` and `hash`
+     * fail. */
     if (err) {
         err->status = KN_ERR_HOST;
         snprintf(err->message, sizeof err->message, "a repository cannot be described");

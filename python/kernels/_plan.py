@@ -2,7 +2,6 @@
 """`Plan` and `Decision`: what `plan` and `explain` return."""
 
 from dataclasses import dataclass
-from typing import Optional
 
 from kernels.layer.mode import Mode
 
@@ -12,8 +11,8 @@ class Decision:
     """What was decided for modules that are decided alike.
 
     Attributes:
-        paths (`tuple[str, ...]`): The paths of the modules within the model; "" is the model itself. A module that is in
-            several places is listed once.
+        paths (`tuple[str, ...]`): The paths of the modules within the model; "" is the model itself. A module that is
+            in several places is listed once.
         layer_name (`str`): The name that the class gives its layer.
         module_class (`type`): The class of the modules.
         device (`str`): The type of device that was planned for.
@@ -46,16 +45,16 @@ class Decision:
     layer_name: str
     module_class: type
     device: str
-    capability: Optional[int]
+    capability: int | None
     stage: str
     action: str
     reason: str
     message: str
-    repo: Optional[str]
-    repo_layer: Optional[str]
-    repo_mode: Optional[Mode]
-    commit: Optional[str]
-    variant: Optional[str]
+    repo: str | None
+    repo_layer: str | None
+    repo_mode: Mode | None
+    commit: str | None
+    variant: str | None
     applied: bool
 
 

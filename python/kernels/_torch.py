@@ -260,9 +260,10 @@ def _check_signature(signature, replaced, layer, cls, repo):
     problem = None
     if len(ours) != len(theirs):
         problem = "different number of arguments"
-    for mine, other in zip(ours, theirs):
+    for mine, other in zip(ours, theirs, strict=False):
         if problem is None and mine.kind != other.kind:
-            problem = f"different kind of arguments ({mine} is {mine.kind.description}, {other} is {other.kind.description})"
+            kinds = f"{mine} is {mine.kind.description}, {other} is {other.kind.description}"
+            problem = f"different kind of arguments ({kinds})"
     if problem:
         raise TypeError(
             f"Forward signature of {repo} does not match `{cls.__name__}`: {problem}: "
@@ -291,7 +292,9 @@ def bind_layer(layer, cls, repo):
     by_keyword = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     names = {
         theirs.name: ours.name
-        for ours, theirs in zip(signature.parameters.values(), replaced.parameters.values())
+        for ours, theirs in zip(
+            signature.parameters.values(), replaced.parameters.values(), strict=True
+        )
         if ours.kind in by_keyword and ours.name != theirs.name
     }
     # `self` is never given by keyword.

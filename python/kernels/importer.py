@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Optional
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class LoadedKernel:
 
     metadata: Any
     module: ModuleType
-    repo_info: Optional[Any]
+    repo_info: Any | None
 
 
 class Metadata:

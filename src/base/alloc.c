@@ -15,7 +15,9 @@ static void *default_resize(void *ctx, void *ptr, size_t bytes) {
 
 static const kn_alloc default_alloc = {sizeof(kn_alloc), NULL, default_resize};
 
-const kn_alloc *kni_alloc_or_default(const kn_alloc *alloc) { return alloc ? alloc : &default_alloc; }
+const kn_alloc *kni_alloc_or_default(const kn_alloc *alloc) {
+    return alloc ? alloc : &default_alloc;
+}
 
 void *kni_new(const kn_alloc *alloc, size_t bytes) {
     void *ptr = alloc->resize(alloc->ctx, NULL, bytes);
@@ -39,7 +41,8 @@ char *kni_text_copy(const kn_alloc *alloc, const char *text) {
     return text ? kni_text_copy_n(alloc, text, strlen(text)) : NULL;
 }
 
-bool kni_reserve(const kn_alloc *alloc, void *items, size_t *capacity, size_t need, size_t item_size) {
+bool kni_reserve(const kn_alloc *alloc, void *items, size_t *capacity, size_t need,
+                 size_t item_size) {
     if (need <= *capacity) return true;
     size_t wanted = *capacity ? *capacity : 16;
     while (wanted < need) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The only place that calls malloc and free. Every object keeps the allocator that it was made with. */
+/* The only place that calls malloc and free. Every object keeps the allocator that it was made
+ * with. */
 #ifndef KNI_BASE_ALLOC_H
 #define KNI_BASE_ALLOC_H
 
@@ -16,8 +17,10 @@ void kni_free(const kn_alloc *alloc, void *ptr);
 char *kni_text_copy(const kn_alloc *alloc, const char *text);
 char *kni_text_copy_n(const kn_alloc *alloc, const char *text, size_t length);
 
-/* Makes room for `need` items of `item_size` bytes in *items, growing by doubling; false when there is no
- * memory, and *items stays. `*items` is a pointer to the array (any object pointer type, passed as void *). */
-bool kni_reserve(const kn_alloc *alloc, void *items, size_t *capacity, size_t need, size_t item_size);
+/* Makes room for `need` items of `item_size` bytes in *items, growing by doubling; false when there
+ * is no memory, and *items stays. `*items` is a pointer to the array (any object pointer type,
+ * passed as void *). */
+bool kni_reserve(const kn_alloc *alloc, void *items, size_t *capacity, size_t need,
+                 size_t item_size);
 
 #endif

@@ -4,7 +4,8 @@
 
 #include <kernels/common.h>
 
-/* Sets `err` (may be NULL) and returns `status`, so that a function can end with `return kni_fail(...)`. */
+/* Sets `err` (may be NULL) and returns `status`, so that a function can end with `return
+ * kni_fail(...)`. */
 kn_status kni_fail(kn_error *err, kn_status status, const char *format, ...) KN_PRINTF(3, 4);
 
 /* The one message for memory that ran out while `doing` something ("reading 'x'"). */

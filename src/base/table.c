@@ -14,13 +14,14 @@ void kni_index_clear(kni_index *index) {
 
 static uint32_t fold(uint64_t hash) { return (uint32_t)(hash ^ (hash >> 32)); }
 
-uint32_t kni_index_find(const kni_index *index, uint64_t hash, const void *key, kni_index_equal equal,
-                        const void *ctx) {
+uint32_t kni_index_find(const kni_index *index, uint64_t hash, const void *key,
+                        kni_index_equal equal, const void *ctx) {
     if (!index->capacity) return KNI_NONE;
     size_t mask = index->capacity - 1;
     uint32_t folded = fold(hash);
     for (size_t at = folded & mask; index->slots[at].item != KNI_NONE; at = (at + 1) & mask) {
-        if (index->slots[at].hash == folded && equal(ctx, index->slots[at].item, key)) return index->slots[at].item;
+        if (index->slots[at].hash == folded && equal(ctx, index->slots[at].item, key))
+            return index->slots[at].item;
     }
     return KNI_NONE;
 }
@@ -33,11 +34,13 @@ static void put(struct kni_index_slot *slots, size_t mask, uint32_t folded, uint
 
 static bool index_grow(kni_index *index) {
     size_t capacity = index->capacity ? index->capacity * 2 : 16;
-    struct kni_index_slot *slots = index->alloc->resize(index->alloc->ctx, NULL, capacity * sizeof *slots);
+    struct kni_index_slot *slots =
+        index->alloc->resize(index->alloc->ctx, NULL, capacity * sizeof *slots);
     if (!slots) return false;
     for (size_t i = 0; i < capacity; i++) slots[i] = (struct kni_index_slot){0, KNI_NONE};
     for (size_t i = 0; i < index->capacity; i++) {
-        if (index->slots[i].item != KNI_NONE) put(slots, capacity - 1, index->slots[i].hash, index->slots[i].item);
+        if (index->slots[i].item != KNI_NONE)
+            put(slots, capacity - 1, index->slots[i].hash, index->slots[i].item);
     }
     kni_free(index->alloc, index->slots);
     index->slots = slots;
@@ -52,16 +55,15 @@ bool kni_index_add(kni_index *index, uint64_t hash, uint32_t item) {
     return true;
 }
 
-void kni_seen_init(kni_seen *seen, const kn_alloc *alloc) {
-    *seen = (kni_seen){.alloc = alloc};
-}
+void kni_seen_init(kni_seen *seen, const kn_alloc *alloc) { *seen = (kni_seen){.alloc = alloc}; }
 
 void kni_seen_clear(kni_seen *seen) {
     kni_free(seen->alloc, seen->slots);
     kni_seen_init(seen, seen->alloc);
 }
 
-/* Addresses are multiples of 16 and come in runs: the low bits are dropped, the rest spread by a product. */
+/* Addresses are multiples of 16 and come in runs: the low bits are dropped, the rest spread by a
+ * product. */
 static size_t seen_place(uintptr_t key, size_t mask) {
     return (size_t)(((uint64_t)key >> 4) * 0x9E3779B97F4A7C15u >> 20) & mask;
 }

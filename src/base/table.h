@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Hash tables. kni_index finds the number of an item in an array that the caller keeps, by hash and the caller's
- * comparison; kni_seen is a set of addresses. */
+/* Hash tables. kni_index finds the number of an item in an array that the caller keeps, by hash and
+ * the caller's comparison; kni_seen is a set of addresses. */
 #ifndef KNI_BASE_TABLE_H
 #define KNI_BASE_TABLE_H
 
@@ -25,8 +25,8 @@ void kni_index_init(kni_index *index, const kn_alloc *alloc);
 void kni_index_clear(kni_index *index);
 
 /* The item's number, or KNI_NONE. */
-uint32_t kni_index_find(const kni_index *index, uint64_t hash, const void *key, kni_index_equal equal,
-                        const void *ctx);
+uint32_t kni_index_find(const kni_index *index, uint64_t hash, const void *key,
+                        kni_index_equal equal, const void *ctx);
 
 /* Adds a number that is not in it yet; false when there is no memory, and nothing has changed. */
 bool kni_index_add(kni_index *index, uint64_t hash, uint32_t item);
@@ -41,7 +41,8 @@ typedef struct kni_seen {
 void kni_seen_init(kni_seen *seen, const kn_alloc *alloc);
 void kni_seen_clear(kni_seen *seen);
 
-/* 1 when `address` (not NULL) is new and has been added, 0 when it was there, -1 when there is no memory. */
+/* 1 when `address` (not NULL) is new and has been added, 0 when it was there, -1 when there is no
+ * memory. */
 int kni_seen_add(kni_seen *seen, const void *address);
 
 #endif

@@ -5,9 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-void kni_text_init(kni_text *text, const kn_alloc *alloc) {
-    *text = (kni_text){.alloc = alloc};
-}
+void kni_text_init(kni_text *text, const kn_alloc *alloc) { *text = (kni_text){.alloc = alloc}; }
 
 void kni_text_clear(kni_text *text) {
     kni_free(text->alloc, text->bytes);
@@ -16,7 +14,8 @@ void kni_text_clear(kni_text *text) {
 
 static bool make_room(kni_text *text, size_t more) {
     if (text->failed) return false;
-    if (!kni_reserve(text->alloc, &text->bytes, &text->capacity, text->length + more + 1, 1)) text->failed = true;
+    if (!kni_reserve(text->alloc, &text->bytes, &text->capacity, text->length + more + 1, 1))
+        text->failed = true;
     return !text->failed;
 }
 
@@ -53,18 +52,21 @@ char *kni_text_take(kni_text *text) {
     return bytes;
 }
 
-/* The character at `*at`, which is moved behind it. A byte that begins no UTF-8 sequence is one character. */
+/* The character at `*at`, which is moved behind it. A byte that begins no UTF-8 sequence is one
+ * character. */
 static uint32_t next_character(const char **at) {
     const unsigned char *bytes = (const unsigned char *)*at;
     size_t length = bytes[0] >= 0xF0 ? 4 : bytes[0] >= 0xE0 ? 3 : bytes[0] >= 0xC0 ? 2 : 1;
     uint32_t character = bytes[0];
     size_t taken = 1;
-    while (taken < length && (bytes[taken] & 0xC0u) == 0x80u) character = character << 8 | bytes[taken++];
+    while (taken < length && (bytes[taken] & 0xC0u) == 0x80u)
+        character = character << 8 | bytes[taken++];
     *at += taken;
     return character;
 }
 
-/* Matches one set at `pattern` (after its '['); returns what follows ']', or NULL when it is not closed. */
+/* Matches one set at `pattern` (after its '['); returns what follows ']', or NULL when it is not
+ * closed. */
 static const char *match_set(const char *pattern, uint32_t c, bool *matches) {
     bool negated = *pattern == '!';
     if (negated) pattern++;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text that grows. After a failed append `failed` is set, further appends do nothing, and take returns NULL:
- * one check at the end is enough. */
+/* Text that grows. After a failed append `failed` is set, further appends do nothing, and take
+ * returns NULL: one check at the end is enough. */
 #ifndef KNI_BASE_TEXT_H
 #define KNI_BASE_TEXT_H
 
@@ -20,11 +20,13 @@ void kni_text_add(kni_text *text, const char *bytes);
 void kni_text_add_n(kni_text *text, const char *bytes, size_t length);
 void kni_text_addf(kni_text *text, const char *format, ...) KN_PRINTF(2, 3);
 
-/* The text, now the caller's (freed with kni_free); NULL if an append had failed. The builder is empty after. */
+/* The text, now the caller's (freed with kni_free); NULL if an append had failed. The builder is
+ * empty after. */
 char *kni_text_take(kni_text *text);
 
-/* Whether `text` matches the shell pattern `pattern`: * any run of characters, ? one, [abc] [a-c] [!a-c] one of
- * a set; a set that is not closed stands for itself. Linear in practice, no recursion. */
+/* Whether `text` matches the shell pattern `pattern`: * any run of characters, ? one, [abc] [a-c]
+ * [!a-c] one of a set; a set that is not closed stands for itself. Linear in practice, no
+ * recursion. */
 bool kni_glob_match(const char *pattern, const char *text);
 
 /* FNV-1a with a final mix; for tables in memory only. */

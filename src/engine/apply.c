@@ -39,8 +39,10 @@ void kn_undo_free(kn_undo *undo) {
     kni_free(undo->alloc, undo);
 }
 
-static kn_status swap(kn_undo *undo, const kn_host *host, void *module, void *forward, kn_error *err) {
-    if (!kni_reserve(undo->alloc, &undo->items, &undo->capacity, undo->count + 1, sizeof *undo->items)) {
+static kn_status swap(kn_undo *undo, const kn_host *host, void *module, void *forward,
+                      kn_error *err) {
+    if (!kni_reserve(undo->alloc, &undo->items, &undo->capacity, undo->count + 1,
+                     sizeof *undo->items)) {
         return kni_no_memory(err, "replacing forwards");
     }
     void *back = NULL;
@@ -68,15 +70,16 @@ static kn_status look_again(kni_run *run, kn_error *err) {
     for (size_t i = 0; i < walk->site_count; i++) {
         kni_site *site = &walk->sites[i];
         uint32_t was = site->flags, now = 0;
-        kn_status status = run->host->inspect(run->host->ctx, walk->nodes[site->node].module, &site->current, &now,
-                                              err);
+        kn_status status = run->host->inspect(run->host->ctx, walk->nodes[site->node].module,
+                                              &site->current, &now, err);
         if (status) return status;
         site->flags = (was & KN_SITE_FUNCTION) | (now & ~KN_SITE_FUNCTION);
         if (!(now & KN_SITE_FOREIGN) || (was & KN_SITE_FOREIGN)) continue;
         uint32_t kept;
-        status = kni_plan_decide_kept(run->plan, site->decision, KN_REASON_FOREIGN_FORWARD,
-                                      "a forward was set on the module while it was being kernelized; it is kept",
-                                      &kept, err);
+        status = kni_plan_decide_kept(
+            run->plan, site->decision, KN_REASON_FOREIGN_FORWARD,
+            "a forward was set on the module while it was being kernelized; it is kept", &kept,
+            err);
         if (status) return status;
         kni_plan_assign(run->plan, i, kept);
     }
@@ -102,8 +105,8 @@ static kn_status apply_functions(kni_run *run, kn_undo *undo, kn_error *err) {
     for (size_t i = 0; i < run->staged_count; i++) {
         const kni_claim *claim = &run->staged[i];
         char *other;
-        kn_status status = kni_claims_find_conflict(run->engine, claim->function, run->model, claim->forward, &other,
-                                                    err);
+        kn_status status = kni_claims_find_conflict(run->engine, claim->function, run->model,
+                                                    claim->forward, &other, err);
         if (status) return status;
         void *wanted = other ? NULL : claim->forward, *current = NULL;
         kni_free(run->engine->alloc, other);
@@ -131,7 +134,9 @@ static kn_status apply_all(kni_run *run, kn_undo *undo, kn_error *err) {
         status = kni_claims_reserve(run->engine, run->staged_count, err);
         /* Without a way to learn that the model is gone its claims would never end. */
         if (!status && !run->host->watch(run->host->ctx, run->model)) {
-            status = kni_fail(err, KN_ERR_TYPE, "the model cannot be watched for its end, which shared functions need");
+            status =
+                kni_fail(err, KN_ERR_TYPE,
+                         "the model cannot be watched for its end, which shared functions need");
         }
     }
     if (!status) status = apply_sites(run, undo, err);
@@ -145,8 +150,9 @@ kn_status kni_run_apply(kni_run *run, kn_error *err) {
     kn_status status = apply_all(run, undo, err);
     if (status) {
         if (take_back(undo, run->host, NULL)) {
-            run->host->log(run->host->ctx, KN_LOG_WARNING,
-                           "some modules could not be taken back after a failed call; they keep the new forward");
+            run->host->log(
+                run->host->ctx, KN_LOG_WARNING,
+                "some modules could not be taken back after a failed call; they keep the new forward");
         }
     } else {
         for (size_t i = 0; i < run->staged_count; i++) {
@@ -165,14 +171,16 @@ static kn_status swap_for_good(const kn_host *host, void *module, void *forward,
     return status;
 }
 
-/* Brings a function to what the live models agree on. Without `undo` there is no way back and no memory is needed. */
-static kn_status follow_claims(kn_engine *engine, const kn_host *host, void *function, kn_undo *undo,
-                               kn_error *err) {
+/* Brings a function to what the live models agree on. Without `undo` there is no way back and no
+ * memory is needed. */
+static kn_status follow_claims(kn_engine *engine, const kn_host *host, void *function,
+                               kn_undo *undo, kn_error *err) {
     void *wanted = kni_claims_effective(engine, host, function), *current = NULL;
     uint32_t flags = 0;
     kn_status status = host->inspect(host->ctx, function, &current, &flags, err);
     if (!status && current != wanted && !(flags & KN_SITE_FOREIGN)) {
-        status = undo ? swap(undo, host, function, wanted, err) : swap_for_good(host, function, wanted, err);
+        status = undo ? swap(undo, host, function, wanted, err)
+                      : swap_for_good(host, function, wanted, err);
     }
     if (wanted) host->release(wanted);
     return status;
@@ -184,7 +192,8 @@ static void put_claims_back(kn_engine *engine, const kn_host *host, kn_undo *und
     }
 }
 
-static kn_status undo_sites(const kn_walk *walk, const kn_host *host, kn_undo *undo, kn_error *err) {
+static kn_status undo_sites(const kn_walk *walk, const kn_host *host, kn_undo *undo,
+                            kn_error *err) {
     for (size_t i = 0; i < walk->site_count; i++) {
         const kni_site *site = &walk->sites[i];
         if (site->flags & KN_SITE_FUNCTION) continue;
@@ -195,7 +204,8 @@ static kn_status undo_sites(const kn_walk *walk, const kn_host *host, kn_undo *u
     return KN_OK;
 }
 
-kn_status kn_engine_unkernelize(kn_engine *engine, const kn_host *host, void *model, kn_undo **out, kn_error *err) {
+kn_status kn_engine_unkernelize(kn_engine *engine, const kn_host *host, void *model, kn_undo **out,
+                                kn_error *err) {
     if (out) *out = NULL;
     kn_undo *undo = undo_new(engine->alloc, host);
     if (!undo) return kni_no_memory(err, "restoring forwards");
@@ -214,8 +224,10 @@ kn_status kn_engine_unkernelize(kn_engine *engine, const kn_host *host, void *mo
     kn_plan_release(plan);
     /* Undone for good: what was decided no longer tells why modules run what they run. */
     if (!status && !out) kni_engine_forget_plan(engine, model);
-    if (!status && out) *out = undo;
-    else kn_undo_free(undo);
+    if (!status && out)
+        *out = undo;
+    else
+        kn_undo_free(undo);
     return status;
 }
 

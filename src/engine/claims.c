@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Functions that several models share: one object, so one forward at a time. Each model that was kernelized holds a
- * claim; as long as all claims agree the forward is in place. */
+/* Functions that several models share: one object, so one forward at a time. Each model that was
+ * kernelized holds a claim; as long as all claims agree the forward is in place. */
 #include <string.h>
 
 #include "base/error.h"
 #include "engine/state.h"
 
-kn_status kni_claims_find_conflict(kn_engine *engine, const void *function, const void *root, const void *forward,
-                                   char **other, kn_error *err) {
+kn_status kni_claims_find_conflict(kn_engine *engine, const void *function, const void *root,
+                                   const void *forward, char **other, kn_error *err) {
     *other = NULL;
     bool found = false;
     kni_lock_take(engine->lock);
@@ -21,14 +21,15 @@ kn_status kni_claims_find_conflict(kn_engine *engine, const void *function, cons
     return found && !*other ? kni_no_memory(err, "settling a shared function") : KN_OK;
 }
 
-kn_status kni_claims_find_dispute(kn_engine *engine, const void *function, const void *root, char **other,
-                                  kn_error *err) {
+kn_status kni_claims_find_dispute(kn_engine *engine, const void *function, const void *root,
+                                  char **other, kn_error *err) {
     *other = NULL;
     const kni_claim *own = NULL;
     bool found = false;
     kni_lock_take(engine->lock);
     for (size_t i = 0; i < engine->claim_count && !own; i++) {
-        if (engine->claims[i].function == function && engine->claims[i].root == root) own = &engine->claims[i];
+        if (engine->claims[i].function == function && engine->claims[i].root == root)
+            own = &engine->claims[i];
     }
     for (size_t i = 0; own && i < engine->claim_count && !found; i++) {
         const kni_claim *c = &engine->claims[i];
@@ -40,20 +41,22 @@ kn_status kni_claims_find_dispute(kn_engine *engine, const void *function, const
     return found && !*other ? kni_no_memory(err, "explaining a shared function") : KN_OK;
 }
 
-char *kni_claims_dispute_text(const kn_alloc *alloc, const char *function, const char *other, const char *root) {
+char *kni_claims_dispute_text(const kn_alloc *alloc, const char *function, const char *other,
+                              const char *root) {
     kni_text text;
     kni_text_init(&text, alloc);
-    kni_text_addf(&text,
-                  "function `%s` is shared by %s and %s, which want it differently: it runs its original forward for "
-                  "both",
-                  function, other, root);
+    kni_text_addf(
+        &text,
+        "function `%s` is shared by %s and %s, which want it differently: it runs its original forward for "
+        "both",
+        function, other, root);
     return kni_text_take(&text);
 }
 
 kn_status kni_claims_reserve(kn_engine *engine, size_t count, kn_error *err) {
     kni_lock_take(engine->lock);
-    bool ok = kni_reserve(engine->alloc, &engine->claims, &engine->claim_capacity, engine->claim_count + count,
-                          sizeof *engine->claims);
+    bool ok = kni_reserve(engine->alloc, &engine->claims, &engine->claim_capacity,
+                          engine->claim_count + count, sizeof *engine->claims);
     kni_lock_drop(engine->lock);
     return ok ? KN_OK : kni_no_memory(err, "claiming a shared function");
 }
@@ -68,8 +71,8 @@ void kni_claim_clear(const kn_alloc *alloc, const kn_host *host, kni_claim *clai
 void kni_claims_set(kn_engine *engine, const kn_host *host, kni_claim *claim) {
     kni_lock_take(engine->lock);
     size_t at = 0;
-    while (at < engine->claim_count &&
-           (engine->claims[at].function != claim->function || engine->claims[at].root != claim->root)) {
+    while (at < engine->claim_count && (engine->claims[at].function != claim->function ||
+                                        engine->claims[at].root != claim->root)) {
         at++;
     }
     kni_claim replaced = {0};
@@ -94,8 +97,10 @@ void *kni_claims_effective(kn_engine *engine, const kn_host *host, const void *f
     for (size_t i = 0; i < engine->claim_count; i++) {
         const kni_claim *c = &engine->claims[i];
         if (c->function != function) continue;
-        if (!any) forward = c->forward;
-        else if (!kni_engine_is_same_forward(engine, c->forward, forward)) agree = false;
+        if (!any)
+            forward = c->forward;
+        else if (!kni_engine_is_same_forward(engine, c->forward, forward))
+            agree = false;
         any = true;
     }
     if (!agree) forward = NULL;
@@ -117,7 +122,8 @@ bool kni_claims_take_one(kn_engine *engine, const void *root, kni_claim *out) {
     return found;
 }
 
-kn_status kni_claims_take(kn_engine *engine, const void *root, kni_claim **taken, size_t *count, kn_error *err) {
+kn_status kni_claims_take(kn_engine *engine, const void *root, kni_claim **taken, size_t *count,
+                          kn_error *err) {
     size_t capacity = 0, kept = 0;
     *taken = NULL;
     *count = 0;
@@ -131,8 +137,10 @@ kn_status kni_claims_take(kn_engine *engine, const void *root, kni_claim **taken
     if (!status) {
         size_t moved = 0;
         for (size_t i = 0; i < engine->claim_count; i++) {
-            if (engine->claims[i].root == root) (*taken)[moved++] = engine->claims[i];
-            else engine->claims[kept++] = engine->claims[i];
+            if (engine->claims[i].root == root)
+                (*taken)[moved++] = engine->claims[i];
+            else
+                engine->claims[kept++] = engine->claims[i];
         }
         engine->claim_count = kept;
     }

@@ -48,7 +48,8 @@ static void kernel_free(const kn_engine *engine, const kn_host *host, kni_kernel
 void kn_engine_free(kn_engine *engine, const kn_host *host) {
     if (!engine) return;
     for (size_t i = 0; i < engine->root_count; i++) kn_plan_release(engine->roots[i].plan);
-    for (size_t i = 0; i < engine->claim_count; i++) kni_claim_clear(engine->alloc, host, &engine->claims[i]);
+    for (size_t i = 0; i < engine->claim_count; i++)
+        kni_claim_clear(engine->alloc, host, &engine->claims[i]);
     for (size_t i = 0; i < engine->binding_count; i++) {
         host->release(engine->bindings[i].forward);
         kni_free(engine->alloc, engine->bindings[i].repo);
@@ -74,11 +75,12 @@ kn_mapping *kn_engine_mapping(kn_engine *engine) {
 }
 
 /* Extends what is there and puts it in place, unless somebody else was faster: then once more. */
-kn_status kn_engine_register(kn_engine *engine, const kn_mapping_entry *entries, size_t count, bool inherit,
-                             kn_error *err) {
+kn_status kn_engine_register(kn_engine *engine, const kn_mapping_entry *entries, size_t count,
+                             bool inherit, kn_error *err) {
     for (;;) {
         kn_mapping *base = kn_engine_mapping(engine), *made;
-        kn_status status = kn_mapping_extend(engine->alloc, inherit ? base : NULL, entries, count, &made, err);
+        kn_status status =
+            kn_mapping_extend(engine->alloc, inherit ? base : NULL, entries, count, &made, err);
         if (status) {
             kn_mapping_release(base);
             return status;
@@ -96,10 +98,11 @@ kn_status kn_engine_register(kn_engine *engine, const kn_mapping_entry *entries,
 bool kni_engine_tell_once(kn_engine *engine, const char *what) {
     bool is_new = true;
     kni_lock_take(engine->lock);
-    for (size_t i = 0; i < engine->told_count && is_new; i++) is_new = strcmp(engine->told[i], what) != 0;
+    for (size_t i = 0; i < engine->told_count && is_new; i++)
+        is_new = strcmp(engine->told[i], what) != 0;
     char *copy = is_new ? kni_text_copy(engine->alloc, what) : NULL;
-    if (copy && kni_reserve(engine->alloc, &engine->told, &engine->told_capacity, engine->told_count + 1,
-                            sizeof *engine->told)) {
+    if (copy && kni_reserve(engine->alloc, &engine->told, &engine->told_capacity,
+                            engine->told_count + 1, sizeof *engine->told)) {
         engine->told[engine->told_count++] = copy;
         copy = NULL;
     }
@@ -128,8 +131,8 @@ void kni_engine_remember(kni_run *run) {
     if (root) {
         replaced = root->plan;
         root->plan = kn_plan_retain(run->plan);
-    } else if (kni_reserve(engine->alloc, &engine->roots, &engine->root_capacity, engine->root_count + 1,
-                           sizeof *engine->roots)) {
+    } else if (kni_reserve(engine->alloc, &engine->roots, &engine->root_capacity,
+                           engine->root_count + 1, sizeof *engine->roots)) {
         engine->roots[engine->root_count++] = (kni_root){run->model, kn_plan_retain(run->plan)};
     }
     kni_lock_drop(engine->lock);

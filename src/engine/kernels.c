@@ -35,47 +35,66 @@ static kn_status choose_backend(kni_run *run, const char *wanted, kn_system *out
         out->backend = "cpu";
         return KN_OK;
     }
-    return kni_fail(err, KN_ERR_VALUE, "Invalid backend '%s', system supported backends: cpu%s%s", wanted,
-                    strcmp(family, "cpu") == 0 ? "" : ", ", strcmp(family, "cpu") == 0 ? "" : family);
+    return kni_fail(err, KN_ERR_VALUE, "Invalid backend '%s', system supported backends: cpu%s%s",
+                    wanted, strcmp(family, "cpu") == 0 ? "" : ", ",
+                    strcmp(family, "cpu") == 0 ? "" : family);
 }
 
 #define BUILTIN_PREFIX "builtin/"
 
-static kn_status builtin_path(const kn_engine *engine, const char *repo_id, char **out, kn_error *err) {
+static kn_status builtin_path(const kn_engine *engine, const char *repo_id, char **out,
+                              kn_error *err) {
     const char *name = repo_id + strlen(BUILTIN_PREFIX);
     bool is_plain = *name && *name != '.' && !strchr(name, '/');
     if (!engine->builtin_folder || !is_plain) {
-        return kni_fail(err, KN_ERR_NOT_FOUND, "'%s': there is no first-party kernel of that name", repo_id);
+        return kni_fail(err, KN_ERR_NOT_FOUND, "'%s': there is no first-party kernel of that name",
+                        repo_id);
     }
     *out = kni_path_join(engine->alloc, engine->builtin_folder, name);
     if (!*out) return kni_no_memory(err, "finding a first-party kernel");
     if (kni_path_is_directory(*out)) return KN_OK;
     kni_free(engine->alloc, *out);
     *out = NULL;
-    return kni_fail(err, KN_ERR_NOT_FOUND, "'%s': there is no first-party kernel of that name; looked in '%s'",
-                    repo_id, engine->builtin_folder);
+    return kni_fail(err, KN_ERR_NOT_FOUND,
+                    "'%s': there is no first-party kernel of that name; looked in '%s'", repo_id,
+                    engine->builtin_folder);
+}
+
+/* A path that means the same after a change of the working directory, as a copy. */
+static kn_status absolute_path(const kn_alloc *alloc, const char *path, char **out, kn_error *err) {
+    if (path[0] != '/') return kni_path_resolve(alloc, path, out, err);
+    *out = kni_text_copy(alloc, path);
+    return *out ? KN_OK : kni_no_memory(err, "finding a kernel");
 }
 
 /* The folder to look in for `info`, as a copy. */
 static kn_status source_path(kni_run *run, const kn_repo_info *info, char **out, kn_error *err) {
     const kn_alloc *alloc = run->engine->alloc;
     *out = NULL;
-    if (info->kind == KN_REPO_LOCAL) {
-        if (info->id[0] != '/') return kni_path_resolve(alloc, info->id, out, err);
-        *out = kni_text_copy(alloc, info->id);
-        return *out ? KN_OK : kni_no_memory(err, "finding a kernel");
+    if (info->kind == KN_REPO_HOST || !info->id) {
+        return kni_fail(err, KN_ERR_VALUE,
+                        "%s is not a kernel that can be looked up: only its host can load it",
+                        kni_repo_display(info));
     }
+    if (info->kind == KN_REPO_LOCAL) return absolute_path(alloc, info->id, out, err);
     const char *overrides = kni_environment("LOCAL_KERNELS");
-    kn_status status = kni_local_kernels_find(alloc, overrides, info->id, out, err);
-    if (status || *out) return status;
+    char *override;
+    kn_status status = kni_local_kernels_find(alloc, overrides, info->id, &override, err);
+    if (status) return status;
+    if (override) {
+        status = absolute_path(alloc, override, out, err);
+        kni_free(alloc, override);
+        return status;
+    }
     if (strncmp(info->id, BUILTIN_PREFIX, strlen(BUILTIN_PREFIX)) == 0) {
         return builtin_path(run->engine, info->id, out, err);
     }
-    return kni_fail(err, KN_ERR_NOT_FOUND,
-                    "kernel '%s' was not found: looked in LOCAL_KERNELS (%s) and among the first-party kernels "
-                    "(builtin/...); this version does not load from the Hub: name a directory that has it with "
-                    "LOCAL_KERNELS=%s=PATH, or use LocalLayerRepository",
-                    info->id, overrides ? overrides : "not set", info->id);
+    return kni_fail(
+        err, KN_ERR_NOT_FOUND,
+        "kernel '%s' was not found: looked in LOCAL_KERNELS (%s) and among the first-party kernels "
+        "(builtin/...); this version does not load from the Hub: name a directory that has it with "
+        "LOCAL_KERNELS=%s=PATH, or use LocalLayerRepository",
+        info->id, overrides ? overrides : "not set", info->id);
 }
 
 static kni_kernel *find_known(kn_engine *engine, const char *key) {
@@ -93,15 +112,16 @@ static void kernel_free(const kn_alloc *alloc, kni_kernel *kernel) {
     kni_free(alloc, kernel);
 }
 
-/* Under the lock: the kernel of that folder, which is `kernel` (taken over) when it is new. NULL: no memory. */
+/* Under the lock: the kernel of that folder, which is `kernel` (taken over) when it is new. NULL:
+ * no memory. */
 static kni_kernel *keep_kernel(kn_engine *engine, kni_kernel *kernel) {
     for (size_t i = 0; i < engine->kernel_count; i++) {
         if (strcmp(engine->kernels[i]->source.folder, kernel->source.folder) != 0) continue;
         kernel_free(engine->alloc, kernel);
         return engine->kernels[i];
     }
-    if (!kni_reserve(engine->alloc, &engine->kernels, &engine->kernel_capacity, engine->kernel_count + 1,
-                     sizeof *engine->kernels)) {
+    if (!kni_reserve(engine->alloc, &engine->kernels, &engine->kernel_capacity,
+                     engine->kernel_count + 1, sizeof *engine->kernels)) {
         kernel_free(engine->alloc, kernel);
         return NULL;
     }
@@ -109,11 +129,12 @@ static kni_kernel *keep_kernel(kn_engine *engine, kni_kernel *kernel) {
     return kernel;
 }
 
-static kn_status remember_source(kn_engine *engine, char *key, kni_kernel *kernel, kni_kernel **out, kn_error *err) {
+static kn_status remember_source(kn_engine *engine, char *key, kni_kernel *kernel, kni_kernel **out,
+                                 kn_error *err) {
     kni_lock_take(engine->lock);
     *out = keep_kernel(engine, kernel);
-    bool ok = *out && kni_reserve(engine->alloc, &engine->known, &engine->known_capacity, engine->known_count + 1,
-                                  sizeof *engine->known);
+    bool ok = *out && kni_reserve(engine->alloc, &engine->known, &engine->known_capacity,
+                                  engine->known_count + 1, sizeof *engine->known);
     if (ok) engine->known[engine->known_count++] = (kni_known_source){key, *out};
     kni_lock_drop(engine->lock);
     if (ok) return KN_OK;
@@ -122,13 +143,14 @@ static kn_status remember_source(kn_engine *engine, char *key, kni_kernel *kerne
     return kni_no_memory(err, "finding a kernel");
 }
 
-static kn_status find_on_disk(kni_run *run, const char *path, const kn_system *system, kni_kernel **out,
-                              kn_error *err) {
+static kn_status find_on_disk(kni_run *run, const char *path, const kn_system *system,
+                              kni_kernel **out, kn_error *err) {
     kni_kernel *kernel = kni_new(run->engine->alloc, sizeof *kernel);
     if (!kernel) return kni_no_memory(err, "finding a kernel");
     const kn_host *host = run->host;
     void *left = host->leave ? host->leave(host->ctx) : NULL;
-    kn_status status = kni_kernel_source_find(run->engine->alloc, path, system, &kernel->source, err);
+    kn_status status =
+        kni_kernel_source_find(run->engine->alloc, path, system, &kernel->source, err);
     if (host->enter) host->enter(host->ctx, left);
     if (status) {
         kni_free(run->engine->alloc, kernel);
@@ -138,7 +160,8 @@ static kn_status find_on_disk(kni_run *run, const char *path, const kn_system *s
     return KN_OK;
 }
 
-kn_status kni_engine_resolve(kni_run *run, const kn_repo_info *info, kni_kernel **out, kn_error *err) {
+kn_status kni_engine_resolve(kni_run *run, const kn_repo_info *info, kni_kernel **out,
+                             kn_error *err) {
     const kn_alloc *alloc = run->engine->alloc;
     *out = NULL;
     kn_system system;
@@ -209,7 +232,8 @@ kn_status kni_engine_import(kni_run *run, kni_kernel *kernel, const char *repo, 
     return KN_OK;
 }
 
-static bool find_layer(const kni_run *run, const kni_kernel *kernel, const char *name, kn_layer *out) {
+static bool find_layer(const kni_run *run, const kni_kernel *kernel, const char *name,
+                       kn_layer *out) {
     bool found = false;
     kni_lock_take(run->engine->lock);
     for (size_t i = 0; i < kernel->count && !found; i++) {
@@ -221,8 +245,8 @@ static bool find_layer(const kni_run *run, const kni_kernel *kernel, const char 
     return found;
 }
 
-kn_status kni_engine_layer(kni_run *run, kni_kernel *kernel, const char *name, const char *repo, kn_layer *out,
-                           kn_error *err) {
+kn_status kni_engine_layer(kni_run *run, kni_kernel *kernel, const char *name, const char *repo,
+                           kn_layer *out, kn_error *err) {
     kn_engine *engine = run->engine;
     *out = (kn_layer){.size = sizeof *out};
     if (find_layer(run, kernel, name, out)) return KN_OK;
@@ -238,8 +262,8 @@ kn_status kni_engine_layer(kni_run *run, kni_kernel *kernel, const char *name, c
     }
     char *copy = kni_text_copy(engine->alloc, name);
     kni_lock_take(engine->lock);
-    bool ok = copy && kni_reserve(engine->alloc, &kernel->layers, &kernel->capacity, kernel->count + 1,
-                                  sizeof *kernel->layers);
+    bool ok = copy && kni_reserve(engine->alloc, &kernel->layers, &kernel->capacity,
+                                  kernel->count + 1, sizeof *kernel->layers);
     if (ok) {
         kernel->layers[kernel->count++] = (kni_loaded_layer){copy, *out};
         run->host->retain(out->handle);
@@ -266,9 +290,10 @@ static bool find_same_repo(const kni_run *run, const kn_repo *repo, kn_layer *ou
     return found;
 }
 
-/* A repository that is equal to `repo` and was loaded before. Its comparison is user code, so it runs unlocked. */
-static kn_status find_host_layer(kni_run *run, const kn_repo *repo, uint64_t hash, bool *found, kn_layer *out,
-                                 kn_error *err) {
+/* A repository that is equal to `repo` and was loaded before. Its comparison is user code, so it
+ * runs unlocked. */
+static kn_status find_host_layer(kni_run *run, const kn_repo *repo, uint64_t hash, bool *found,
+                                 kn_layer *out, kn_error *err) {
     kn_engine *engine = run->engine;
     *found = false;
     for (size_t i = 0;; i++) {
@@ -298,7 +323,8 @@ kn_status kni_engine_host_layer(kni_run *run, kn_repo *repo, kn_layer *out, kn_e
     if (find_same_repo(run, repo, out)) return KN_OK;
     uint64_t hash;
     run->user_code_ran = true;
-    if (!kni_repo_hash(repo, &hash)) return kni_fail(err, KN_ERR_HOST, "hashing a repository failed");
+    if (!kni_repo_hash(repo, &hash))
+        return kni_fail(err, KN_ERR_HOST, "hashing a repository failed");
     bool found;
     kn_status status = find_host_layer(run, repo, hash, &found, out, err);
     if (status || found) return status;
@@ -315,7 +341,8 @@ kn_status kni_engine_host_layer(kni_run *run, kn_repo *repo, kn_layer *out, kn_e
                           engine->host_layer_count + 1, sizeof *engine->host_layers);
     if (ok) {
         run->host->retain(out->handle);
-        engine->host_layers[engine->host_layer_count++] = (kni_host_layer){kn_repo_retain(repo), hash, *out};
+        engine->host_layers[engine->host_layer_count++] =
+            (kni_host_layer){kn_repo_retain(repo), hash, *out};
     }
     kni_lock_drop(engine->lock);
     if (ok) return KN_OK;
@@ -324,13 +351,15 @@ kn_status kni_engine_host_layer(kni_run *run, kn_repo *repo, kn_layer *out, kn_e
     return kni_no_memory(err, "loading a layer");
 }
 
-static void *find_binding(const kni_run *run, const void *layer, const void *class_handle, const char *repo) {
+static void *find_binding(const kni_run *run, const void *layer, const void *class_handle,
+                          const char *repo) {
     kn_engine *engine = run->engine;
     void *forward = NULL;
     kni_lock_take(engine->lock);
     for (size_t i = 0; i < engine->binding_count && !forward; i++) {
         const kni_binding *b = &engine->bindings[i];
-        bool is_it = b->layer == layer && b->class_handle == class_handle && strcmp(b->repo, repo) == 0;
+        bool is_it =
+            b->layer == layer && b->class_handle == class_handle && strcmp(b->repo, repo) == 0;
         if (is_it) forward = b->forward;
     }
     if (forward) run->host->retain(forward);
@@ -351,8 +380,8 @@ bool kni_engine_is_same_forward(const kn_engine *engine, const void *a, const vo
     return of_a && of_b && of_a->layer == of_b->layer && of_a->class_handle == of_b->class_handle;
 }
 
-kn_status kni_engine_bind(kni_run *run, void *layer, void *class_handle, const kn_forward_info *info, void **out,
-                          kn_error *err) {
+kn_status kni_engine_bind(kni_run *run, void *layer, void *class_handle,
+                          const kn_forward_info *info, void **out, kn_error *err) {
     kn_engine *engine = run->engine;
     *out = find_binding(run, layer, class_handle, info->repo);
     if (*out) return KN_OK;

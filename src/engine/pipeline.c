@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "engine/state.h"
+#include "layers/repo.h"
 #include "os/files.h"
 
 static bool is_disabled(void) {
@@ -11,18 +12,19 @@ static bool is_disabled(void) {
     return value && strcmp(value, "0") != 0;
 }
 
-static void run_init(kni_run *run, kn_engine *engine, const kn_host *host, void *model) {
+void kni_run_init(kni_run *run, kn_engine *engine, const kn_host *host, void *model) {
     *run = (kni_run){.engine = engine, .host = host, .model = model};
 }
 
-static void run_clear(kni_run *run) {
-    for (size_t i = 0; i < run->staged_count; i++) kni_claim_clear(run->engine->alloc, run->host, &run->staged[i]);
+void kni_run_clear(kni_run *run) {
+    for (size_t i = 0; i < run->staged_count; i++)
+        kni_claim_clear(run->engine->alloc, run->host, &run->staged[i]);
     kni_free(run->engine->alloc, run->staged);
     kn_mapping_release(run->mapping);
     kn_plan_release(run->plan);
 }
 
-static kn_status walk_model(kni_run *run, kn_error *err) {
+kn_status kni_run_walk(kni_run *run, kn_error *err) {
     kn_status status = kni_plan_new(run->engine->alloc, run->host, &run->plan, err);
     if (!status) status = run->host->walk(run->host->ctx, run->model, &run->plan->walk, err);
     if (!status) status = kni_plan_prepare_classes(run->plan, err);
@@ -51,35 +53,42 @@ static kn_status find_device(kni_run *run, kn_error *err) {
 /* Where the model is, for a plan that is kept; a model without parameters is nowhere. */
 static void note_model_device(kni_run *run) {
     kn_device device = {.size = sizeof device};
-    if (run->request && !run->request->device) device = run->plan->device;
-    else if (run->host->model_device(run->host->ctx, run->model, &device, NULL)) return;
+    if (run->request && !run->request->device)
+        device = run->plan->device;
+    else if (run->host->model_device(run->host->ctx, run->model, &device, NULL))
+        return;
     memcpy(run->plan->model_device, device.name, sizeof device.name);
 }
 
-/* Whether each module is to be asked for its own device: some layer's kernel depends on the capability, and the
- * machine has devices that differ in it. */
+/* Whether each module is to be asked for its own device: some layer's kernel depends on the
+ * capability, and the machine has devices that differ in it. */
 static kn_status wants_own_devices(kni_run *run, bool *out, kn_error *err) {
     *out = false;
     const kn_walk *walk = &run->plan->walk;
     if (run->request->capability != KN_CAPABILITY_ASK) return KN_OK;
     bool has_ranges = false;
     for (size_t i = 0; i < walk->class_count && !has_ranges; i++) {
-        has_ranges = kn_mapping_has_ranges(run->mapping, walk->classes[i].layer_name, run->plan->device.type);
+        has_ranges = kn_mapping_has_ranges(run->mapping, walk->classes[i].layer_name,
+                                           run->plan->device.type);
     }
     if (!has_ranges) return KN_OK;
     return run->host->has_unlike_devices(run->host->ctx, run->plan->device.type, out, err);
 }
 
-/* The device of a module: its own, else that of the nearest module above which has one, else the call's. */
+/* The device of a module: its own, else that of the nearest module above which has one, else the
+ * call's. */
 static kn_status own_device(kni_run *run, const kni_site *site, kn_device *out, kn_error *err) {
     const kn_walk *walk = &run->plan->walk;
     for (uint32_t at = site->node; at != KN_NO_PARENT; at = walk->nodes[at].parent) {
         bool found = false;
-        kn_device device = {.size = sizeof device, .index = -1, .capability = KN_CAPABILITY_UNKNOWN};
-        kn_status status = run->host->module_device(run->host->ctx, walk->nodes[at].module, &found, &device, err);
+        kn_device device = {
+            .size = sizeof device, .index = -1, .capability = KN_CAPABILITY_UNKNOWN};
+        kn_status status =
+            run->host->module_device(run->host->ctx, walk->nodes[at].module, &found, &device, err);
         if (status) return status;
         if (!found) continue;
-        /* A module elsewhere (offloaded to the processor, say) is still planned for the call's device type. */
+        /* A module elsewhere (offloaded to the processor, say) is still planned for the call's
+         * device type. */
         if (device.type == run->plan->device.type) *out = device;
         return KN_OK;
     }
@@ -93,8 +102,8 @@ static bool matches_any(const char *const *patterns, size_t count, const char *p
     return false;
 }
 
-static kn_status ask_predicate(kni_run *run, void *predicate, const char *path, void *module, bool *out,
-                               kn_error *err) {
+static kn_status ask_predicate(kni_run *run, void *predicate, const char *path, void *module,
+                               bool *out, kn_error *err) {
     if (!predicate) return KN_OK;
     run->user_code_ran = true;
     return run->host->predicate(run->host->ctx, predicate, path, module, out, err);
@@ -114,7 +123,8 @@ static kn_status is_excluded(kni_run *run, const kni_site *site, bool *out, kn_e
     bool included = !r->include || matches_any(r->include, r->include_count, path);
     bool excluded = matches_any(r->exclude, r->exclude_count, path);
     kn_status status = KN_OK;
-    if (included && !excluded) status = ask_predicate(run, r->include_predicate, path, module, &included, err);
+    if (included && !excluded)
+        status = ask_predicate(run, r->include_predicate, path, module, &included, err);
     if (!status && included && !excluded) {
         status = ask_predicate(run, r->exclude_predicate, path, module, &excluded, err);
     }
@@ -136,16 +146,21 @@ static kn_status override_site(kni_run *run, const kni_site *site, kni_case *c, 
         if (status) return status;
     }
     c->overridden = excluded || !allowed || (site->flags & KN_SITE_FOREIGN);
-    if (excluded) c->reason = KN_REASON_EXCLUDED;
-    else if (!allowed) c->reason = KN_REASON_CONDITION;
-    else c->reason = KN_REASON_FOREIGN_FORWARD;
+    if (excluded)
+        c->reason = KN_REASON_EXCLUDED;
+    else if (!allowed)
+        c->reason = KN_REASON_CONDITION;
+    else
+        c->reason = KN_REASON_FOREIGN_FORWARD;
     return KN_OK;
 }
 
-static kn_status select_site(kni_run *run, size_t index, bool own_devices, bool disabled, kn_error *err) {
+static kn_status select_site(kni_run *run, size_t index, bool own_devices, bool disabled,
+                             kn_error *err) {
     kn_plan *plan = run->plan;
     const kni_site *site = &plan->walk.sites[index];
     kni_case c = {.class_id = site->class_id, .device = plan->device};
+    if (run->host->cancelled(run->host->ctx)) return kni_fail(err, KN_ERR_CANCELLED, "stopped");
     kn_status status = override_site(run, site, &c, err);
     if (!status && own_devices && !c.overridden) status = own_device(run, site, &c.device, err);
     uint32_t decision = KNI_NONE;
@@ -162,11 +177,14 @@ static kn_status select_all(kni_run *run, kn_error *err) {
         const kni_site *site = &plan->walk.sites[i];
         uint32_t same = plan->first_of_class[site->class_id];
         /* Where nothing can tell two modules of a class apart, they are decided alike. */
-        bool reuse = same != KNI_NONE && !own_devices && !filtered && !(site->flags & KN_SITE_FOREIGN) &&
+        bool reuse = same != KNI_NONE && !own_devices && !filtered &&
+                     !(site->flags & KN_SITE_FOREIGN) &&
                      !plan->walk.classes[site->class_id].has_condition &&
                      !kni_reason_is_untouched(plan->decisions[same].reason);
-        if (reuse) kni_plan_assign(plan, i, same);
-        else status = select_site(run, i, own_devices, disabled, err);
+        if (reuse)
+            kni_plan_assign(plan, i, same);
+        else
+            status = select_site(run, i, own_devices, disabled, err);
     }
     return status;
 }
@@ -175,19 +193,21 @@ static kn_status check_request(const kn_request *request, kn_error *err) {
     kn_status status = kn_mode_check_request(request->mode, err);
     if (status) return status;
     if (request->capability < 0 && request->capability != KN_CAPABILITY_ASK) {
-        return kni_fail(err, KN_ERR_VALUE, "capability must be major * 10 + minor, as 90 for 9.0; got %lld",
+        return kni_fail(err, KN_ERR_VALUE,
+                        "capability must be major * 10 + minor, as 90 for 9.0; got %lld",
                         (long long)request->capability);
     }
     return KN_OK;
 }
 
 /* Everything up to and including resolve. */
-static kn_status run_plan(kni_run *run, kn_mapping *mapping, const kn_request *request, kn_error *err) {
+static kn_status run_plan(kni_run *run, kn_mapping *mapping, const kn_request *request,
+                          kn_error *err) {
     kn_status status = check_request(request, err);
     if (status) return status;
     run->request = request;
     run->mapping = mapping ? kn_mapping_retain(mapping) : kn_engine_mapping(run->engine);
-    status = walk_model(run, err);
+    status = kni_run_walk(run, err);
     if (status) return status;
     run->plan->mode = request->mode;
     run->plan->fallback = request->fallback;
@@ -200,7 +220,7 @@ kn_status kn_engine_plan(kn_engine *engine, const kn_host *host, void *model, kn
                          const kn_request *request, kn_plan **out, kn_error *err) {
     *out = NULL;
     kni_run run;
-    run_init(&run, engine, host, model);
+    kni_run_init(&run, engine, host, model);
     kn_status status = run_plan(&run, mapping, request, err);
     if (!status) note_model_device(&run);
     if (!status) status = kni_run_resolve(&run, request->fetch, err);
@@ -210,22 +230,27 @@ kn_status kn_engine_plan(kn_engine *engine, const kn_host *host, void *model, kn
         kni_plan_release_model(run.plan);
         *out = kn_plan_retain(run.plan);
     }
-    run_clear(&run);
+    kni_run_clear(&run);
     return status;
 }
 
-/* Tells of modules that keep their forward for want of a kernel: once for each layer name and reason. */
+/* Tells of modules that keep their forward for want of a kernel: once for each layer name and
+ * reason. */
 static void tell_fallbacks(const kni_run *run) {
     const kn_plan *plan = run->plan;
     for (size_t i = 0; i < plan->count; i++) {
         const kni_decision *d = &plan->decisions[i];
-        if (d->action != KN_ACTION_KEEP || d->reason == KN_REASON_MAPPED || d->reason == KN_REASON_DISABLED) continue;
+        if (d->action != KN_ACTION_KEEP || d->reason == KN_REASON_MAPPED ||
+            d->reason == KN_REASON_DISABLED)
+            continue;
         kni_text text;
         kni_text_init(&text, run->engine->alloc);
-        kni_text_addf(&text, "%s: keeping the original forward (%s): %s", plan->walk.classes[d->class_id].layer_name,
-                      kn_reason_text(d->reason), d->message);
+        kni_text_addf(&text, "%s: keeping the original forward (%s): %s",
+                      plan->walk.classes[d->class_id].layer_name, kn_reason_text(d->reason),
+                      d->message);
         char *message = kni_text_take(&text);
-        kni_text_addf(&text, "%s/%s", plan->walk.classes[d->class_id].layer_name, kn_reason_text(d->reason));
+        kni_text_addf(&text, "%s/%s", plan->walk.classes[d->class_id].layer_name,
+                      kn_reason_text(d->reason));
         char *once = kni_text_take(&text);
         bool is_usual = d->reason == KN_REASON_NO_DEVICE || d->reason == KN_REASON_NO_PROPERTIES ||
                         d->reason == KN_REASON_CONDITION || d->reason == KN_REASON_EXCLUDED;
@@ -245,30 +270,33 @@ static void finish_applied(kni_run *run, kn_plan **out) {
     if (out) *out = kn_plan_retain(run->plan);
 }
 
-kn_status kn_engine_kernelize(kn_engine *engine, const kn_host *host, void *model, kn_mapping *mapping,
-                              const kn_request *request, kn_plan **out, kn_error *err) {
+kn_status kn_engine_kernelize(kn_engine *engine, const kn_host *host, void *model,
+                              kn_mapping *mapping, const kn_request *request, kn_plan **out,
+                              kn_error *err) {
     if (out) *out = NULL;
     kni_run run;
-    run_init(&run, engine, host, model);
+    kni_run_init(&run, engine, host, model);
     kn_status status = run_plan(&run, mapping, request, err);
     if (!status) status = kni_run_resolve(&run, true, err);
     if (!status) status = kni_run_settle(&run, err);
     if (!status) status = kni_run_apply(&run, err);
     if (!status && out) note_model_device(&run);
     if (!status) finish_applied(&run, out);
-    run_clear(&run);
+    kni_run_clear(&run);
     return status;
 }
 
 /* ---- applying a plan that was made before ---- */
 
-kn_status kn_engine_apply(kn_engine *engine, const kn_host *host, void *model, kn_plan *plan, kn_error *err) {
+kn_status kn_engine_apply(kn_engine *engine, const kn_host *host, void *model, kn_plan *plan,
+                          kn_error *err) {
     if (plan->is_account) {
-        return kni_fail(err, KN_ERR_VALUE, "what explain gives tells what is and cannot be applied; make a plan");
+        return kni_fail(err, KN_ERR_VALUE,
+                        "what explain gives tells what is and cannot be applied; make a plan");
     }
     kni_run run;
-    run_init(&run, engine, host, model);
-    kn_status status = walk_model(&run, err);
+    kni_run_init(&run, engine, host, model);
+    kn_status status = kni_run_walk(&run, err);
     if (!status) {
         note_model_device(&run);
         status = kni_plan_compare(plan, run.plan, err);
@@ -278,179 +306,39 @@ kn_status kn_engine_apply(kn_engine *engine, const kn_host *host, void *model, k
     if (!status) status = kni_run_settle(&run, err);
     if (!status) status = kni_run_apply(&run, err);
     if (!status) finish_applied(&run, NULL);
-    run_clear(&run);
-    return status;
-}
-
-/* ---- explain ---- */
-
-/* Why a shared function runs its original, where models want it differently; *out NULL where that is not so. */
-static kn_status explain_dispute(kni_run *run, const kni_site *site, char **out, kn_error *err) {
-    *out = NULL;
-    if (site->current || !(site->flags & KN_SITE_FUNCTION)) return KN_OK;
-    const kn_walk *walk = &run->plan->walk;
-    char *other;
-    kn_status status = kni_claims_find_dispute(run->engine, walk->nodes[site->node].module, run->model, &other, err);
-    if (status || !other) return status;
-    *out = kni_claims_dispute_text(run->engine->alloc, walk->classes[site->class_id].layer_name, other,
-                                   run->host->model_name(run->host->ctx, run->model));
-    kni_free(run->engine->alloc, other);
-    return *out ? KN_OK : kni_no_memory(err, "explaining");
-}
-
-/* What was last decided for a model. */
-typedef struct recalled {
-    const kn_plan *plan; /* NULL: nothing */
-    kni_index index;     /* of its sites; filled when it is first needed */
-} recalled;
-
-/* The decision for a site of the fresh walk `walk`; *out NULL: none. */
-static kn_status recall_decision(recalled *last, const kn_walk *walk, size_t index, const kni_decision **out,
-                                 kn_error *err) {
-    *out = NULL;
-    if (!last->plan) return KN_OK;
-    const kn_walk *then = &last->plan->walk;
-    const kni_site *site = index < then->site_count ? &then->sites[index] : NULL;
-    if (!site || !kni_is_same_place(then, site->node, walk, walk->sites[index].node)) {
-        if (!last->index.count && !kni_walk_index_sites(then, &last->index)) return kni_no_memory(err, "explaining");
-        site = kni_walk_find_site(then, &last->index, walk, walk->sites[index].node);
-    }
-    if (site) *out = &last->plan->decisions[site->decision];
-    return KN_OK;
-}
-
-static kn_status explain_decision(kni_run *run, size_t index, recalled *last, kni_decision *out, kn_error *err) {
-    const kn_alloc *alloc = run->engine->alloc;
-    const kn_plan *plan = run->plan;
-    const kni_site *site = &plan->walk.sites[index];
-    void *module = plan->walk.nodes[site->node].module;
-    const kni_decision *decided;
-    kn_status status = recall_decision(last, &plan->walk, index, &decided, err);
-    if (status) return status;
-    *out = (kni_decision){.class_id = site->class_id, .stage = KN_STAGE_APPLY};
-    out->device = last->plan ? last->plan->device : (kn_device){.size = sizeof out->device, .capability = KN_CAPABILITY_UNKNOWN,
-                                                       .name = "-"};
-    if (decided) out->device = decided->device;
-    kn_forward_info info = {.size = sizeof info};
-    const char *message;
-    char *dispute;
-    status = explain_dispute(run, site, &dispute, err);
-    if (status) return status;
-    if (site->current) {
-        out->action = KN_ACTION_REPLACE;
-        out->applied = true;
-        message = decided && decided->action == KN_ACTION_REPLACE ? decided->message : "put in place by kernelize";
-        if (decided && decided->repo) out->repo_mode = decided->repo_mode;
-        status = run->host->describe(run->host->ctx, site->current, &info, err);
-    } else if (site->flags & KN_SITE_NOT_APPLIED) {
-        out->reason = KN_REASON_NOT_APPLIED;
-        message = "described but not in place, as after unpickling: kernelize the model again";
-        status = run->host->describe_module(run->host->ctx, module, &info, err);
-    } else if (site->flags & KN_SITE_FOREIGN) {
-        out->reason = KN_REASON_FOREIGN_FORWARD;
-        message = "the module has a forward of its own that this library did not set";
-    } else if (dispute) {
-        out->reason = KN_REASON_SHARED_CONFLICT;
-        message = dispute;
-    } else if (decided && decided->action == KN_ACTION_KEEP) {
-        out->reason = decided->reason;
-        message = decided->message;
-    } else {
-        out->reason = KN_REASON_NOT_KERNELIZED;
-        message = "runs its original forward: it was not kernelized, or that was undone";
-    }
-    if (!status) out->message = kni_text_copy(alloc, message);
-    kni_free(alloc, dispute);
-    if (status) return status;
-    out->repo_text = kni_text_copy(alloc, info.repo);
-    out->repo_layer = kni_text_copy(alloc, info.layer_name);
-    out->commit = kni_text_copy(alloc, info.commit);
-    out->variant = kni_text_copy(alloc, info.variant);
-    bool ok = out->message && (!info.repo || out->repo_text) && (!info.layer_name || out->repo_layer) &&
-              (!info.commit || out->commit) && (!info.variant || out->variant);
-    if (ok) return KN_OK;
-    kni_decision_clear(plan, out);
-    return kni_no_memory(err, "explaining");
-}
-
-static bool is_same_text(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
-
-static uint32_t find_same(const kn_plan *plan, const kni_decision *d) {
-    for (uint32_t i = plan->first_of_class[d->class_id]; i != KNI_NONE; i = plan->decisions[i].next_of_class) {
-        const kni_decision *other = &plan->decisions[i];
-        if (other->reason == d->reason && other->action == d->action && is_same_text(other->message, d->message) &&
-            is_same_text(other->repo_text, d->repo_text) && is_same_text(other->variant, d->variant) &&
-            is_same_text(other->repo_layer, d->repo_layer) && is_same_text(other->commit, d->commit) &&
-            other->device.capability == d->device.capability && is_same_text(other->device.name, d->device.name)) {
-            return i;
-        }
-    }
-    return KNI_NONE;
-}
-
-static kn_status explain_site(kni_run *run, size_t index, recalled *last, kn_error *err) {
-    kni_decision made;
-    kn_status status = explain_decision(run, index, last, &made, err);
-    if (status) return status;
-    uint32_t decision = find_same(run->plan, &made);
-    if (decision != KNI_NONE) kni_decision_clear(run->plan, &made);
-    else status = kni_plan_add_decision(run->plan, &made, &decision, err);
-    if (!status) kni_plan_assign(run->plan, index, decision);
-    return status;
-}
-
-kn_status kn_engine_explain(kn_engine *engine, const kn_host *host, void *model, kn_plan **out, kn_error *err) {
-    *out = NULL;
-    kni_run run;
-    run_init(&run, engine, host, model);
-    kn_plan *plan = kni_engine_recall(engine, model);
-    recalled last = {.plan = plan};
-    kni_index_init(&last.index, engine->alloc);
-    kn_status status = walk_model(&run, err);
-    if (!status) run.plan->is_account = true;
-    if (!status && plan) {
-        run.plan->mode = plan->mode;
-        run.plan->device = plan->device;
-    }
-    for (size_t i = 0; !status && i < run.plan->walk.site_count; i++) status = explain_site(&run, i, &last, err);
-    if (!status) {
-        kni_plan_release_model(run.plan);
-        *out = kn_plan_retain(run.plan);
-    }
-    kni_index_clear(&last.index);
-    kn_plan_release(plan);
-    run_clear(&run);
+    kni_run_clear(&run);
     return status;
 }
 
 /* ---- kernels without a model ---- */
 
-kn_status kn_engine_get_kernel(kn_engine *engine, const kn_host *host, const kn_repo_info *info, void **kernel,
-                               kn_error *err) {
+kn_status kn_engine_get_kernel(kn_engine *engine, const kn_host *host, const kn_repo_info *info,
+                               void **kernel, kn_error *err) {
     *kernel = NULL;
     kni_run run;
-    run_init(&run, engine, host, NULL);
-    kni_kernel *found;
+    kni_run_init(&run, engine, host, NULL);
+    kni_kernel *found = NULL;
     kn_status status = kni_engine_resolve(&run, info, &found, err);
-    if (!status) status = kni_engine_import(&run, found, info->display ? info->display : info->id, err);
+    if (!status) status = kni_engine_import(&run, found, kni_repo_display(info), err);
     if (!status) {
         host->retain(found->handle);
         *kernel = found->handle;
     }
-    run_clear(&run);
+    kni_run_clear(&run);
     return status;
 }
 
-kn_status kn_engine_get_layer(kn_engine *engine, const kn_host *host, const kn_repo_info *info, kn_layer *out,
-                              kn_error *err) {
+kn_status kn_engine_get_layer(kn_engine *engine, const kn_host *host, const kn_repo_info *info,
+                              kn_layer *out, kn_error *err) {
     *out = (kn_layer){.size = sizeof *out};
     kni_run run;
-    run_init(&run, engine, host, NULL);
-    const char *repo = info->display ? info->display : info->id;
-    kni_kernel *found;
-    kn_status status = kni_engine_resolve(&run, info, &found, err);
+    kni_run_init(&run, engine, host, NULL);
+    const char *repo = kni_repo_display(info);
+    kni_kernel *found = NULL;
+    kn_status status = info->layer_name ? kni_engine_resolve(&run, info, &found, err)
+                                        : kni_fail(err, KN_ERR_VALUE, "%s names no layer", repo);
     if (!status) status = kni_engine_import(&run, found, repo, err);
     if (!status) status = kni_engine_layer(&run, found, info->layer_name, repo, out, err);
-    run_clear(&run);
+    kni_run_clear(&run);
     return status;
 }

@@ -12,7 +12,8 @@ static kn_status note_repo(kni_run *run, kni_decision *d, const kn_repo_info *in
     if (d->repo_text) return KN_OK;
     d->repo_text = kni_text_copy(alloc, kni_repo_display(info));
     if (info->layer_name && !d->repo_layer) d->repo_layer = kni_text_copy(alloc, info->layer_name);
-    return d->repo_text && (!info->layer_name || d->repo_layer) ? KN_OK : kni_no_memory(err, "planning");
+    return d->repo_text && (!info->layer_name || d->repo_layer) ? KN_OK
+                                                                : kni_no_memory(err, "planning");
 }
 
 /* Where the decision's kernel is not there: keep the original, if that is allowed. */
@@ -38,6 +39,9 @@ static kn_status resolve_one(kni_run *run, size_t index, bool must_find, kn_erro
     kn_status status = kn_repo_describe(d->repo, &info, err);
     if (!status) status = note_repo(run, d, &info, err);
     if (status || info.kind == KN_REPO_HOST) return status;
+    if (!info.layer_name) {
+        return kni_fail(err, KN_ERR_VALUE, "%s names no layer", kni_repo_display(&info));
+    }
     kni_kernel *kernel;
     kn_error cause;
     kn_error_init(&cause);
@@ -70,28 +74,33 @@ static kn_status load_layer(kni_run *run, const kni_decision *d, kn_layer *out, 
     kni_kernel *kernel = kni_engine_kernel(run->engine, d->kernel);
     if (!kernel) return kni_engine_host_layer(run, d->repo, out, err);
     kn_status status = kni_engine_import(run, kernel, d->repo_text, err);
-    /* A file that the kernel's own import misses is the kernel's fault and no reason to fall back. */
+    /* A file that the kernel's own import misses is the kernel's fault and no reason to fall back.
+     */
     if (status == KN_ERR_NOT_FOUND) status = KN_ERR_HOST;
     if (!status) status = kni_engine_layer(run, kernel, d->repo_layer, d->repo_text, out, err);
     return status;
 }
 
-/* A layer that was registered for a mode which it cannot do is a mistake in the mapping, whatever is asked for. */
-static kn_status check_registration(const kn_plan *plan, const kni_decision *d, const kn_layer *layer,
-                                    kn_error *err) {
+/* A layer that was registered for a mode which it cannot do is a mistake in the mapping, whatever
+ * is asked for. */
+static kn_status check_registration(const kn_plan *plan, const kni_decision *d,
+                                    const kn_layer *layer, kn_error *err) {
     char mode[KN_MODE_TEXT_MAX];
     const char *lacks = NULL;
     if ((d->repo_mode & KN_MODE_TRAINING) && !layer->has_backward) lacks = "backward";
-    if ((d->repo_mode & KN_MODE_TORCH_COMPILE) && !layer->can_torch_compile) lacks = "torch.compile";
+    if ((d->repo_mode & KN_MODE_TORCH_COMPILE) && !layer->can_torch_compile)
+        lacks = "torch.compile";
     if (!lacks) return KN_OK;
-    return kni_fail(err, KN_ERR_VALUE,
-                    "layer `%s` from repo %s does not support %s, but was registered for `%s` with mode `%s`; register it "
-                    "for a mode that it supports",
-                    d->repo_layer ? d->repo_layer : "?", d->repo_text, lacks,
-                    plan->walk.classes[d->class_id].layer_name, kn_mode_text(d->repo_mode, mode));
+    return kni_fail(
+        err, KN_ERR_VALUE,
+        "layer `%s` from repo %s does not support %s, but was registered for `%s` with mode `%s`; register it "
+        "for a mode that it supports",
+        d->repo_layer ? d->repo_layer : "?", d->repo_text, lacks,
+        plan->walk.classes[d->class_id].layer_name, kn_mode_text(d->repo_mode, mode));
 }
 
-static kn_status check_mode(kni_run *run, size_t index, const kn_layer *layer, bool *kept, kn_error *err) {
+static kn_status check_mode(kni_run *run, size_t index, const kn_layer *layer, bool *kept,
+                            kn_error *err) {
     const kni_decision *d = &run->plan->decisions[index];
     kn_mode wanted = run->plan->mode;
     const char *lacks = NULL;
@@ -152,8 +161,8 @@ static kn_status stage_claim(kni_run *run, void *function, void *forward, kn_err
     const kn_alloc *alloc = run->engine->alloc;
     kni_claim claim = {function, run->model, forward, NULL};
     claim.root_name = kni_text_copy(alloc, run->host->model_name(run->host->ctx, run->model));
-    if (!claim.root_name ||
-        !kni_reserve(alloc, &run->staged, &run->staged_capacity, run->staged_count + 1, sizeof *run->staged)) {
+    if (!claim.root_name || !kni_reserve(alloc, &run->staged, &run->staged_capacity,
+                                         run->staged_count + 1, sizeof *run->staged)) {
         kni_free(alloc, claim.root_name);
         return kni_no_memory(err, "settling a shared function");
     }
@@ -172,17 +181,21 @@ static kn_status settle_function(kni_run *run, size_t index, kn_error *err) {
     void *function = plan->walk.nodes[site->node].module;
     kn_status status = stage_claim(run, function, d->forward, err);
     char *other = NULL;
-    if (!status) status = kni_claims_find_conflict(run->engine, function, run->model, d->forward, &other, err);
+    if (!status)
+        status =
+            kni_claims_find_conflict(run->engine, function, run->model, d->forward, &other, err);
     if (status || !other) return status;
-    char *message = kni_claims_dispute_text(run->engine->alloc, plan->walk.classes[d->class_id].layer_name, other,
-                                            run->staged[run->staged_count - 1].root_name);
+    char *message =
+        kni_claims_dispute_text(run->engine->alloc, plan->walk.classes[d->class_id].layer_name,
+                                other, run->staged[run->staged_count - 1].root_name);
     kni_free(run->engine->alloc, other);
     if (!message) return kni_no_memory(err, "planning");
     uint32_t kept = KNI_NONE;
     if (!(plan->fallback & KN_FALLBACK_NO_COMPATIBLE_MODE)) {
         status = kni_fail(err, KN_ERR_VALUE, "%s", message);
     } else {
-        status = kni_plan_decide_kept(plan, site->decision, KN_REASON_SHARED_CONFLICT, message, &kept, err);
+        status = kni_plan_decide_kept(plan, site->decision, KN_REASON_SHARED_CONFLICT, message,
+                                      &kept, err);
     }
     kni_free(run->engine->alloc, message);
     if (!status) kni_plan_assign(plan, index, kept);

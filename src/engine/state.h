@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The engine's state: the only mutable state of the library. `lock` guards the arrays; the host is never called
- * while it is held, except to retain a handle. */
+/* The engine's state: the only mutable state of the library. `lock` guards the arrays; the host is
+ * never called while it is held, except to retain a handle. */
 #ifndef KNI_ENGINE_STATE_H
 #define KNI_ENGINE_STATE_H
 
@@ -16,7 +16,8 @@ typedef struct kni_loaded_layer {
     kn_layer layer;
 } kni_loaded_layer;
 
-/* A kernel that was found on disk and, once `handle` is set, imported. Lives as long as the engine. */
+/* A kernel that was found on disk and, once `handle` is set, imported. Lives as long as the engine.
+ */
 typedef struct kni_kernel {
     kni_kernel_source source;
     void *handle;
@@ -95,29 +96,39 @@ typedef struct kni_run {
     size_t staged_count, staged_capacity;
 } kni_run;
 
+/* ---- pipeline.c ---- */
+
+void kni_run_init(kni_run *run, kn_engine *engine, const kn_host *host, void *model);
+void kni_run_clear(kni_run *run);
+/* A plan with the walk over the model, and no decisions yet. */
+kn_status kni_run_walk(kni_run *run, kn_error *err);
+
 /* ---- kernels.c: resolve and load ---- */
 
-/* The kernel that `info` names, found but not necessarily imported. Asks neither disk nor environment twice. */
-kn_status kni_engine_resolve(kni_run *run, const kn_repo_info *info, kni_kernel **out, kn_error *err);
+/* The kernel that `info` names, found but not necessarily imported. Asks neither disk nor
+ * environment twice. */
+kn_status kni_engine_resolve(kni_run *run, const kn_repo_info *info, kni_kernel **out,
+                             kn_error *err);
 /* The kernel that a decision names as resolved; NULL when it names none. */
 kni_kernel *kni_engine_kernel(kn_engine *engine, const void *identity);
 kn_status kni_engine_import(kni_run *run, kni_kernel *kernel, const char *repo, kn_error *err);
 /* A layer of an imported kernel; comes with a reference. */
-kn_status kni_engine_layer(kni_run *run, kni_kernel *kernel, const char *name, const char *repo, kn_layer *out,
-                           kn_error *err);
+kn_status kni_engine_layer(kni_run *run, kni_kernel *kernel, const char *name, const char *repo,
+                           kn_layer *out, kn_error *err);
 /* The layer that a repository of the host's gives; comes with a reference. */
 kn_status kni_engine_host_layer(kni_run *run, kn_repo *repo, kn_layer *out, kn_error *err);
 /* The forward for `layer` in the place of `class_handle`; comes with a reference. */
-kn_status kni_engine_bind(kni_run *run, void *layer, void *class_handle, const kn_forward_info *info, void **out,
-                          kn_error *err);
+kn_status kni_engine_bind(kni_run *run, void *layer, void *class_handle,
+                          const kn_forward_info *info, void **out, kn_error *err);
 
-/* Whether two forwards are the same layer in the place of the same class, whichever repositories they came from. Under
- * the lock. */
+/* Whether two forwards are the same layer in the place of the same class, whichever repositories
+ * they came from. Under the lock. */
 bool kni_engine_is_same_forward(const kn_engine *engine, const void *a, const void *b);
 
 /* ---- settle.c ---- */
 
-/* Finds the kernels of the plan on disk. `must_find` false: what only the Hub has stays as it is. */
+/* Finds the kernels of the plan on disk. `must_find` false: what only the Hub has stays as it is.
+ */
 kn_status kni_run_resolve(kni_run *run, bool must_find, kn_error *err);
 /* Loads them and checks that they fit. */
 kn_status kni_run_settle(kni_run *run, kn_error *err);
@@ -131,25 +142,28 @@ void kni_engine_release_claims(kn_engine *engine, const kn_host *host, const voi
 
 /* ---- claims.c ---- */
 
-/* The name of another live root that wants `function` differently; NULL: none. A copy (kni_free). */
-kn_status kni_claims_find_conflict(kn_engine *engine, const void *function, const void *root, const void *forward,
-                                   char **other, kn_error *err);
+/* The name of another live root that wants `function` differently; NULL: none. A copy (kni_free).
+ */
+kn_status kni_claims_find_conflict(kn_engine *engine, const void *function, const void *root,
+                                   const void *forward, char **other, kn_error *err);
 /* Room for `count` more claims. */
 kn_status kni_claims_reserve(kn_engine *engine, size_t count, kn_error *err);
 /* Adds or replaces a claim, whose contents are taken over. With room reserved it cannot fail. */
 void kni_claims_set(kn_engine *engine, const kn_host *host, kni_claim *claim);
 /* What all live roots agree on: a forward with a reference, or NULL for the original. */
 void *kni_claims_effective(kn_engine *engine, const kn_host *host, const void *function);
-/* The name of a live root that claims `function` with another forward than `root` does; NULL: none, or `root` claims
- * nothing. A copy (kni_free). */
-kn_status kni_claims_find_dispute(kn_engine *engine, const void *function, const void *root, char **other,
-                                  kn_error *err);
+/* The name of a live root that claims `function` with another forward than `root` does; NULL: none,
+ * or `root` claims nothing. A copy (kni_free). */
+kn_status kni_claims_find_dispute(kn_engine *engine, const void *function, const void *root,
+                                  char **other, kn_error *err);
 /* The sentence about it. A copy; NULL: no memory. */
-char *kni_claims_dispute_text(const kn_alloc *alloc, const char *function, const char *other, const char *root);
+char *kni_claims_dispute_text(const kn_alloc *alloc, const char *function, const char *other,
+                              const char *root);
 /* Removes one claim of `root`, whose handles are then the caller's; false when there is none. */
 bool kni_claims_take_one(kn_engine *engine, const void *root, kni_claim *out);
 /* Removes the claims of `root` and appends them to *taken, whose handles are then the caller's. */
-kn_status kni_claims_take(kn_engine *engine, const void *root, kni_claim **taken, size_t *count, kn_error *err);
+kn_status kni_claims_take(kn_engine *engine, const void *root, kni_claim **taken, size_t *count,
+                          kn_error *err);
 void kni_claim_clear(const kn_alloc *alloc, const kn_host *host, kni_claim *claim);
 
 /* ---- engine.c ---- */

@@ -6,9 +6,9 @@
 #include "base/error.h"
 
 static const char *const type_names[KN_DEVICE_TYPES] = {
-    [KN_DEVICE_OTHER] = "other", [KN_DEVICE_CPU] = "cpu", [KN_DEVICE_CUDA] = "cuda",
+    [KN_DEVICE_OTHER] = "other", [KN_DEVICE_CPU] = "cpu",       [KN_DEVICE_CUDA] = "cuda",
     [KN_DEVICE_MPS] = "mps",     [KN_DEVICE_NEURON] = "neuron", [KN_DEVICE_NPU] = "npu",
-    [KN_DEVICE_ROCM] = "rocm",   [KN_DEVICE_TPU] = "tpu", [KN_DEVICE_XPU] = "xpu",
+    [KN_DEVICE_ROCM] = "rocm",   [KN_DEVICE_TPU] = "tpu",       [KN_DEVICE_XPU] = "xpu",
 };
 
 kn_device_type kn_device_type_find(const char *name) {
@@ -21,10 +21,11 @@ kn_device_type kn_device_type_find(const char *name) {
 kn_status kn_device_type_parse(const char *name, kn_device_type *out, kn_error *err) {
     *out = kn_device_type_find(name);
     if (*out != KN_DEVICE_OTHER) return KN_OK;
-    return kni_fail(err, KN_ERR_VALUE,
-                    "Unsupported device type '%s'. Supported device types are: cpu, cuda, mps, neuron, npu, rocm, "
-                    "tpu, xpu",
-                    name);
+    return kni_fail(
+        err, KN_ERR_VALUE,
+        "Unsupported device type '%s'. Supported device types are: cpu, cuda, mps, neuron, npu, rocm, "
+        "tpu, xpu",
+        name);
 }
 
 const char *kn_device_type_name(kn_device_type type) {

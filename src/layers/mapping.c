@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A snapshot is a short chain of tables. Extending makes a new table with the layers that the entries name, each
- * merged with what the base says about it, and puts it in front of the base: nothing else is copied. A chain that
- * has grown to CHAIN_MAX tables is folded into one. A layer is immutable and shared between snapshots. */
+/* A snapshot is a short chain of tables. Extending makes a new table with the layers that the
+ * entries name, each merged with what the base says about it, and puts it in front of the base:
+ * nothing else is copied. A chain that has grown to CHAIN_MAX tables is folded into one. A layer is
+ * immutable and shared between snapshots. */
 #include <kernels/mapping.h>
 
 #include <string.h>
@@ -54,12 +55,14 @@ static void layer_release(const kn_alloc *alloc, layer *l) {
     kni_free(alloc, l);
 }
 
-static bool rule_set_modes(const kn_alloc *alloc, rule *r, const kn_mode_repo *modes, size_t count) {
+static bool rule_set_modes(const kn_alloc *alloc, rule *r, const kn_mode_repo *modes,
+                           size_t count) {
     for (size_t i = 0; i < count; i++) {
         size_t at = 0;
         while (at < r->mode_count && r->modes[at].mode != modes[i].mode) at++;
         if (at == r->mode_count) {
-            if (!kni_reserve(alloc, &r->modes, &r->mode_capacity, at + 1, sizeof *r->modes)) return false;
+            if (!kni_reserve(alloc, &r->modes, &r->mode_capacity, at + 1, sizeof *r->modes))
+                return false;
             r->mode_count++;
         } else {
             kn_repo_release(r->modes[at].repo);
@@ -70,8 +73,8 @@ static bool rule_set_modes(const kn_alloc *alloc, rule *r, const kn_mode_repo *m
 }
 
 /* Replaces the rule of the same device and range, which then counts as registered last. */
-static bool layer_put(const kn_alloc *alloc, layer *l, kn_device_type device, kn_capability_range range,
-                      const kn_mode_repo *modes, size_t mode_count) {
+static bool layer_put(const kn_alloc *alloc, layer *l, kn_device_type device,
+                      kn_capability_range range, const kn_mode_repo *modes, size_t mode_count) {
     rule added = {.device = device, .range = range};
     if (!rule_set_modes(alloc, &added, modes, mode_count) ||
         !kni_reserve(alloc, &l->rules, &l->capacity, l->count + 1, sizeof *l->rules)) {
@@ -126,7 +129,8 @@ static layer *chain_find(const kn_mapping *mapping, const char *name, uint64_t h
 
 /* Takes over the caller's reference to `l`, also on failure. */
 static bool table_add(kn_mapping *table, layer *l, uint64_t hash) {
-    if (!kni_reserve(table->alloc, &table->layers, &table->capacity, table->count + 1, sizeof *table->layers) ||
+    if (!kni_reserve(table->alloc, &table->layers, &table->capacity, table->count + 1,
+                     sizeof *table->layers) ||
         !kni_index_add(&table->index, hash, (uint32_t)table->count)) {
         layer_release(table->alloc, l);
         return false;
@@ -168,16 +172,18 @@ static kn_mapping *table_new(const kn_alloc *alloc, kn_mapping *base) {
 
 static kn_status check_entry(const kn_mapping_entry *entry, kn_error *err) {
     if (entry->device <= KN_DEVICE_OTHER || entry->device >= KN_DEVICE_TYPES) {
-        return kni_fail(err, KN_ERR_VALUE, "layer '%s': no kernel can be registered for device type %d", entry->layer,
+        return kni_fail(err, KN_ERR_VALUE,
+                        "layer '%s': no kernel can be registered for device type %d", entry->layer,
                         (int)entry->device);
     }
     bool covers_all = entry->range.min == 0 && entry->range.max == KN_CAPABILITY_MAX;
     if (!covers_all && !kn_device_type_has_capability(entry->device)) {
-        return kni_fail(err, KN_ERR_VALUE, "layer '%s': '%s' devices have no capabilities", entry->layer,
-                        kn_device_type_name(entry->device));
+        return kni_fail(err, KN_ERR_VALUE, "layer '%s': '%s' devices have no capabilities",
+                        entry->layer, kn_device_type_name(entry->device));
     }
     kn_status status = kn_capability_range_check(entry->range, err);
-    for (size_t i = 0; !status && i < entry->mode_count; i++) status = kn_mode_check(entry->modes[i].mode, err);
+    for (size_t i = 0; !status && i < entry->mode_count; i++)
+        status = kn_mode_check(entry->modes[i].mode, err);
     return status;
 }
 
@@ -186,22 +192,26 @@ static bool table_put(kn_mapping *table, const kn_mapping_entry *entry) {
     layer *own = table_find(table, entry->layer, hash);
     /* A layer that a fold brought in is shared with the base and must not be changed. */
     if (!own || kni_count_get(&own->references) > 1) {
-        layer *made = layer_new(table->alloc, entry->layer, own ? own : chain_find(table->base, entry->layer, hash));
+        layer *made = layer_new(table->alloc, entry->layer,
+                                own ? own : chain_find(table->base, entry->layer, hash));
         if (!made) return false;
         if (!own) {
             if (!table_add(table, made, hash)) return false;
         } else {
-            uint32_t item = kni_index_find(&table->index, hash, entry->layer, layer_has_name, table);
+            uint32_t item =
+                kni_index_find(&table->index, hash, entry->layer, layer_has_name, table);
             table->layers[item] = made;
             layer_release(table->alloc, own);
         }
         own = made;
     }
-    return layer_put(table->alloc, own, entry->device, entry->range, entry->modes, entry->mode_count);
+    return layer_put(table->alloc, own, entry->device, entry->range, entry->modes,
+                     entry->mode_count);
 }
 
-kn_status kn_mapping_extend(const kn_alloc *alloc, kn_mapping *base, const kn_mapping_entry *entries, size_t count,
-                            kn_mapping **out, kn_error *err) {
+kn_status kn_mapping_extend(const kn_alloc *alloc, kn_mapping *base,
+                            const kn_mapping_entry *entries, size_t count, kn_mapping **out,
+                            kn_error *err) {
     *out = NULL;
     alloc = kni_alloc_or_default(alloc ? alloc : base ? base->alloc : NULL);
     for (size_t i = 0; i < count; i++) {
@@ -231,7 +241,8 @@ kn_mapping *kn_mapping_retain(kn_mapping *mapping) {
 void kn_mapping_release(kn_mapping *mapping) {
     while (mapping && kni_count_drop(&mapping->references)) {
         kn_mapping *base = mapping->base;
-        for (size_t i = 0; i < mapping->count; i++) layer_release(mapping->alloc, mapping->layers[i]);
+        for (size_t i = 0; i < mapping->count; i++)
+            layer_release(mapping->alloc, mapping->layers[i]);
         kni_index_clear(&mapping->index);
         kni_free(mapping->alloc, mapping->layers);
         kni_free(mapping->alloc, mapping);
@@ -243,8 +254,9 @@ static bool is_narrower(kn_capability_range a, kn_capability_range b) {
     return (uint64_t)a.max - (uint64_t)a.min <= (uint64_t)b.max - (uint64_t)b.min;
 }
 
-kn_mapping_answer kn_mapping_modes(const kn_mapping *mapping, const char *layer_name, kn_device_type device,
-                                   int64_t capability, const kn_mode_repo **out, size_t *count) {
+kn_mapping_answer kn_mapping_modes(const kn_mapping *mapping, const char *layer_name,
+                                   kn_device_type device, int64_t capability,
+                                   const kn_mode_repo **out, size_t *count) {
     *out = NULL;
     *count = 0;
     const layer *l = chain_find(mapping, layer_name, kni_hash_text(layer_name));
@@ -265,12 +277,14 @@ kn_mapping_answer kn_mapping_modes(const kn_mapping *mapping, const char *layer_
     return KN_MAPPING_FOUND;
 }
 
-kn_mapping_answer kn_mapping_find(const kn_mapping *mapping, const char *layer_name, kn_device_type device,
-                                  int64_t capability, kn_mode mode, kn_mode_repo *out) {
+kn_mapping_answer kn_mapping_find(const kn_mapping *mapping, const char *layer_name,
+                                  kn_device_type device, int64_t capability, kn_mode mode,
+                                  kn_mode_repo *out) {
     *out = (kn_mode_repo){0, NULL};
     const kn_mode_repo *modes;
     size_t count;
-    kn_mapping_answer answer = kn_mapping_modes(mapping, layer_name, device, capability, &modes, &count);
+    kn_mapping_answer answer =
+        kn_mapping_modes(mapping, layer_name, device, capability, &modes, &count);
     if (answer) return answer;
     kn_mode tried[KN_MODE_CANDIDATES_MAX];
     size_t candidates = kn_mode_candidates(mode, tried);
@@ -284,12 +298,14 @@ kn_mapping_answer kn_mapping_find(const kn_mapping *mapping, const char *layer_n
     return KN_MAPPING_NO_MODE;
 }
 
-bool kn_mapping_has_ranges(const kn_mapping *mapping, const char *layer_name, kn_device_type device) {
+bool kn_mapping_has_ranges(const kn_mapping *mapping, const char *layer_name,
+                           kn_device_type device) {
     if (!kn_device_type_has_capability(device)) return false;
     const layer *l = chain_find(mapping, layer_name, kni_hash_text(layer_name));
     for (size_t i = 0; l && i < l->count; i++) {
         const rule *r = &l->rules[i];
-        if (r->device == device && (r->range.min > 0 || r->range.max < KN_CAPABILITY_MAX)) return true;
+        if (r->device == device && (r->range.min > 0 || r->range.max < KN_CAPABILITY_MAX))
+            return true;
     }
     return false;
 }

@@ -29,7 +29,8 @@ bool kni_is_same_device(const kn_device *a, const kn_device *b) {
 }
 
 bool kni_reason_is_untouched(kn_reason reason) {
-    return reason == KN_REASON_CONDITION || reason == KN_REASON_EXCLUDED || reason == KN_REASON_FOREIGN_FORWARD;
+    return reason == KN_REASON_CONDITION || reason == KN_REASON_EXCLUDED ||
+           reason == KN_REASON_FOREIGN_FORWARD;
 }
 
 const char *kn_stage_text(kn_stage stage) {
@@ -37,7 +38,9 @@ const char *kn_stage_text(kn_stage stage) {
     return texts[stage];
 }
 
-const char *kn_action_text(kn_action action) { return action == KN_ACTION_REPLACE ? "replace" : "keep"; }
+const char *kn_action_text(kn_action action) {
+    return action == KN_ACTION_REPLACE ? "replace" : "keep";
+}
 
 kn_status kni_plan_new(const kn_alloc *alloc, const kn_host *host, kn_plan **out, kn_error *err) {
     *out = kni_new(alloc, sizeof **out);
@@ -109,8 +112,10 @@ kn_status kni_plan_prepare_classes(kn_plan *plan, kn_error *err) {
     return KN_OK;
 }
 
-kn_status kni_plan_add_decision(kn_plan *plan, kni_decision *decision, uint32_t *out, kn_error *err) {
-    if (!kni_reserve(plan->alloc, &plan->decisions, &plan->capacity, plan->count + 1, sizeof *plan->decisions)) {
+kn_status kni_plan_add_decision(kn_plan *plan, kni_decision *decision, uint32_t *out,
+                                kn_error *err) {
+    if (!kni_reserve(plan->alloc, &plan->decisions, &plan->capacity, plan->count + 1,
+                     sizeof *plan->decisions)) {
         kni_decision_clear(plan, decision);
         return kni_no_memory(err, "planning");
     }
@@ -139,7 +144,8 @@ void kni_plan_assign(kn_plan *plan, size_t site, uint32_t decision) {
 }
 
 /* Copies the texts and retains the handles of `from`. */
-static kn_status decision_copy(const kn_plan *plan, const kni_decision *from, kni_decision *out, kn_error *err) {
+static kn_status decision_copy(const kn_plan *plan, const kni_decision *from, kni_decision *out,
+                               kn_error *err) {
     *out = *from;
     out->site_count = 0;
     out->repo = from->repo ? kn_repo_retain(from->repo) : NULL;
@@ -157,10 +163,11 @@ static kn_status decision_copy(const kn_plan *plan, const kni_decision *from, kn
     return kni_no_memory(err, "planning");
 }
 
-kn_status kni_plan_decide_kept(kn_plan *plan, size_t index, kn_reason reason, const char *message, uint32_t *out,
-                               kn_error *err) {
+kn_status kni_plan_decide_kept(kn_plan *plan, size_t index, kn_reason reason, const char *message,
+                               uint32_t *out, kn_error *err) {
     const kni_decision *like = &plan->decisions[index];
-    for (uint32_t i = plan->first_of_class[like->class_id]; i != KNI_NONE; i = plan->decisions[i].next_of_class) {
+    for (uint32_t i = plan->first_of_class[like->class_id]; i != KNI_NONE;
+         i = plan->decisions[i].next_of_class) {
         const kni_decision *d = &plan->decisions[i];
         if (d->reason != reason || strcmp(d->message, message) != 0) continue;
         if (!kni_is_same_device(&d->device, &like->device)) continue;
@@ -177,8 +184,10 @@ kn_status kni_plan_decide_kept(kn_plan *plan, size_t index, kn_reason reason, co
     return KN_OK;
 }
 
-/* The new walk numbers classes in its own order: each decision takes the class of the first module it is for. */
-static kn_status copy_for_classes(kn_plan *plan, const kn_plan *from, uint32_t *class_of, kn_error *err) {
+/* The new walk numbers classes in its own order: each decision takes the class of the first module
+ * it is for. */
+static kn_status copy_for_classes(kn_plan *plan, const kn_plan *from, uint32_t *class_of,
+                                  kn_error *err) {
     for (size_t i = plan->walk.site_count; i > 0; i--) {
         class_of[from->walk.sites[i - 1].decision] = plan->walk.sites[i - 1].class_id;
     }
@@ -191,7 +200,8 @@ static kn_status copy_for_classes(kn_plan *plan, const kn_plan *from, uint32_t *
         status = kni_plan_add_decision(plan, &copy, &added, err);
         if (status) return status;
     }
-    for (size_t i = 0; i < plan->walk.site_count; i++) kni_plan_assign(plan, i, from->walk.sites[i].decision);
+    for (size_t i = 0; i < plan->walk.site_count; i++)
+        kni_plan_assign(plan, i, from->walk.sites[i].decision);
     return KN_OK;
 }
 
@@ -212,13 +222,16 @@ void kni_plan_compact(kn_plan *plan) {
     size_t kept = 0;
     for (size_t i = 0; i < plan->count; i++) kept += plan->decisions[i].site_count > 0;
     if (kept == plan->count) return;
-    /* The chain by class is not needed any more: its field holds the new number of each decision. */
+    /* The chain by class is not needed any more: its field holds the new number of each decision.
+     */
     kept = 0;
     for (size_t i = 0; i < plan->count; i++) {
         kni_decision d = plan->decisions[i];
         plan->decisions[i].next_of_class = (uint32_t)kept;
-        if (!d.site_count) kni_decision_clear(plan, &d);
-        else kept++;
+        if (!d.site_count)
+            kni_decision_clear(plan, &d);
+        else
+            kept++;
     }
     for (size_t i = 0; i < plan->walk.site_count; i++) {
         kni_site *site = &plan->walk.sites[i];
@@ -260,7 +273,8 @@ void kn_plan_get(const kn_plan *plan, size_t index, kn_decision *out) {
     memcpy(out, &whole, size < sizeof whole ? size : sizeof whole);
 }
 
-kn_status kn_plan_each_path(const kn_plan *plan, size_t index, kn_path_visit visit, void *ctx, kn_error *err) {
+kn_status kn_plan_each_path(const kn_plan *plan, size_t index, kn_path_visit visit, void *ctx,
+                            kn_error *err) {
     char *path = NULL;
     size_t capacity = 0;
     kn_status status = KN_OK;

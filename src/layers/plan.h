@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The record that the stages of a plan fill in. Pure: what it needs of the host comes in as handles and values. */
+/* The record that the stages of a plan fill in. Pure: what it needs of the host comes in as handles
+ * and values. */
 #ifndef KNI_LAYERS_PLAN_H
 #define KNI_LAYERS_PLAN_H
 
@@ -75,10 +76,11 @@ struct kn_plan {
     kn_walk walk;
     kn_mode mode;
     uint32_t fallback;
-    kn_device device;       /* what it is planned for */
-    char model_device[32];  /* where the model was: the name of its first parameter's device, "" for none */
-    bool model_released;    /* modules are no longer held */
-    bool is_account;        /* of what is, by explain: nothing to carry out */
+    kn_device device;      /* what it is planned for */
+    char model_device[32]; /* where the model was: the name of its first parameter's device, "" for
+                              none */
+    bool model_released;   /* modules are no longer held */
+    bool is_account;       /* of what is, by explain: nothing to carry out */
     kni_decision *decisions;
     size_t count, capacity;
     uint32_t *first_of_class; /* by class: its first decision, KNI_NONE for none */
@@ -101,12 +103,15 @@ const char *kni_walk_name(const kn_walk *walk, uint32_t node);
 /* Whether two nodes have the same path. */
 bool kni_is_same_place(const kn_walk *a, uint32_t node_a, const kn_walk *b, uint32_t node_b);
 
-/* The sites of a walk by their path; false: no memory. Cleared with kni_index_clear, also on failure. */
+/* The sites of a walk by their path; false: no memory. Cleared with kni_index_clear, also on
+ * failure. */
 bool kni_walk_index_sites(const kn_walk *walk, kni_index *index);
 /* The site of `walk` at the place of `node` in `from`; NULL: none. */
-const kni_site *kni_walk_find_site(const kn_walk *walk, const kni_index *index, const kn_walk *from, uint32_t node);
+const kni_site *kni_walk_find_site(const kn_walk *in, const kni_index *index, const kn_walk *from,
+                                   uint32_t node);
 
-/* KN_ERR_VALUE with the differing paths where the model of `now`, a fresh walk, is not that of `plan`. */
+/* KN_ERR_VALUE with the differing paths where the model of `now`, a fresh walk, is not that of
+ * `plan`. */
 kn_status kni_plan_compare(const kn_plan *plan, const kn_plan *now, kn_error *err);
 
 /* What decides about a module, apart from its class. */
@@ -117,32 +122,37 @@ typedef struct kni_case {
     kn_reason reason;
 } kni_case;
 
-/* The decision for a case: the one that was made for its like, or a new one from the mapping. KN_ERR_VALUE where
- * there is no kernel and `plan->fallback` does not allow for that. `disabled`: kernels are switched off. */
-kn_status kni_plan_decide(kn_plan *plan, const kn_mapping *mapping, const kni_case *c, bool disabled, uint32_t *out,
-                          kn_error *err);
+/* The decision for a case: the one that was made for its like, or a new one from the mapping.
+ * KN_ERR_VALUE where there is no kernel and `plan->fallback` does not allow for that. `disabled`:
+ * kernels are switched off. */
+kn_status kni_plan_decide(kn_plan *plan, const kn_mapping *mapping, const kni_case *c,
+                          bool disabled, uint32_t *out, kn_error *err);
 
 /* Whether decisions for the two are the same: the index does not count. */
 bool kni_is_same_device(const kn_device *a, const kn_device *b);
 
-/* Modules that a condition, the caller or a foreign forward leaves out are not touched, whatever they run. */
+/* Modules that a condition, the caller or a foreign forward leaves out are not touched, whatever
+ * they run. */
 bool kni_reason_is_untouched(kn_reason reason);
 
-/* Changes decision `index` to keep the original forward. The message is made by the caller (taken over). */
+/* Changes decision `index` to keep the original forward. The message is made by the caller (taken
+ * over). */
 void kni_decision_keep(kn_plan *plan, size_t index, kn_reason reason, char *message);
 
 /* A copy of decision `index` that keeps for `reason`, added or found. */
-kn_status kni_plan_decide_kept(kn_plan *plan, size_t index, kn_reason reason, const char *message, uint32_t *out,
-                               kn_error *err);
+kn_status kni_plan_decide_kept(kn_plan *plan, size_t index, kn_reason reason, const char *message,
+                               uint32_t *out, kn_error *err);
 
 /* Moves site `site` to decision `decision`. */
 void kni_plan_assign(kn_plan *plan, size_t site, uint32_t decision);
 
 /* Adds a decision (contents taken over, also on failure). */
-kn_status kni_plan_add_decision(kn_plan *plan, kni_decision *decision, uint32_t *out, kn_error *err);
+kn_status kni_plan_add_decision(kn_plan *plan, kni_decision *decision, uint32_t *out,
+                                kn_error *err);
 void kni_decision_clear(const kn_plan *plan, kni_decision *decision);
 
-/* Removes the decisions that no module is left with. The last step: nothing can be decided after it. */
+/* Removes the decisions that no module is left with. The last step: nothing can be decided after
+ * it. */
 void kni_plan_compact(kn_plan *plan);
 
 /* A plan with the decisions of `from` for a fresh walk over the same modules. */

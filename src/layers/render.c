@@ -3,11 +3,13 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "codec/json.h"
 #include "layers/plan.h"
 
 enum { PATH, LAYER, DEVICE, MODE, KERNEL, VARIANT, WHY, COLUMNS };
 
-static const char *const headings[COLUMNS] = {"module", "layer", "device", "mode", "kernel", "variant", "why"};
+static const char *const headings[COLUMNS] = {"module", "layer",   "device", "mode",
+                                              "kernel", "variant", "why"};
 
 typedef struct row {
     char *cells[COLUMNS];
@@ -30,25 +32,35 @@ static bool take_first_path(void *ctx, const char *path, size_t length) {
     return false;
 }
 
-static void write_cell(const kn_plan *plan, size_t index, const kn_decision *d, int column, kni_text *out) {
+static void write_cell(const kn_plan *plan, size_t index, const kn_decision *d, int column,
+                       kni_text *out) {
     char mode[KN_MODE_TEXT_MAX];
     switch (column) {
     case PATH:
         if (kn_plan_each_path(plan, index, take_first_path, out, NULL)) out->failed = true;
         if (d->module_count > 1) kni_text_addf(out, " (+%zu)", d->module_count - 1);
         break;
-    case LAYER: kni_text_add(out, d->layer_name); break;
+    case LAYER:
+        kni_text_add(out, d->layer_name);
+        break;
     case DEVICE:
         kni_text_add(out, d->device);
         if (d->capability >= 0) kni_text_addf(out, " %lld", (long long)d->capability);
         break;
-    case MODE: kni_text_add(out, plan->mode ? kn_mode_text(plan->mode, mode) : "-"); break;
-    case KERNEL:
-        if (d->action == KN_ACTION_KEEP) kni_text_add(out, "original forward");
-        else kni_text_add(out, d->repo ? d->repo : "?");
-        if (d->action == KN_ACTION_REPLACE && d->repo_layer) kni_text_addf(out, ":%s", d->repo_layer);
+    case MODE:
+        kni_text_add(out, plan->mode ? kn_mode_text(plan->mode, mode) : "-");
         break;
-    case VARIANT: kni_text_add(out, d->action == KN_ACTION_REPLACE && d->variant ? d->variant : "-"); break;
+    case KERNEL:
+        if (d->action == KN_ACTION_KEEP)
+            kni_text_add(out, "original forward");
+        else
+            kni_text_add(out, d->repo ? d->repo : "?");
+        if (d->action == KN_ACTION_REPLACE && d->repo_layer)
+            kni_text_addf(out, ":%s", d->repo_layer);
+        break;
+    case VARIANT:
+        kni_text_add(out, d->action == KN_ACTION_REPLACE && d->variant ? d->variant : "-");
+        break;
     default: /* a message may go on with one line for each variant: a table shows the first */
         kni_text_addf(out, "%s: ", kn_reason_text(d->reason));
         kni_text_add_n(out, d->message, strcspn(d->message, "\n"));
@@ -78,7 +90,8 @@ static bool rows_fill(const kn_plan *plan, row *rows) {
     return true;
 }
 
-static void add_line(kni_text *out, const char *const cells[COLUMNS], const size_t widths[COLUMNS]) {
+static void add_line(kni_text *out, const char *const cells[COLUMNS],
+                     const size_t widths[COLUMNS]) {
     for (int c = 0; c < COLUMNS; c++) {
         kni_text_add(out, cells[c]);
         size_t padding = c + 1 < COLUMNS ? widths[c] - width_of(cells[c]) + 2 : 0;
@@ -103,40 +116,28 @@ kn_status kn_plan_table(const kn_plan *plan, char **out, kn_error *err) {
     kni_text_init(&text, plan->alloc);
     if (ok && plan->count == 0) kni_text_add(&text, "no extensible modules\n");
     if (ok && plan->count) add_line(&text, headings, widths);
-    for (size_t i = 0; ok && i < plan->count; i++) add_line(&text, (const char *const *)rows[i].cells, widths);
-    if (ok && text.length) text.bytes[--text.length] = '\0'; /* the last line ends without a newline */
+    for (size_t i = 0; ok && i < plan->count; i++)
+        add_line(&text, (const char *const *)rows[i].cells, widths);
+    if (ok && text.length)
+        text.bytes[--text.length] = '\0'; /* the last line ends without a newline */
     rows_free(plan, rows, plan->count);
-    if (ok) *out = kni_text_take(&text);
-    else kni_text_clear(&text);
+    if (ok)
+        *out = kni_text_take(&text);
+    else
+        kni_text_clear(&text);
     return *out ? KN_OK : kni_no_memory(err, "writing a plan");
-}
-
-/* JSON strings: quotes, backslashes and control characters escaped (RFC 8259); null for NULL. */
-static void add_json(kni_text *out, const char *text) {
-    if (!text) {
-        kni_text_add(out, "null");
-        return;
-    }
-    kni_text_add_n(out, "\"", 1);
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c == '"' || c == '\\') kni_text_addf(out, "\\%c", c);
-        else if (c < 0x20) kni_text_addf(out, "\\u%04x", c);
-        else kni_text_add_n(out, text, 1);
-    }
-    kni_text_add_n(out, "\"", 1);
 }
 
 static void add_field(kni_text *out, const char *name, const char *value) {
     kni_text_addf(out, ", \"%s\": ", name);
-    add_json(out, value);
+    kni_json_add_text(out, value);
 }
 
 static bool add_json_path(void *ctx, const char *path, size_t length) {
     path_cell *cell = ctx;
     (void)length;
     if (cell->count++) kni_text_add_n(cell->text, ", ", 2);
-    add_json(cell->text, path);
+    kni_json_add_text(cell->text, path);
     return true;
 }
 
@@ -151,8 +152,10 @@ static void add_json_decision(const kn_plan *plan, size_t index, kni_text *out) 
     add_field(out, "layer_name", d.layer_name);
     add_field(out, "module_class", d.module_class);
     add_field(out, "device", d.device);
-    if (d.capability >= 0) kni_text_addf(out, ", \"capability\": %lld", (long long)d.capability);
-    else kni_text_add(out, ", \"capability\": null");
+    if (d.capability >= 0)
+        kni_text_addf(out, ", \"capability\": %lld", (long long)d.capability);
+    else
+        kni_text_add(out, ", \"capability\": null");
     add_field(out, "stage", kn_stage_text(d.stage));
     add_field(out, "action", kn_action_text(d.action));
     add_field(out, "reason", kn_reason_text(d.reason));
@@ -170,9 +173,9 @@ kn_status kn_plan_json(const kn_plan *plan, char **out, kn_error *err) {
     kni_text text;
     kni_text_init(&text, plan->alloc);
     kni_text_add(&text, "{\"version\": 1, \"mode\": ");
-    add_json(&text, plan->mode ? kn_mode_text(plan->mode, mode) : NULL);
+    kni_json_add_text(&text, plan->mode ? kn_mode_text(plan->mode, mode) : NULL);
     kni_text_add(&text, ", \"device\": ");
-    add_json(&text, plan->device.name[0] ? plan->device.name : NULL);
+    kni_json_add_text(&text, plan->device.name[0] ? plan->device.name : NULL);
     kni_text_add(&text, ", \"decisions\": [");
     for (size_t i = 0; i < plan->count; i++) {
         if (i) kni_text_add(&text, ", ");

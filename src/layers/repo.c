@@ -51,7 +51,9 @@ int kni_repo_equal(const kn_repo *a, const kn_repo *b) {
     return a->ops == b->ops ? a->ops->equal(a->object, b->object) : 0;
 }
 
-bool kni_repo_hash(const kn_repo *repo, uint64_t *out) { return repo->ops->hash(repo->object, out); }
+bool kni_repo_hash(const kn_repo *repo, uint64_t *out) {
+    return repo->ops->hash(repo->object, out);
+}
 
 const char *kni_repo_display(const kn_repo_info *info) {
     if (info->display) return info->display;

@@ -7,7 +7,8 @@
 /* Whether both are handles of one object. */
 bool kni_repo_is_same(const kn_repo *a, const kn_repo *b);
 
-/* 1 equal, 0 not, -1 the host failed. Handles of different hosts are never equal. May run user code. */
+/* 1 equal, 0 not, -1 the host failed. Handles of different hosts are never equal. May run user
+ * code. */
 int kni_repo_equal(const kn_repo *a, const kn_repo *b);
 bool kni_repo_hash(const kn_repo *repo, uint64_t *out);
 

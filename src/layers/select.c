@@ -40,7 +40,8 @@ static void add_devices(kni_text *text, const kn_mapping *mapping, const char *l
     }
 }
 
-static void add_modes(kni_text *text, const kn_mapping *mapping, const char *layer_name, const kn_device *device) {
+static void add_modes(kni_text *text, const kn_mapping *mapping, const char *layer_name,
+                      const kn_device *device) {
     const kn_mode_repo *modes;
     size_t count;
     char name[KN_MODE_TEXT_MAX];
@@ -51,35 +52,43 @@ static void add_modes(kni_text *text, const kn_mapping *mapping, const char *lay
     }
 }
 
-static void explain_answer(kni_text *text, const kn_plan *plan, const kn_mapping *mapping, const char *name,
-                           const kn_device *device, kn_mapping_answer answer, kn_mode repo_mode) {
+static void explain_answer(kni_text *text, const kn_plan *plan, const kn_mapping *mapping,
+                           const char *name, const kn_device *device, kn_mapping_answer answer,
+                           kn_mode repo_mode) {
     char mode[KN_MODE_TEXT_MAX];
     switch (answer) {
     case KN_MAPPING_FOUND:
-        kni_text_addf(text, "registered for %s under %s", device->name, kn_mode_text(repo_mode, mode));
+        kni_text_addf(text, "registered for %s under %s", device->name,
+                      kn_mode_text(repo_mode, mode));
         break;
     case KN_MAPPING_NO_LAYER:
-        kni_text_addf(text,
-                      "No layer mapping for `%s`: the mapping in force does not name it; add it with "
-                      "register_kernel_mapping or use_kernel_mapping",
-                      name);
+        kni_text_addf(
+            text,
+            "No layer mapping for `%s`: the mapping in force does not name it; add it with "
+            "register_kernel_mapping or use_kernel_mapping",
+            name);
         break;
     case KN_MAPPING_NO_DEVICE:
-        kni_text_addf(text, "No layer mapping for `%s` with device type `%s`: it is registered for ", name,
-                      device->name);
+        kni_text_addf(text,
+                      "No layer mapping for `%s` with device type `%s`: it is registered for ",
+                      name, device->name);
         add_devices(text, mapping, name);
         break;
     case KN_MAPPING_NO_PROPERTIES:
-        kni_text_addf(text, "No layer mapping for `%s` device `%s` with the right properties: ", name, device->name);
+        kni_text_addf(text,
+                      "No layer mapping for `%s` device `%s` with the right properties: ", name,
+                      device->name);
         if (device->capability < 0) {
             kni_text_add(text, "the capability of this device cannot be asked here");
         } else {
-            kni_text_addf(text, "no registered range holds capability %lld", (long long)device->capability);
+            kni_text_addf(text, "no registered range holds capability %lld",
+                          (long long)device->capability);
         }
         break;
     case KN_MAPPING_NO_MODE:
-        kni_text_addf(text, "No repository for `%s` for configuration mode=%s: it is registered for ", name,
-                      kn_mode_text(plan->mode, mode));
+        kni_text_addf(text,
+                      "No repository for `%s` for configuration mode=%s: it is registered for ",
+                      name, kn_mode_text(plan->mode, mode));
         add_modes(text, mapping, name, device);
         break;
     }
@@ -90,17 +99,25 @@ static void explain_override(kni_text *text, const char *class_name, kn_reason r
     case KN_REASON_CONDITION:
         kni_text_addf(text, "the condition of `%s` refused this module", class_name);
         break;
-    case KN_REASON_EXCLUDED: kni_text_add(text, "left out by include or exclude"); break;
-    case KN_REASON_FOREIGN_FORWARD:
-        kni_text_add(text, "the module has a forward of its own that this library did not set; it is kept");
+    case KN_REASON_EXCLUDED:
+        kni_text_add(text, "left out by include or exclude");
         break;
-    case KN_REASON_DISABLED: kni_text_add(text, "DISABLE_KERNEL_MAPPING is set"); break;
-    default: kni_text_add(text, kn_reason_text(reason)); break;
+    case KN_REASON_FOREIGN_FORWARD:
+        kni_text_add(
+            text, "the module has a forward of its own that this library did not set; it is kept");
+        break;
+    case KN_REASON_DISABLED:
+        kni_text_add(text, "DISABLE_KERNEL_MAPPING is set");
+        break;
+    default:
+        kni_text_add(text, kn_reason_text(reason));
+        break;
     }
 }
 
 static uint32_t find_like(const kn_plan *plan, const kni_case *c) {
-    for (uint32_t i = plan->first_of_class[c->class_id]; i != KNI_NONE; i = plan->decisions[i].next_of_class) {
+    for (uint32_t i = plan->first_of_class[c->class_id]; i != KNI_NONE;
+         i = plan->decisions[i].next_of_class) {
         const kni_decision *d = &plan->decisions[i];
         bool overridden = kni_reason_is_untouched(d->reason);
         if (overridden != c->overridden || (overridden && d->reason != c->reason)) continue;
@@ -109,8 +126,8 @@ static uint32_t find_like(const kn_plan *plan, const kni_case *c) {
     return KNI_NONE;
 }
 
-kn_status kni_plan_decide(kn_plan *plan, const kn_mapping *mapping, const kni_case *c, bool disabled, uint32_t *out,
-                          kn_error *err) {
+kn_status kni_plan_decide(kn_plan *plan, const kn_mapping *mapping, const kni_case *c,
+                          bool disabled, uint32_t *out, kn_error *err) {
     *out = find_like(plan, c);
     if (*out != KNI_NONE) return KN_OK;
 
@@ -124,7 +141,8 @@ kn_status kni_plan_decide(kn_plan *plan, const kn_mapping *mapping, const kni_ca
         if (!c->overridden) made.reason = KN_REASON_DISABLED;
         explain_override(&text, cls->name, made.reason);
     } else {
-        answer = kn_mapping_find(mapping, cls->layer_name, c->device.type, c->device.capability, plan->mode, &found);
+        answer = kn_mapping_find(mapping, cls->layer_name, c->device.type, c->device.capability,
+                                 plan->mode, &found);
         made.reason = outcomes[answer].reason;
         explain_answer(&text, plan, mapping, cls->layer_name, &c->device, answer, found.mode);
     }

@@ -7,14 +7,16 @@
 
 int kn_walk_visit(kn_walk *walk, const void *module) { return kni_seen_add(&walk->seen, module); }
 
-kn_status kn_walk_add_node(kn_walk *walk, uint32_t parent, void *module, const char *name, size_t length,
-                           uint32_t *out, kn_error *err) {
+kn_status kn_walk_add_node(kn_walk *walk, uint32_t parent, void *module, const char *name,
+                           size_t length, uint32_t *out, kn_error *err) {
     *out = KN_NO_PARENT;
     if (walk->node_count >= UINT32_MAX - 1 || walk->names_length + length >= UINT32_MAX - 1) {
         return kni_fail(err, KN_ERR_VALUE, "the model has more modules than can be counted");
     }
-    if (!kni_reserve(walk->alloc, &walk->nodes, &walk->node_capacity, walk->node_count + 1, sizeof *walk->nodes) ||
-        !kni_reserve(walk->alloc, &walk->names, &walk->names_capacity, walk->names_length + length + 1, 1)) {
+    if (!kni_reserve(walk->alloc, &walk->nodes, &walk->node_capacity, walk->node_count + 1,
+                     sizeof *walk->nodes) ||
+        !kni_reserve(walk->alloc, &walk->names, &walk->names_capacity,
+                     walk->names_length + length + 1, 1)) {
         return kni_no_memory(err, "walking the model");
     }
     memcpy(walk->names + walk->names_length, name, length);
@@ -42,9 +44,10 @@ kn_status kn_walk_add_class(kn_walk *walk, const kn_class *cls, uint32_t *out, k
     return KN_OK;
 }
 
-kn_status kn_walk_add_site(kn_walk *walk, uint32_t node, uint32_t class_id, void *current, uint32_t flags,
-                           kn_error *err) {
-    if (!kni_reserve(walk->alloc, &walk->sites, &walk->site_capacity, walk->site_count + 1, sizeof *walk->sites)) {
+kn_status kn_walk_add_site(kn_walk *walk, uint32_t node, uint32_t class_id, void *current,
+                           uint32_t flags, kn_error *err) {
+    if (!kni_reserve(walk->alloc, &walk->sites, &walk->site_capacity, walk->site_count + 1,
+                     sizeof *walk->sites)) {
         return kni_no_memory(err, "walking the model");
     }
     if (flags & KN_SITE_FUNCTION) walk->has_functions = true;
@@ -52,7 +55,9 @@ kn_status kn_walk_add_site(kn_walk *walk, uint32_t node, uint32_t class_id, void
     return KN_OK;
 }
 
-const char *kni_walk_name(const kn_walk *walk, uint32_t node) { return walk->names + walk->nodes[node].name; }
+const char *kni_walk_name(const kn_walk *walk, uint32_t node) {
+    return walk->names + walk->nodes[node].name;
+}
 
 /* Written from the end: the length comes first, then each name before the one below it. */
 size_t kni_walk_path_write(const kn_walk *walk, uint32_t node, char *out, size_t capacity) {

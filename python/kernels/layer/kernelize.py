@@ -4,7 +4,6 @@
 from kernels import _core
 from kernels.layer.layer import KernelizeFallback
 
-
 _DEFAULT, _NONE = KernelizeFallback.DEFAULT.value, KernelizeFallback.NONE.value
 
 
@@ -23,8 +22,8 @@ def _fallback(use_fallback):
 class use_kernel_mapping:
     """Context manager under which a mapping is in force, in the current context only (thread, asyncio task).
 
-    It stacks, and what was in force before is restored on exit, also after an exception. The dicts are read on entering.
-    :func:`register_kernel_mapping` inside the block changes the mapping of the block.
+    It stacks, and what was in force before is restored on exit, also after an exception. The dicts are read on
+    entering. :func:`register_kernel_mapping` inside the block changes the mapping of the block.
 
     Args:
         mapping (`dict[str, dict[Device | str, repository | dict[Mode, repository]]]`): From layer names to devices
@@ -101,7 +100,8 @@ def kernelize(model, mode, device=None, use_fallback=True, *, include=None, excl
 
     Raises:
         ValueError: For a mode that cannot be asked for, an unknown device, a model without parameters when `device`
-            is not given, a layer that is registered for a mode that it does not support, or a fallback that is not allowed.
+            is not given, a layer that is registered for a mode that it does not support, or a fallback that is not
+            allowed.
         TypeError: When a layer does not fit the class that it is to replace, or for an argument of another type.
         FileNotFoundError: When a kernel is not there, unless `KernelizeFallback.CANNOT_LOAD` is allowed.
 

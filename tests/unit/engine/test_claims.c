@@ -63,6 +63,22 @@ static void test_another_mode_alone_is_no_conflict(void **state) {
     assert_forwards(s.function, "(model)=Fast");
 }
 
+static void test_one_layer_from_equal_repositories_is_no_conflict(void **state) {
+    scene s = set_scene(*state);
+    fake_repo *first = map_fast(s.fx, "Rope", "First");
+    fake_repo *again = fake_repo_new(s.fx->host, "Again", first->layer);
+    first->equals = again->equals = "the same";
+    kn_request request = inference();
+    kernelize(s.fx, s.a, &request);
+    map_cpu(s.fx, "Rope", KN_MODE_FALLBACK, again);
+    expect_plan(kernelize_plan(s.fx, s.b, &request), "rope: apply replace mapped Again");
+    assert_forwards(s.function, "(model)=First");
+    unkernelize(s.fx, s.b);
+    assert_forwards(s.function, "(model)=First");
+    unkernelize(s.fx, s.a);
+    assert_forwards(s.function, "(model)=original");
+}
+
 static void test_models_that_want_it_differently_get_the_original(void **state) {
     scene s = set_scene(*state);
     kernelize_differently(&s);
@@ -331,6 +347,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         engine_test(test_models_that_agree_share_the_forward),
         engine_test(test_another_mode_alone_is_no_conflict),
+        engine_test(test_one_layer_from_equal_repositories_is_no_conflict),
         engine_test(test_models_that_want_it_differently_get_the_original),
         engine_test(test_both_models_are_told_of_the_conflict),
         engine_test(test_a_plan_tells_of_the_conflict_and_claims_nothing),

@@ -88,6 +88,21 @@ static void test_equal_repositories_are_loaded_once(void **state) {
     assert_forwards(model, "norm=First act=Second norm2=First");
 }
 
+static void test_each_of_equal_repositories_is_named_where_it_is_used(void **state) {
+    engine_fixture *fx = *state;
+    fake_module *model = small_model(fx);
+    fake_repo *first = map_fast(fx, "Norm", "First");
+    fake_repo *again = fake_repo_new(fx->host, "Again", first->layer);
+    first->equals = again->equals = "the same";
+    kn_request request = inference();
+    kernelize(fx, model, &request);
+    map_cpu(fx, "Norm", KN_MODE_FALLBACK, again);
+    kernelize(fx, model, &request);
+    expect_plan(explain(fx, model), "norm,norm2: apply replace mapped Again\n"
+                                    "act: apply keep no-layer -");
+    assert_int_equal(fx->host->calls[FAKE_CALL_LOAD], 1);
+}
+
 static void test_switching_mode_and_back_loads_each_once(void **state) {
     engine_fixture *fx = *state;
     fake_module *model = small_model(fx);
@@ -402,6 +417,7 @@ int main(void) {
         engine_test(test_kernelizing_again_loads_nothing_and_swaps_nothing),
         engine_test(test_a_layer_is_loaded_once_for_all_models_and_classes),
         engine_test(test_equal_repositories_are_loaded_once),
+        engine_test(test_each_of_equal_repositories_is_named_where_it_is_used),
         engine_test(test_switching_mode_and_back_loads_each_once),
         engine_test(test_switching_device_and_back_loads_each_once),
         engine_test(test_kernelizing_again_decides_again),

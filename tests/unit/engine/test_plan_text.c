@@ -127,8 +127,8 @@ static void test_json_escapes_what_json_must(void **state) {
     kn_plan *plan = make_plan(fx, model, &request);
     char *text;
     assert_int_equal(kn_plan_json(plan, &text, NULL), KN_OK);
-    assert_contains(text, "\"paths\": [\"a\\\"b\\\\c\\u000a\\u0001\x7f\"]");
-    assert_contains(text, "\"layer_name\": \"Norm\\u000d\", \"module_class\": \"Tab\\u0009here\"");
+    assert_contains(text, "\"paths\": [\"a\\\"b\\\\c\\n\\u0001\x7f\"]");
+    assert_contains(text, "\"layer_name\": \"Norm\\r\", \"module_class\": \"Tab\\there\"");
     kn_plan_text_free(plan, text);
     kn_plan_release(plan);
 }
