@@ -106,7 +106,7 @@ bool kni_is_same_place(const kn_walk *a, uint32_t node_a, const kn_walk *b, uint
 /* The sites of a walk by their path; false: no memory. Cleared with kni_index_clear, also on
  * failure. */
 bool kni_walk_index_sites(const kn_walk *walk, kni_index *index);
-/* The site of `walk` at the place of `node` in `from`; NULL: none. */
+/* The site of `in` at the place of `node` in `from`; NULL: none. */
 const kni_site *kni_walk_find_site(const kn_walk *in, const kni_index *index, const kn_walk *from,
                                    uint32_t node);
 
