@@ -179,6 +179,11 @@ def import_kernel(folder, entry, kernel_id, name, variant, repo, minver):
         if loaded is not None:
             return loaded.module
         _check_minver(name, variant, minver)
+        there = sys.modules.get(kernel_id)
+        if there is not None and getattr(there, "__file__", None) == entry:
+            # Somebody imported this very file under the kernel's own name.
+            _loaded_kernels[folder] = LoadedKernel(metadata=None, module=there, repo_info=None)
+            return there
         kernel_id = _free_name(kernel_id, repo)
         spec = importlib.util.spec_from_file_location(kernel_id, entry)
         module = importlib.util.module_from_spec(spec)

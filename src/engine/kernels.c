@@ -24,23 +24,41 @@ static void backend_family(const char *backend, char *out, size_t capacity) {
     if (strcmp(out, "cu") == 0) memcpy(out, "cuda", sizeof "cuda");
 }
 
-static kn_status choose_backend(kni_run *run, const char *wanted, kn_system *out, kn_error *err) {
-    kn_status status = run_system(run, err);
-    if (status) return status;
-    *out = run->system;
-    char family[32];
-    backend_family(out->backend, family, sizeof family);
-    if (!wanted || strcmp(wanted, family) == 0) return KN_OK;
-    if (strcmp(wanted, "cpu") == 0) {
-        out->backend = "cpu";
-        return KN_OK;
-    }
-    return kni_fail(err, KN_ERR_VALUE, "Invalid backend '%s', system supported backends: cpu%s%s",
-                    wanted, strcmp(family, "cpu") == 0 ? "" : ", ",
-                    strcmp(family, "cpu") == 0 ? "" : family);
+#define BUILTIN_PREFIX "builtin/"
+
+static bool is_builtin(const kn_repo_info *info) {
+    return info->kind == KN_REPO_HUB && info->id &&
+           strncmp(info->id, BUILTIN_PREFIX, strlen(BUILTIN_PREFIX)) == 0;
 }
 
-#define BUILTIN_PREFIX "builtin/"
+/* The backends to look for a variant of, the first that has one counts. Without one being named it
+ * is the system's; a layer for the CPU is looked for among its own builds first, since a build of
+ * torch for a GPU runs those as well, and a kernel that ships with the library is taken for the CPU
+ * where it has nothing better. */
+static kn_status choose_backends(kni_run *run, const kn_repo_info *info, kn_device_type device,
+                                 const char *out[2], size_t *count, kn_error *err) {
+    kn_status status = run_system(run, err);
+    if (status) return status;
+    char family[32];
+    backend_family(run->system.backend, family, sizeof family);
+    bool is_cpu = strcmp(family, "cpu") == 0;
+    *count = 1;
+    out[0] = run->system.backend;
+    if (info->backend) {
+        if (strcmp(info->backend, "cpu") == 0)
+            out[0] = "cpu";
+        else if (strcmp(info->backend, family) != 0) {
+            return kni_fail(err, KN_ERR_VALUE,
+                            "Invalid backend '%s', system supported backends: cpu%s%s",
+                            info->backend, is_cpu ? "" : ", ", is_cpu ? "" : family);
+        }
+    } else if (!is_cpu && (device == KN_DEVICE_CPU || is_builtin(info))) {
+        out[device == KN_DEVICE_CPU ? 0 : 1] = "cpu";
+        if (device == KN_DEVICE_CPU) out[1] = run->system.backend;
+        *count = 2;
+    }
+    return KN_OK;
+}
 
 static kn_status builtin_path(const kn_engine *engine, const char *repo_id, char **out,
                               kn_error *err) {
@@ -86,9 +104,7 @@ static kn_status source_path(kni_run *run, const kn_repo_info *info, char **out,
         kni_free(alloc, override);
         return status;
     }
-    if (strncmp(info->id, BUILTIN_PREFIX, strlen(BUILTIN_PREFIX)) == 0) {
-        return builtin_path(run->engine, info->id, out, err);
-    }
+    if (is_builtin(info)) return builtin_path(run->engine, info->id, out, err);
     return kni_fail(
         err, KN_ERR_NOT_FOUND,
         "kernel '%s' was not found: looked in LOCAL_KERNELS (%s) and among the first-party kernels "
@@ -160,34 +176,43 @@ static kn_status find_on_disk(kni_run *run, const char *path, const kn_system *s
     return KN_OK;
 }
 
-kn_status kni_engine_resolve(kni_run *run, const kn_repo_info *info, kni_kernel **out,
+/* The kernel in `path` for one backend. */
+static kn_status resolve_for(kni_run *run, const char *path, const char *backend, kni_kernel **out,
                              kn_error *err) {
     const kn_alloc *alloc = run->engine->alloc;
-    *out = NULL;
-    kn_system system;
-    kn_status status = choose_backend(run, info->backend, &system, err);
-    if (status) return status;
-    char *path;
-    status = source_path(run, info, &path, err);
-    if (status) return status;
-
+    kn_system system = run->system;
+    system.backend = backend;
     kni_text text;
     kni_text_init(&text, alloc);
-    kni_text_addf(&text, "%s|%s", system.backend, path);
+    kni_text_addf(&text, "%s|%s", backend, path);
     char *key = kni_text_take(&text);
-    if (!key) {
-        kni_free(alloc, path);
-        return kni_no_memory(err, "finding a kernel");
-    }
+    if (!key) return kni_no_memory(err, "finding a kernel");
     *out = find_known(run->engine, key);
     kni_kernel *found = NULL;
-    if (!*out) status = find_on_disk(run, path, &system, &found, err);
-    kni_free(alloc, path);
+    kn_status status = *out ? KN_OK : find_on_disk(run, path, &system, &found, err);
     if (*out || status) {
         kni_free(alloc, key);
         return status;
     }
     return remember_source(run->engine, key, found, out, err);
+}
+
+kn_status kni_engine_resolve(kni_run *run, const kn_repo_info *info, kn_device_type device,
+                             kni_kernel **out, kn_error *err) {
+    *out = NULL;
+    const char *backends[2];
+    size_t count;
+    kn_status status = choose_backends(run, info, device, backends, &count, err);
+    if (status) return status;
+    char *path;
+    status = source_path(run, info, &path, err);
+    if (status) return status;
+    for (size_t i = 0; i < count; i++) {
+        status = resolve_for(run, path, backends[i], out, err);
+        if (status != KN_ERR_NOT_FOUND) break;
+    }
+    kni_free(run->engine->alloc, path);
+    return status;
 }
 
 kni_kernel *kni_engine_kernel(kn_engine *engine, const void *identity) {

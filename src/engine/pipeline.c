@@ -318,7 +318,7 @@ kn_status kn_engine_get_kernel(kn_engine *engine, const kn_host *host, const kn_
     kni_run run;
     kni_run_init(&run, engine, host, NULL);
     kni_kernel *found = NULL;
-    kn_status status = kni_engine_resolve(&run, info, &found, err);
+    kn_status status = kni_engine_resolve(&run, info, KN_DEVICE_OTHER, &found, err);
     if (!status) status = kni_engine_import(&run, found, kni_repo_display(info), err);
     if (!status) {
         host->retain(found->handle);
@@ -335,8 +335,9 @@ kn_status kn_engine_get_layer(kn_engine *engine, const kn_host *host, const kn_r
     kni_run_init(&run, engine, host, NULL);
     const char *repo = kni_repo_display(info);
     kni_kernel *found = NULL;
-    kn_status status = info->layer_name ? kni_engine_resolve(&run, info, &found, err)
-                                        : kni_fail(err, KN_ERR_VALUE, "%s names no layer", repo);
+    kn_status status = info->layer_name
+                           ? kni_engine_resolve(&run, info, KN_DEVICE_OTHER, &found, err)
+                           : kni_fail(err, KN_ERR_VALUE, "%s names no layer", repo);
     if (!status) status = kni_engine_import(&run, found, repo, err);
     if (!status) status = kni_engine_layer(&run, found, info->layer_name, repo, out, err);
     kni_run_clear(&run);

@@ -45,7 +45,7 @@ static kn_status resolve_one(kni_run *run, size_t index, bool must_find, kn_erro
     kni_kernel *kernel;
     kn_error cause;
     kn_error_init(&cause);
-    status = kni_engine_resolve(run, &info, &kernel, &cause);
+    status = kni_engine_resolve(run, &info, d->device.type, &kernel, &cause);
     if (status == KN_ERR_NOT_FOUND && !must_find && info.kind == KN_REPO_HUB) return KN_OK;
     if (status == KN_ERR_NOT_FOUND) return cannot_load(run, index, &cause, err);
     if (status) return kni_fail(err, status, "%s", cause.message);

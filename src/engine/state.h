@@ -107,8 +107,8 @@ kn_status kni_run_walk(kni_run *run, kn_error *err);
 
 /* The kernel that `info` names, found but not necessarily imported. Asks neither disk nor
  * environment twice. */
-kn_status kni_engine_resolve(kni_run *run, const kn_repo_info *info, kni_kernel **out,
-                             kn_error *err);
+kn_status kni_engine_resolve(kni_run *run, const kn_repo_info *info, kn_device_type device,
+                             kni_kernel **out, kn_error *err);
 /* The kernel that a decision names as resolved; NULL when it names none. */
 kni_kernel *kni_engine_kernel(kn_engine *engine, const void *identity);
 kn_status kni_engine_import(kni_run *run, kni_kernel *kernel, const char *repo, kn_error *err);

@@ -338,9 +338,9 @@ static void test_the_backend_chooses_the_variant(void **state) {
     s->fx.host->system.backend = "cu130";
     fake_repo *repo = map_kind(s, KN_REPO_LOCAL, scratch_path(&s->scratch, "fast"));
     kn_request request = inference();
-    static const char *const rows[][2] = {{NULL, "torch-stable-abi210-cu130-x86_64-linux"},
-                                          {"cpu", FITS},
-                                          {"cuda", "torch-stable-abi210-cu130-x86_64-linux"}};
+    /* The model is on the CPU: its own builds come before those of the system's GPU. */
+    static const char *const rows[][2] = {
+        {NULL, FITS}, {"cpu", FITS}, {"cuda", "torch-stable-abi210-cu130-x86_64-linux"}};
     for (size_t i = 0; i < 3; i++) {
         repo->info.backend = rows[i][0];
         kn_plan *plan = make_plan(&s->fx, s->model, &request);
@@ -352,6 +352,62 @@ static void test_the_backend_chooses_the_variant(void **state) {
 }
 
 /* ---- kernels without a model ---- */
+
+/* The variant that a plan for a device resolves to. */
+static void expect_variant(scene *s, const kn_device *device, const char *variant) {
+    kn_request request = inference();
+    request.device = device;
+    request.capability = 90;
+    kn_plan *plan = make_plan(&s->fx, s->model, &request);
+    kn_decision d = {.size = sizeof d};
+    kn_plan_get(plan, 0, &d);
+    assert_string_equal(d.variant, variant);
+    kn_plan_release(plan);
+}
+
+#define CUDA_BUILD "torch-stable-abi210-cu130-x86_64-linux"
+
+static void test_a_gpu_build_of_the_framework_finds_cpu_kernels(void **state) {
+    scene *s = *state;
+    s->fx.host->system.backend = "cu130";
+    write_build(s, "builtin/fast", FITS, METADATA);
+    fake_repo *repo = map_kind(s, KN_REPO_HUB, "builtin/fast");
+    map_cuda(&s->fx, "Norm", 0, KN_CAPABILITY_MAX, repo);
+    kn_device cpu = fake_cpu(), cuda = fake_cuda(0, 90);
+    expect_variant(s, &cpu, FITS);
+    expect_variant(s, &cuda, FITS); /* what ships with the library is taken as it is */
+    void *kernel;
+    kn_repo_info info = repo->info;
+    assert_int_equal(kn_engine_get_kernel(s->fx.engine, &s->fx.host->table, &info, &kernel, NULL),
+                     KN_OK);
+    s->fx.host->table.release(kernel);
+}
+
+static void test_a_layer_for_the_cpu_takes_a_gpu_build_only_without_one_of_its_own(void **state) {
+    scene *s = *state;
+    s->fx.host->system.backend = "cu130";
+    write_build(s, "fast", CUDA_BUILD, METADATA);
+    fake_repo *repo = map_kind(s, KN_REPO_LOCAL, scratch_path(&s->scratch, "fast"));
+    map_cuda(&s->fx, "Norm", 0, KN_CAPABILITY_MAX, repo);
+    kn_device cpu = fake_cpu(), cuda = fake_cuda(0, 90);
+    expect_variant(s, &cpu, CUDA_BUILD);
+    expect_variant(s, &cuda, CUDA_BUILD);
+}
+
+static void test_a_layer_for_a_gpu_does_not_take_a_cpu_build(void **state) {
+    scene *s = *state;
+    s->fx.host->system.backend = "cu130";
+    write_build(s, "fast", FITS, METADATA);
+    fake_repo *repo = map_kind(s, KN_REPO_LOCAL, scratch_path(&s->scratch, "fast"));
+    map_cuda(&s->fx, "Norm", 0, KN_CAPABILITY_MAX, repo);
+    kn_device cuda = fake_cuda(0, 90);
+    kn_request request = inference();
+    request.device = &cuda;
+    request.capability = 90;
+    kernelize_fails(&s->fx, s->model, &request, KN_ERR_NOT_FOUND,
+                    "does not match selected backend (cu130)");
+    assert_forwards(s->model, "norm=original");
+}
 
 static void test_a_kernel_and_a_layer_are_given_with_a_reference(void **state) {
     scene *s = *state;
@@ -416,6 +472,9 @@ int main(void) {
         kernel_test(test_a_layer_that_the_kernel_lacks_is_an_error),
         kernel_test(test_a_backend_that_is_not_the_systems_is_an_error),
         kernel_test(test_the_backend_chooses_the_variant),
+        kernel_test(test_a_gpu_build_of_the_framework_finds_cpu_kernels),
+        kernel_test(test_a_layer_for_the_cpu_takes_a_gpu_build_only_without_one_of_its_own),
+        kernel_test(test_a_layer_for_a_gpu_does_not_take_a_cpu_build),
         kernel_test(test_a_kernel_and_a_layer_are_given_with_a_reference),
         kernel_test(test_a_kernel_that_is_not_there_gives_nothing),
     };
