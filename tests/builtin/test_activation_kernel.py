@@ -164,8 +164,9 @@ def test_any_layout_keeps_the_order_that_torch_keeps(activation, x):
 
 
 def test_large_input_in_threads(activation):
+    torch.manual_seed(0)
     x = torch.randn(3, 50000)
-    assert torch.allclose(activation.gelu(x), F.gelu(x), atol=1e-6)
+    assert torch.allclose(activation.gelu(x).double(), F.gelu(x.double()), atol=1e-6)
     assert torch.allclose(activation.silu_and_mul(x), silu_and_mul64(x), atol=1e-5)
 
 

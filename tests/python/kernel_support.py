@@ -111,7 +111,7 @@ def write_variant(folder, *, name="toy", layers=LAYERS, code="", metadata=None):
     return folder
 
 
-def write_kernel(folder, *, variants=("torch-cpu",), **content):
+def write_kernel(folder, *, variants=("torch-universal",), **content):
     """Writes a kernel directory in the layout of the Hub; returns its path."""
     for variant in variants:
         write_variant(folder / "build" / variant, **content)

@@ -523,7 +523,7 @@ def test_models_with_kernels_from_directories_copy_and_pickle(toy):
         twin = make(model)
         run(twin)
         assert twin(torch.ones(2)).tolist() == [10.0, 10.0]
-        assert explain(twin)[0].variant == "torch-cpu"
+        assert explain(twin)[0].variant == "torch-universal"
 
 
 def test_a_kernelized_model_runs_under_data_parallel_like_wrappers():

@@ -367,7 +367,7 @@ def test_a_kernel_whose_import_failed_can_be_mended(tmp_path, layer_class):
     register(LocalLayerRepository(folder, "Tenfold"))
     with pytest.raises(RuntimeError, match="first attempt"):
         run(layer_class())
-    (folder / "build" / "torch-cpu" / "__init__.py").write_text(
+    (folder / "build" / "torch-universal" / "__init__.py").write_text(
         "from . import layers\n\n\n# mended\n"
     )
     assert run(layer_class())(1) == 10

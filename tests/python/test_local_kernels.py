@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kernels from directories, from LOCAL_KERNELS, and those that ship with the package."""
 
+import importlib.util
 import json
 import os
 import sys
@@ -40,13 +41,13 @@ def run(layer_class, repo, **how):
 # ---- where a kernel is ----
 
 
-@pytest.mark.parametrize("below", ["", "build", "build/torch-cpu"])
+@pytest.mark.parametrize("below", ["", "build", "build/torch-universal"])
 @pytest.mark.parametrize("kind", [Path, str])
 def test_a_kernel_is_found_by_repository_build_and_variant(toy, layer_class, below, kind):
     repo = LocalLayerRepository(kind(toy / below), layer_name="Tenfold")
     model = run(layer_class, repo)
     assert model(1) == 10
-    assert explain(model)[0].variant == "torch-cpu"
+    assert explain(model)[0].variant == "torch-universal"
     assert get_local_kernel(kind(toy / below)).layers.Tenfold is repo.load()
 
 
@@ -70,7 +71,7 @@ def test_a_relative_path_is_taken_from_where_the_process_is_now(tmp_path, monkey
 
 
 def test_a_kernel_without_a_package_of_its_own_is_found_below_its_name(tmp_path):
-    variant = tmp_path / "kernel" / "torch-cpu"
+    variant = tmp_path / "kernel" / "torch-universal"
     inner = write_variant(variant / "my_kernel", name="my-kernel")
     (variant / "metadata.json").write_text((inner / "metadata.json").read_text())
     (inner / "metadata.json").unlink()
@@ -119,6 +120,17 @@ def test_a_name_that_is_taken_is_not_taken_over(tmp_path):
     with pytest.raises(ImportError, match="json"):
         get_local_kernel(folder)
     assert sys.modules["json"] is json
+
+
+def test_a_module_that_was_imported_from_the_same_file_is_taken(tmp_path):
+    folder = write_kernel(tmp_path / "kernel", metadata={"id": "_imported_by_hand"})
+    entry = folder / "build" / "torch-universal" / "__init__.py"
+    spec = importlib.util.spec_from_file_location("_imported_by_hand", entry)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["_imported_by_hand"] = module
+    spec.loader.exec_module(module)
+    assert get_local_kernel(folder) is module
+    assert get_loaded_kernels()[-1].module is module
 
 
 def test_threads_that_ask_at_once_get_one_module(tmp_path):
@@ -218,8 +230,8 @@ def test_broken_metadata_is_a_value_error_that_never_falls_back(
 
 def test_missing_metadata_is_not_found(tmp_path):
     folder = write_kernel(tmp_path / "kernel")
-    (folder / "build" / "torch-cpu" / "metadata.json").unlink()
-    expect(FileNotFoundError, lambda: get_local_kernel(folder), "torch-cpu", "metadata.json")
+    (folder / "build" / "torch-universal" / "metadata.json").unlink()
+    expect(FileNotFoundError, lambda: get_local_kernel(folder), "torch-universal", "metadata.json")
 
 
 def test_unknown_and_missing_fields_of_metadata_do_no_harm(tmp_path):
@@ -240,7 +252,7 @@ def test_a_kernel_that_needs_a_newer_package_says_so(tmp_path):
 
 def test_a_variant_without_a_module_is_not_found(tmp_path):
     folder = write_kernel(tmp_path / "kernel")
-    (folder / "build" / "torch-cpu" / "__init__.py").unlink()
+    (folder / "build" / "torch-universal" / "__init__.py").unlink()
     expect(FileNotFoundError, lambda: get_local_kernel(folder), "No kernel module found")
 
 
@@ -292,7 +304,7 @@ def test_an_extension_for_another_instruction_set_is_an_import_error(tmp_path, l
     header = bytearray(
         b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00" + b"\xf3\x00" + b"\x01" + bytes(43)
     )
-    (folder / "build" / "torch-cpu" / "_native.abi3.so").write_bytes(bytes(header))
+    (folder / "build" / "torch-universal" / "_native.abi3.so").write_bytes(bytes(header))
     for call in (
         lambda: get_local_kernel(folder),
         lambda: run(
@@ -466,7 +478,7 @@ def test_a_subclass_that_only_adds_is_loaded_like_its_base(toy, layer_class):
         note = "mine"
 
     model = run(layer_class, Named(toy, "Tenfold"))
-    assert (model(1), explain(model)[0].variant) == (10, "torch-cpu")
+    assert (model(1), explain(model)[0].variant) == (10, "torch-universal")
 
 
 def test_functions_of_kernels_serve_as_layers(tmp_path, monkeypatch):

@@ -76,7 +76,7 @@ def test_a_plan_has_one_decision_for_modules_that_are_decided_alike(model, local
         repo_layer="Tenfold",
         repo_mode=INFERENCE,
         commit=None,
-        variant="torch-cpu",
+        variant="torch-universal",
         applied=False,
     )
     assert (second.paths, second.action, second.reason) == (("c",), "keep", "no-layer")
@@ -229,7 +229,9 @@ def test_the_table_has_a_row_for_each_decision(model, local):
     assert lines[0].split() == ["module", "layer", "device", "mode", "kernel", "variant", "why"]
     assert lines[1].split()[:5] == ["a", "(+1)", "Identity", "cpu", "INFERENCE"]
     assert f"{local}:Tenfold" in lines[1]
-    assert "torch-cpu" in lines[1] and "mapped: registered for cpu under INFERENCE" in lines[1]
+    assert (
+        "torch-universal" in lines[1] and "mapped: registered for cpu under INFERENCE" in lines[1]
+    )
     assert lines[2].split()[:6] == ["c", "Other", "cpu", "INFERENCE", "original", "forward"]
     assert "no-layer: No layer mapping for `Other`" in lines[2]
     assert len(lines) == 3
@@ -266,7 +268,7 @@ def test_the_record_is_json_with_the_fields_of_the_decisions(model, local):
         "repo_layer": "Tenfold",
         "repo_mode": "INFERENCE",
         "commit": None,
-        "variant": "torch-cpu",
+        "variant": "torch-universal",
         "applied": False,
     }
     assert len(record["decisions"]) == 2
@@ -450,7 +452,11 @@ def test_explain_tells_the_state_of_each_module(model, local, capsys):
         (("c",), "keep", "no-layer", False),
     ]
     first = explained[0]
-    assert (first.repo, first.repo_layer, first.variant) == (str(local), "Tenfold", "torch-cpu")
+    assert (first.repo, first.repo_layer, first.variant) == (
+        str(local),
+        "Tenfold",
+        "torch-universal",
+    )
     assert (first.repo_mode, first.device, first.stage) == (INFERENCE, "cpu", "apply")
     assert json.loads(explained.to_json())["decisions"][0]["applied"] is True
     assert capsys.readouterr() == ("", "")
