@@ -12,7 +12,7 @@ TEST_OPTIONS := -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 -DKN_BUILD_TESTS=ON
 LINT_OPTIONS := -DCMAKE_BUILD_TYPE=Debug -DKN_BUILD_TESTS=ON -DKN_BUILD_PYTHON=ON
 TEST_ENV := KN_PEER_PYTHON=$(CURDIR)/.venv-peer/bin/python KN_SHARED_LIB=$(CURDIR)/build/wheel/libkernels.so
 
-.PHONY: help demo test test-c test-python test-sanitized bench build wheel lint format clean
+.PHONY: help demo test test-c test-python test-sanitized fuzz bench build wheel lint format clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -33,6 +33,9 @@ test-python: build .venv/.demo .venv/.model .venv/.test .venv-peer/.peer ## run 
 
 test-sanitized: build .venv/.demo .venv/.model .venv/.test .venv-peer/.peer ## run them over a sanitized extension
 	$(TEST_ENV) tools/test_sanitized.sh $(ARGS)
+
+fuzz: build/.system ## fuzz what reads outside bytes, with clang, for SECONDS each (default 60)
+	tools/fuzz.sh $(SECONDS)
 
 bench: build .venv/.demo .venv/.model .venv-peer/.peer ## measure against upstream
 	set -e; for program in bench/bench_*.py; do $(TEST_ENV) $(BIN)/python $$program; done

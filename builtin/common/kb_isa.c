@@ -4,12 +4,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__x86_64__) && defined(KB_HAS_AVX2)
+#include <cpuid.h>
+
+/* Not every compiler knows this one by name in __builtin_cpu_supports. */
+static int has_f16c(void) {
+    unsigned eax, ebx, ecx, edx;
+    return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C);
+}
+#endif
+
 int kb_isa_is_available(kb_isa isa) {
     if (isa == KB_ISA_SERIAL) return 1;
 #if defined(__x86_64__) && defined(KB_HAS_AVX2)
     __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("f16c");
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
 #else
     return 0;
 #endif
