@@ -74,8 +74,7 @@ typedef struct kn_kernel_info {
     const char *name;        /* the kernel's name */
     const char *module_name; /* the name as an identifier */
     const char *variant;
-    const char *repo;   /* as the user named it */
-    const char *minver; /* the lowest version of this library that it asks for; NULL: any */
+    const char *repo; /* as the user named it */
 } kn_kernel_info;
 
 /* A layer of a kernel. `handle` comes with a reference. */

@@ -237,8 +237,8 @@ static kn_status host_predicate(void *ctx, void *predicate, const char *path, vo
 
 static kn_status host_import_kernel(void *ctx, const kn_kernel_info *info, void **out,
                                     kn_error *err) {
-    PyObject *args = Py_BuildValue("(ssssssz)", info->folder, info->entry, info->id, info->name,
-                                   info->variant, info->repo, info->minver);
+    PyObject *args = Py_BuildValue("(ssssss)", info->folder, info->entry, info->id, info->name,
+                                   info->variant, info->repo);
     *out = call_glue(ctx, "import_kernel", args);
     return *out ? KN_OK : core_call_fail(ctx, err);
 }

@@ -141,21 +141,6 @@ def module_device(module):
 _import_lock = threading.RLock()
 
 
-def _check_minver(name, variant, minver):
-    if minver is None:
-        return
-    from kernels import __version__
-
-    def parts(text):
-        return [int(part) for part in text.split("+")[0].split(".") if part.isdigit()]
-
-    if parts(__version__) < parts(minver):
-        raise RuntimeError(
-            f"Kernel '{name}' variant '{variant}' requires kernels>={minver}, but version {__version__} is "
-            "installed. Upgrade with: pip install --upgrade kernels"
-        )
-
-
 def _free_name(kernel_id, repo):
     """The name to import a kernel under: its id, with a number where another copy of it is loaded."""
     ours = {loaded.module for loaded in _loaded_kernels.values()}
@@ -172,13 +157,12 @@ def _free_name(kernel_id, repo):
     return name
 
 
-def import_kernel(folder, entry, kernel_id, name, variant, repo, minver):
+def import_kernel(folder, entry, kernel_id, name, variant, repo):
     """Imports the module of a kernel, each folder once."""
     with _import_lock:
         loaded = _loaded_kernels.get(folder)
         if loaded is not None:
             return loaded.module
-        _check_minver(name, variant, minver)
         there = sys.modules.get(kernel_id)
         if there is not None and getattr(there, "__file__", None) == entry:
             # Somebody imported this very file under the kernel's own name.

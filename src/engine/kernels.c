@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "engine/state.h"
 #include "layers/repo.h"
+#include "load/minver.h"
 #include "os/files.h"
 
 static kn_status run_system(kni_run *run, kn_error *err) {
@@ -234,6 +235,8 @@ kn_status kni_engine_import(kni_run *run, kni_kernel *kernel, const char *repo, 
 
     kn_metadata_info metadata = {.size = sizeof metadata};
     kn_metadata_get(kernel->source.metadata, &metadata);
+    kn_status status = kni_minver_check(&metadata, kernel->source.variant, err);
+    if (status) return status;
     kn_kernel_info info = {
         .size = sizeof info,
         .folder = kernel->source.folder,
@@ -243,11 +246,10 @@ kn_status kni_engine_import(kni_run *run, kni_kernel *kernel, const char *repo, 
         .module_name = metadata.module_name,
         .variant = kernel->source.variant,
         .repo = repo,
-        .minver = metadata.kernels_minver,
     };
     void *handle = NULL;
     run->user_code_ran = true;
-    kn_status status = run->host->import_kernel(run->host->ctx, &info, &handle, err);
+    status = run->host->import_kernel(run->host->ctx, &info, &handle, err);
     if (status) return status;
     kni_lock_take(engine->lock);
     bool is_first = kernel->handle == NULL;
