@@ -18,7 +18,6 @@ static const struct {
 };
 
 typedef struct device_list {
-    kni_text *text;
     const char *layer_name;
     bool has_device[KN_DEVICE_TYPES];
 } device_list;
@@ -30,7 +29,7 @@ static bool note_device(void *ctx, const kn_mapping_entry *entry) {
 }
 
 static void add_devices(kni_text *text, const kn_mapping *mapping, const char *layer_name) {
-    device_list list = {.text = text, .layer_name = layer_name};
+    device_list list = {.layer_name = layer_name};
     kn_mapping_each(mapping, note_device, &list);
     const char *separator = "";
     for (int type = 0; type < KN_DEVICE_TYPES; type++) {
