@@ -123,8 +123,7 @@ static int put_both(const core_type *type, core_state *state, PyObject *module, 
 
 /* (slot, what stood in it, the record), with None for nothing. NULL stands for "nothing was there".
  */
-static PyObject *undo_of(core_state *state, PyObject *slot, PyObject *value, core_forward *record) {
-    (void)state;
+static PyObject *undo_of(PyObject *slot, PyObject *value, core_forward *record) {
     return PyTuple_Pack(3, slot, value ? value : Py_None, record ? (PyObject *)record : Py_None);
 }
 
@@ -196,7 +195,7 @@ kn_status core_host_swap(void *ctx, void *module, void *forward, void **undo, kn
     core_forward *record = record_of(state, dict);
     int result = 0;
     if (value || record) {
-        *undo = undo_of(state, slot, value, record);
+        *undo = undo_of(slot, value, record);
         result = *undo ? 0 : -1;
     }
     if (result == 0)

@@ -6,17 +6,25 @@
 #include "base/error.h"
 #include "engine/state.h"
 
+/* Under the lock: a copy of the name of another root that wants `function` differently. False:
+ * there is none; *name NULL with true: no memory. */
+static bool copy_opponent(const kn_engine *engine, const void *function, const void *root,
+                          const void *forward, char **name) {
+    for (size_t i = 0; i < engine->claim_count; i++) {
+        const kni_claim *c = &engine->claims[i];
+        if (c->function != function || c->root == root) continue;
+        if (kni_engine_is_same_forward(engine, c->forward, forward)) continue;
+        *name = kni_text_copy(engine->alloc, c->root_name);
+        return true;
+    }
+    return false;
+}
+
 kn_status kni_claims_find_conflict(kn_engine *engine, const void *function, const void *root,
                                    const void *forward, char **other, kn_error *err) {
     *other = NULL;
-    bool found = false;
     kni_lock_take(engine->lock);
-    for (size_t i = 0; i < engine->claim_count && !found; i++) {
-        const kni_claim *c = &engine->claims[i];
-        found = c->function == function && c->root != root &&
-                !kni_engine_is_same_forward(engine, c->forward, forward);
-        if (found) *other = kni_text_copy(engine->alloc, c->root_name);
-    }
+    bool found = copy_opponent(engine, function, root, forward, other);
     kni_lock_drop(engine->lock);
     return found && !*other ? kni_no_memory(err, "settling a shared function") : KN_OK;
 }
@@ -25,18 +33,12 @@ kn_status kni_claims_find_dispute(kn_engine *engine, const void *function, const
                                   char **other, kn_error *err) {
     *other = NULL;
     const kni_claim *own = NULL;
-    bool found = false;
     kni_lock_take(engine->lock);
     for (size_t i = 0; i < engine->claim_count && !own; i++) {
         if (engine->claims[i].function == function && engine->claims[i].root == root)
             own = &engine->claims[i];
     }
-    for (size_t i = 0; own && i < engine->claim_count && !found; i++) {
-        const kni_claim *c = &engine->claims[i];
-        found = c->function == function && c->root != root &&
-                !kni_engine_is_same_forward(engine, c->forward, own->forward);
-        if (found) *other = kni_text_copy(engine->alloc, c->root_name);
-    }
+    bool found = own && copy_opponent(engine, function, root, own->forward, other);
     kni_lock_drop(engine->lock);
     return found && !*other ? kni_no_memory(err, "explaining a shared function") : KN_OK;
 }

@@ -200,9 +200,9 @@ static kn_status check_request(const kn_request *request, kn_error *err) {
     return KN_OK;
 }
 
-/* Everything up to and including resolve. */
-static kn_status run_plan(kni_run *run, kn_mapping *mapping, const kn_request *request,
-                          kn_error *err) {
+/* The walk and what the mapping says about it. */
+static kn_status run_select(kni_run *run, kn_mapping *mapping, const kn_request *request,
+                            kn_error *err) {
     kn_status status = check_request(request, err);
     if (status) return status;
     run->request = request;
@@ -221,7 +221,7 @@ kn_status kn_engine_plan(kn_engine *engine, const kn_host *host, void *model, kn
     *out = NULL;
     kni_run run;
     kni_run_init(&run, engine, host, model);
-    kn_status status = run_plan(&run, mapping, request, err);
+    kn_status status = run_select(&run, mapping, request, err);
     if (!status) note_model_device(&run);
     if (!status) status = kni_run_resolve(&run, request->fetch, err);
     if (!status && request->fetch) status = kni_run_settle(&run, err);
@@ -262,6 +262,13 @@ static void tell_fallbacks(const kni_run *run) {
     }
 }
 
+/* From selected decisions to forwards in place. */
+static kn_status carry_out(kni_run *run, kn_error *err) {
+    kn_status status = kni_run_resolve(run, true, err);
+    if (!status) status = kni_run_settle(run, err);
+    return status ? status : kni_run_apply(run, err);
+}
+
 static void finish_applied(kni_run *run, kn_plan **out) {
     kni_plan_compact(run->plan);
     kni_plan_release_model(run->plan);
@@ -276,10 +283,8 @@ kn_status kn_engine_kernelize(kn_engine *engine, const kn_host *host, void *mode
     if (out) *out = NULL;
     kni_run run;
     kni_run_init(&run, engine, host, model);
-    kn_status status = run_plan(&run, mapping, request, err);
-    if (!status) status = kni_run_resolve(&run, true, err);
-    if (!status) status = kni_run_settle(&run, err);
-    if (!status) status = kni_run_apply(&run, err);
+    kn_status status = run_select(&run, mapping, request, err);
+    if (!status) status = carry_out(&run, err);
     if (!status && out) note_model_device(&run);
     if (!status) finish_applied(&run, out);
     kni_run_clear(&run);
@@ -302,9 +307,7 @@ kn_status kn_engine_apply(kn_engine *engine, const kn_host *host, void *model, k
         status = kni_plan_compare(plan, run.plan, err);
     }
     if (!status) status = kni_plan_copy_decisions(run.plan, plan, err);
-    if (!status) status = kni_run_resolve(&run, true, err);
-    if (!status) status = kni_run_settle(&run, err);
-    if (!status) status = kni_run_apply(&run, err);
+    if (!status) status = carry_out(&run, err);
     if (!status) finish_applied(&run, NULL);
     kni_run_clear(&run);
     return status;
