@@ -27,8 +27,12 @@ static bool read_filter(PyObject *filter, const char *name, const char ***patter
     if (filter == Py_None) return true;
     if (PyUnicode_Check(filter)) {
         *patterns = PyMem_Calloc(1, sizeof **patterns);
-        *count = *patterns ? 1 : 0;
-        return *patterns && ((*patterns)[0] = core_text(filter)) != NULL;
+        if (!*patterns) {
+            PyErr_NoMemory();
+            return false;
+        }
+        *count = 1;
+        return ((*patterns)[0] = core_text(filter)) != NULL;
     }
     if (PyCallable_Check(filter)) {
         *predicate = filter;

@@ -69,7 +69,7 @@ def nm(*arguments):
 def shared_library():
     path = os.environ.get("KN_SHARED_LIB")
     if not path:
-        pytest.skip("KN_SHARED_LIB is not set; `make test` sets it")
+        pytest.fail("set KN_SHARED_LIB to libkernels.so, or run `make test`")
     return Path(path)
 
 
