@@ -33,7 +33,14 @@ typedef enum kn_status {
     KN_ERR_RUNTIME = 6,     /* everything was well formed and still it cannot be done here */
     KN_ERR_UNSUPPORTED = 7, /* this version of the library cannot do it */
     KN_ERR_HOST = 8,        /* a callback of the host failed; the host knows the cause */
-    KN_ERR_CANCELLED = 9    /* the host asked to stop */
+    KN_ERR_CANCELLED = 9,   /* the host asked to stop */
+    KN_ERR_NETWORK = 10,    /* the Hub could not be reached, or it did not answer as a Hub does */
+    KN_ERR_TIMEOUT = 11,    /* nothing arrived for longer than KERNELS_TIMEOUT */
+    KN_ERR_REPOSITORY = 12, /* the Hub has no such repository, or not for this token */
+    KN_ERR_REVISION = 13,   /* the repository has no such branch, tag or commit */
+    KN_ERR_GATED = 14,      /* the repository's owner has to grant access first */
+    KN_ERR_INTEGRITY = 15,  /* a file is not what its repository or its metadata says it is */
+    KN_ERR_UNTRUSTED = 16   /* the publisher is not trusted, and nobody said otherwise */
 } kn_status;
 
 #define KN_ERROR_TEXT_MAX 4096
