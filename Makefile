@@ -10,7 +10,9 @@ SOURCES := $(shell find CMakeLists.txt VERSION README.md LICENSE pyproject.toml 
 TEST_OPTIONS := -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 -DKN_BUILD_TESTS=ON -DKN_WERROR=ON \
                 -DKN_SANITIZE=address,undefined
 LINT_OPTIONS := -DCMAKE_BUILD_TYPE=Debug -DKN_BUILD_TESTS=ON -DKN_BUILD_PYTHON=ON
-TEST_ENV := KN_PEER_PYTHON=$(CURDIR)/.venv-peer/bin/python KN_SHARED_LIB=$(CURDIR)/build/wheel/libkernels.so
+TEST_ENV := KN_PEER_PYTHON=$(CURDIR)/.venv-peer/bin/python KN_HUB1_PYTHON=$(CURDIR)/.venv-hub1/bin/python \
+            KN_SHARED_LIB=$(CURDIR)/build/wheel/libkernels.so KN_TEST_HUB=$(CURDIR)/build/test-hub/test_hub
+PEERS := .venv-peer/.peer .venv-hub1/.hub1 build/test-hub/test_hub
 
 .PHONY: help demo test test-c test-python test-sanitized fuzz bench build wheel lint format clean
 .NOTPARALLEL:
@@ -28,16 +30,16 @@ test-c: build/.system ## run the C tests, with sanitizers
 	cmake --build build/test
 	ctest --test-dir build/test --output-on-failure -j 2
 
-test-python: build .venv/.demo .venv/.model .venv/.test .venv-peer/.peer ## run the Python tests
+test-python: build .venv/.demo .venv/.model .venv/.test $(PEERS) ## run the Python tests
 	$(TEST_ENV) $(BIN)/pytest $(ARGS)
 
-test-sanitized: build .venv/.demo .venv/.model .venv/.test .venv-peer/.peer ## run them over a sanitized extension
+test-sanitized: build .venv/.demo .venv/.model .venv/.test $(PEERS) ## run them over a sanitized extension
 	$(TEST_ENV) tools/test_sanitized.sh $(ARGS)
 
 fuzz: build/.system ## fuzz what reads outside bytes, with clang, for SECONDS each (default 60)
 	tools/fuzz.sh $(SECONDS)
 
-bench: build .venv/.demo .venv/.model .venv-peer/.peer ## measure against upstream
+bench: build .venv/.demo .venv/.model $(PEERS) ## measure against upstream
 	set -e; for program in bench/bench_*.py; do $(TEST_ENV) $(BIN)/python $$program; done
 
 build: .venv/.kernels ## build the wheel and install it into .venv
@@ -52,7 +54,7 @@ format: .venv/.lint ## lay out all sources
 	tools/lint.sh --fix
 
 clean: ## remove all that was made here
-	rm -rf build dist .venv .venv-peer .hypothesis
+	rm -rf build dist .venv .venv-peer .venv-hub1 .hypothesis
 
 build/.system: tools/setup.sh
 	tools/setup.sh
@@ -64,6 +66,15 @@ build/.system: tools/setup.sh
 
 .venv-peer/.%: tools/requirements-%.txt | build/.system
 	tools/venv.sh .venv-peer $*
+	@touch $@
+
+.venv-hub1/.%: tools/requirements-%.txt | build/.system
+	tools/venv.sh .venv-hub1 $*
+	@touch $@
+
+build/test-hub/test_hub: $(wildcard tests/support/hub/*) cmake/options.cmake | build/.system
+	cmake -S tests/support/hub -B build/test-hub -G Ninja --log-level=WARNING -DKN_WERROR=ON
+	cmake --build build/test-hub
 	@touch $@
 
 dist/.built: $(SOURCES) | .venv/.build

@@ -2,7 +2,8 @@
 # kn_warnings: link it privately to whatever is compiled from this repository's C.
 add_library(kn_warnings INTERFACE)
 target_compile_options(kn_warnings INTERFACE
-  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wvla
+  $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes -Wmissing-prototypes>
   -Wundef -Wwrite-strings -Wformat=2
   $<$<BOOL:${KN_WERROR}>:-Werror>)
 

@@ -12,7 +12,7 @@ command -v clang >/dev/null || {
     exit 1
 }
 
-cmake -S . -B build/fuzz -G Ninja --log-level=WARNING -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Debug \
+cmake -S . -B build/fuzz -G Ninja --log-level=WARNING -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Debug \
     -DCMAKE_C_FLAGS=-O1 -DKN_BUILD_TESTS=ON -DKN_BUILD_BUILTIN=OFF -DKN_WERROR=ON -DKN_FUZZ=ON \
     -DKN_SANITIZE=address,undefined,fuzzer-no-link
 cmake --build build/fuzz

@@ -16,7 +16,7 @@ present() { # PATH...: those that are there
 
 code=$(present src include cli python builtin tests bench examples tools)
 c_files() { # DIRECTORY... : their C sources and headers
-    find "$@" \( -name '*.c' -o -name '*.h' \) -type f | sort
+    find "$@" \( -name '*.c' -o -name '*.cpp' -o -name '*.h' \) -type f | sort
 }
 
 if [ "${1:-}" = --fix ]; then

@@ -27,6 +27,10 @@ has_c() { compiles "$cc" c stdio.h; }
 has_cxx() { compiles "$cxx" c++ vector; }
 has_pkg_config() { "$pkg_config" --version; }
 has_jansson() { compiles "$cc" c jansson.h $("$pkg_config" --cflags --libs jansson); }
+has_curl() { compiles "$cc" c curl/curl.h $("$pkg_config" --cflags --libs "libcurl >= 7.85"); }
+has_crypto() { compiles "$cc" c openssl/evp.h $("$pkg_config" --cflags --libs "libcrypto >= 3.0"); }
+has_tomlplusplus() { compiles "$cxx" c++ toml++/toml.h -std=c++17; }
+has_microhttpd() { compiles "$cc" c microhttpd.h $("$pkg_config" --cflags --libs "libmicrohttpd >= 0.9.70"); }
 has_cmocka() {
     printf '#include <stdarg.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <setjmp.h>\n' >"$scratch/all.h"
     printf '#include <cmocka.h>\n' >>"$scratch/all.h"
@@ -54,6 +58,10 @@ check() {
     need has_cxx g++
     need has_pkg_config pkg-config
     need has_jansson libjansson-dev
+    need has_curl libcurl4-openssl-dev
+    need has_crypto libssl-dev
+    need has_tomlplusplus libtomlplusplus-dev
+    need has_microhttpd libmicrohttpd-dev
     need has_cmocka libcmocka-dev
     need has_cmake cmake
     need has_ninja ninja-build

@@ -91,6 +91,21 @@ KN_API kn_status kn_engine_get_kernel(kn_engine *engine, const kn_host *host,
 KN_API kn_status kn_engine_get_layer(kn_engine *engine, const kn_host *host,
                                      const kn_repo_info *info, kn_layer *out, kn_error *err);
 
+/* Fetches a kernel, with all that it depends on, and imports nothing. *folder is that of the variant
+ * for this machine; freed with kn_text_free. */
+KN_API kn_status kn_engine_install(kn_engine *engine, const kn_host *host, const kn_repo_info *info,
+                                   char **folder, kn_error *err);
+KN_API void kn_text_free(kn_engine *engine, char *text);
+
+/* Whether there is a build for this machine, of the kernel and of all that it depends on. Fetches
+ * their metadata and no more. Other failures than that there is none are failures. */
+KN_API kn_status kn_engine_has_kernel(kn_engine *engine, const kn_host *host,
+                                      const kn_repo_info *info, bool *out, kn_error *err);
+
+/* How each build variant of a kernel fits this machine; the caller frees with kn_variants_free. */
+KN_API kn_status kn_engine_variants(kn_engine *engine, const kn_host *host,
+                                    const kn_repo_info *info, kn_variants **out, kn_error *err);
+
 /* `object`, which `watch` was asked about, is about to go. */
 KN_API void kn_engine_forget(kn_engine *engine, const kn_host *host, const void *object);
 

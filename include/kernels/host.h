@@ -75,6 +75,12 @@ typedef struct kn_kernel_info {
     const char *module_name; /* the name as an identifier */
     const char *variant;
     const char *repo; /* as the user named it */
+    const char *repo_id;  /* the repository of the Hub that it came from; NULL: from elsewhere */
+    const char *revision; /* the branch, tag or commit that was asked for; a commit for versions */
+    const char *commit;
+    const char *const *depend_ids; /* the kernels that it depends on, by repository, ... */
+    void *const *depends;          /* ... as they were imported */
+    size_t depend_count;
 } kn_kernel_info;
 
 /* A layer of a kernel. `handle` comes with a reference. */
@@ -177,6 +183,17 @@ typedef struct kn_host {
      * NULL. */
     void *(*leave)(void *ctx);
     void (*enter)(void *ctx, void *left);
+
+    /* Whether a module of this name can be imported: what a kernel needs. NULL: it is not asked. */
+    kn_status (*can_import)(void *ctx, const char *name, bool *out, kn_error *err);
+
+    /* The current GPU of torch, for a build whose metadata lists architectures. What cannot be
+     * asked stays unknown. NULL: it is not asked. */
+    kn_status (*gpu)(void *ctx, kn_gpu *out, kn_error *err);
+
+    /* Bytes that were downloaded by this call, and that are to be, at most ten times a second; once
+     * more with both alike at the end. May be NULL. */
+    void (*progress)(void *ctx, int64_t done, int64_t total);
 
     /* Polled between steps; true stops the call with KN_ERR_CANCELLED. */
     bool (*cancelled)(void *ctx);

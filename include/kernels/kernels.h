@@ -13,5 +13,6 @@
 #include <kernels/plan.h>
 #include <kernels/repo.h>
 #include <kernels/variant.h>
+#include <kernels/version.h>
 
 #endif

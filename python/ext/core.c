@@ -121,6 +121,20 @@ static PyMethodDef methods[] = {
     {"restore", core_restore, METH_O, "restore(undo)"},
     {"get_kernel", core_get_kernel, METH_O, "get_kernel(repository) -> module"},
     {"get_layer", core_get_layer, METH_O, "get_layer(repository) -> class"},
+    {"install", core_install, METH_O, "install(repository) -> folder of the variant"},
+    {"has_kernel", core_has_kernel, METH_O, "has_kernel(repository) -> bool"},
+    {"hub_variants", core_hub_variants, METH_O,
+     "hub_variants(repository) -> [(name, accepted, reason)]"},
+    {"check_specifier", core_check_specifier, METH_O,
+     "check_specifier(text): ValueError for what is no set of version specifiers."},
+    {"select_version", core_select_version, METH_VARARGS,
+     "select_version(specifier, tags) -> the tag of the newest version that satisfies it, or None"},
+    {"rank_variants", core_rank_variants, METH_VARARGS,
+     "rank_variants(names, archs of each, system, capability or -2, gcn_arch) -> list of (name, reason or None)"},
+    {"parse_metadata", core_parse_metadata, METH_O,
+     "parse_metadata(bytes) -> the fields of a metadata.json"},
+    {"read_metadata", core_read_metadata, METH_O,
+     "read_metadata(path) -> the fields of a metadata.json"},
     {NULL, NULL, 0, NULL},
 };
 
@@ -185,6 +199,14 @@ static int make_type(PyObject *module, PyType_Spec *spec, PyTypeObject **out) {
     return *out ? 0 : -1;
 }
 
+static int add_type(PyObject *module, const char *name, PyType_Spec *spec) {
+    PyTypeObject *type;
+    int result = make_type(module, spec, &type);
+    if (result == 0) result = PyModule_AddObjectRef(module, name, (PyObject *)type);
+    if (type) Py_DECREF((PyObject *)type);
+    return result;
+}
+
 static int exec_core(PyObject *module) {
     core_state *state = core_state_of(module);
     if (intern_names(state) < 0 || make_context_var(state) < 0) return -1;
@@ -198,6 +220,7 @@ static int exec_core(PyObject *module) {
         make_type(module, &core_undo_spec, &state->undo_type) < 0) {
         return -1;
     }
+    if (add_type(module, "Version", &core_version_spec) < 0) return -1;
     return PyModule_AddStringConstant(module, "__version__", kn_version());
 }
 

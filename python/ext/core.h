@@ -133,6 +133,7 @@ typedef struct core_call {
     PyObject *error_type, *error_value, *error_trace; /* the exception behind a failed callback */
     PyObject *first_parameter;
     PyObject *model_name;  /* the text that was last asked for */
+    PyObject *gpu;         /* likewise, with the architecture's name */
     bool wants_parameter;  /* the walk is to note the first parameter; cleared once it has */
     bool has_no_parameter; /* the walk has looked everywhere and found none */
     bool is_not_found; /* the saved exception is a FileNotFoundError that a fallback may cover */
@@ -166,6 +167,21 @@ kn_status core_host_inspect(void *ctx, void *module, void **current, uint32_t *f
 kn_status core_host_swap(void *ctx, void *module, void *forward, void **undo, kn_error *err);
 kn_status core_host_restore(void *ctx, void *module, void *undo, kn_error *err);
 
+/* ---- version_type.c ---- */
+
+extern PyType_Spec core_version_spec;
+
+/* ---- variant_call.c ---- */
+
+PyObject *core_check_specifier(PyObject *module, PyObject *specifier);
+PyObject *core_select_version(PyObject *module, PyObject *args);
+PyObject *core_rank_variants(PyObject *module, PyObject *args);
+
+/* ---- metadata_call.c ---- */
+
+PyObject *core_parse_metadata(PyObject *module, PyObject *bytes);
+PyObject *core_read_metadata(PyObject *module, PyObject *path);
+
 /* ---- plan_type.c ---- */
 
 extern PyType_Spec core_plan_spec;
@@ -176,7 +192,13 @@ PyObject *core_kernelize(PyObject *module, PyObject *args, PyObject *kwargs);
 PyObject *core_explain(PyObject *module, PyObject *model);
 PyObject *core_unkernelize(PyObject *module, PyObject *args);
 PyObject *core_restore(PyObject *module, PyObject *undo);
+
+/* ---- kernel_calls.c ---- */
+
 PyObject *core_get_kernel(PyObject *module, PyObject *repo);
 PyObject *core_get_layer(PyObject *module, PyObject *repo);
+PyObject *core_install(PyObject *module, PyObject *repo);
+PyObject *core_has_kernel(PyObject *module, PyObject *repo);
+PyObject *core_hub_variants(PyObject *module, PyObject *repo);
 
 #endif

@@ -3,6 +3,17 @@
 
 #include "core.h"
 
+/* These are of classes of their own, which kernels.errors makes: see there. */
+static PyObject *raise_from_hub(kn_status status, const kn_error *err) {
+    PyObject *module = PyImport_ImportModule("kernels.errors");
+    PyObject *made =
+        module ? PyObject_CallMethod(module, "_make", "is", (int)status, err->message) : NULL;
+    if (made) PyErr_SetObject((PyObject *)Py_TYPE(made), made);
+    Py_XDECREF(made);
+    Py_XDECREF(module);
+    return NULL;
+}
+
 PyObject *core_raise(kn_status status, const kn_error *err) {
     PyObject *type = PyExc_RuntimeError;
     switch (status) {
@@ -28,6 +39,15 @@ PyObject *core_raise(kn_status status, const kn_error *err) {
     case KN_ERR_UNSUPPORTED:
         type = PyExc_NotImplementedError;
         break;
+    case KN_ERR_NETWORK:
+    case KN_ERR_TIMEOUT:
+    case KN_ERR_REPOSITORY:
+    case KN_ERR_REVISION:
+    case KN_ERR_GATED:
+    case KN_ERR_INTEGRITY:
+    case KN_ERR_UNTRUSTED:
+    case KN_ERR_DEPENDENCY:
+        return raise_from_hub(status, err);
     case KN_ERR_CANCELLED:
         type = PyExc_KeyboardInterrupt;
         break;

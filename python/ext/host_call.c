@@ -137,9 +137,10 @@ static kn_status host_system(void *ctx, kn_system *out, kn_error *err) {
     PyObject *system = state->system;
     int free_threaded = 0;
     bool ok =
-        system && PyArg_ParseTuple(system, "iiiiisssp", &out->torch_major, &out->torch_minor,
+        system && PyArg_ParseTuple(system, "iiiiissspz", &out->torch_major, &out->torch_minor,
                                    &out->torch_cxx11_abi, &out->tvm_ffi_major, &out->tvm_ffi_minor,
-                                   &out->backend, &out->arch, &out->os, &free_threaded);
+                                   &out->backend, &out->arch, &out->os, &free_threaded,
+                                   &out->python);
     out->free_threaded = free_threaded != 0;
     return ok ? KN_OK : core_call_fail(ctx, err);
 }
@@ -237,10 +238,42 @@ static kn_status host_predicate(void *ctx, void *predicate, const char *path, vo
 
 static kn_status host_import_kernel(void *ctx, const kn_kernel_info *info, void **out,
                                     kn_error *err) {
-    PyObject *args = Py_BuildValue("(ssssss)", info->folder, info->entry, info->id, info->name,
-                                   info->variant, info->repo);
-    *out = call_glue(ctx, "import_kernel", args);
+    PyObject *depends = PyDict_New();
+    for (size_t i = 0; depends && i < info->depend_count; i++) {
+        if (PyDict_SetItemString(depends, info->depend_ids[i], (PyObject *)info->depends[i]) < 0)
+            Py_CLEAR(depends);
+    }
+    PyObject *args =
+        depends ? Py_BuildValue("(ssssssOzz)", info->folder, info->entry, info->id, info->name,
+                                info->variant, info->repo, depends, info->repo_id, info->revision)
+                : NULL;
+    *out = args ? call_glue(ctx, "import_kernel", args) : NULL;
+    Py_XDECREF(depends);
     return *out ? KN_OK : core_call_fail(ctx, err);
+}
+
+static kn_status host_can_import(void *ctx, const char *name, bool *out, kn_error *err) {
+    return read_bool(ctx, call_glue(ctx, "can_import", Py_BuildValue("(s)", name)), out, err);
+}
+
+/* The architecture's name is kept by the call. */
+static kn_status host_gpu(void *ctx, kn_gpu *out, kn_error *err) {
+    core_call *call = ctx;
+    PyObject *pair = call_glue(call, "gpu", PyTuple_New(0));
+    long long capability;
+    bool ok = pair && PyArg_ParseTuple(pair, "Lz", &capability, &out->gcn_arch);
+    Py_XDECREF(call->gpu);
+    call->gpu = pair;
+    if (!ok) return core_call_fail(call, err);
+    out->capability = capability < 0 ? KN_CAPABILITY_UNKNOWN : capability;
+    return KN_OK;
+}
+
+static void host_progress(void *ctx, int64_t done, int64_t total) {
+    PyObject *args = Py_BuildValue("(LL)", (long long)done, (long long)total);
+    PyObject *told = call_glue(ctx, "progress", args);
+    if (!told) PyErr_Clear();
+    Py_XDECREF(told);
 }
 
 /* Reads the flags of a layer, whose reference is taken over. */
@@ -390,6 +423,9 @@ void core_call_init(core_call *call, core_state *state) {
         .describe_module = host_describe_module,
         .watch = host_watch,
         .model_name = host_model_name,
+        .can_import = host_can_import,
+        .gpu = host_gpu,
+        .progress = host_progress,
         .log = host_log,
         .leave = host_leave,
         .enter = host_enter,
@@ -406,5 +442,6 @@ void core_call_clear(core_call *call) {
     PyMem_Free(call->types);
     Py_CLEAR(call->first_parameter);
     Py_CLEAR(call->model_name);
+    Py_CLEAR(call->gpu);
     drop_exception(call);
 }

@@ -275,31 +275,6 @@ PyObject *core_restore(PyObject *module, PyObject *undo) {
     return result;
 }
 
-/* The kernel that a repository names, or its layer. */
-static PyObject *get_from(core_state *state, PyObject *repo, bool is_layer) {
-    kn_repo_info info = {.size = sizeof info};
-    if (core_repo_describe(repo, &info) < 0 || !core_glue(state)) return NULL;
-    core_call call;
-    core_call_init(&call, state);
-    kn_error err;
-    kn_error_init(&err);
-    kn_layer layer = {.size = sizeof layer};
-    kn_status status =
-        is_layer ? kn_engine_get_layer(state->engine, &call.host, &info, &layer, &err)
-                 : kn_engine_get_kernel(state->engine, &call.host, &info, &layer.handle, &err);
-    PyObject *result = status ? core_call_raise(&call, status, &err) : layer.handle;
-    core_call_clear(&call);
-    return result;
-}
-
-PyObject *core_get_kernel(PyObject *module, PyObject *repo) {
-    return get_from(core_state_of(module), repo, false);
-}
-
-PyObject *core_get_layer(PyObject *module, PyObject *repo) {
-    return get_from(core_state_of(module), repo, true);
-}
-
 /* ---- Plan ---- */
 
 static void plan_dealloc(plan_object *self) {

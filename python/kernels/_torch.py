@@ -5,6 +5,7 @@ import functools
 import importlib.util
 import inspect
 import logging
+import os
 import platform
 import sys
 import sysconfig
@@ -13,7 +14,9 @@ import threading
 import torch
 from torch.nn import Module
 
-from kernels.importer import LoadedKernel, _loaded_kernels
+from kernels.deps import use_kernel_deps
+from kernels.hf_hub import RepoInfo
+from kernels.importer import LoadedKernel, _loaded_kernels, _metadata_of
 
 _logger = logging.getLogger("kernels.layer.layer")
 
@@ -70,6 +73,7 @@ def system():
         platform.machine(),
         platform.system().lower(),
         free_threaded,
+        f"{sys.version_info[0]}.{sys.version_info[1]}",
     )
 
 
@@ -157,8 +161,36 @@ def _free_name(kernel_id, repo):
     return name
 
 
-def import_kernel(folder, entry, kernel_id, name, variant, repo):
-    """Imports the module of a kernel, each folder once."""
+def _loaded(folder, module, repo_info):
+    return LoadedKernel(_metadata_of(folder), module, repo_info)
+
+
+def can_import(name):
+    return importlib.util.find_spec(name) is not None
+
+
+def gpu():
+    """(capability of the current CUDA device as a number, or -1; architecture of the ROCm device, or None)."""
+    if not torch.cuda.is_available():
+        return -1, None
+    if torch.version.hip is not None:
+        return -1, torch.cuda.get_device_properties(torch.cuda.current_device()).gcnArchName
+    return _capability_of(), None
+
+
+def progress(done, total):
+    """Shows on a terminal how far downloads are; nothing where standard error is none."""
+    if not sys.stderr.isatty() or os.environ.get("HF_HUB_DISABLE_PROGRESS_BARS", "0") == "1":
+        return
+    total = max(done, total)
+    end = "\n" if done == total else ""
+    sys.stderr.write(f"\rkernels: {done / 1e6:.1f} of {total / 1e6:.1f} MB{end}")
+    sys.stderr.flush()
+
+
+def import_kernel(folder, entry, kernel_id, name, variant, repo, depends, repo_id, revision):
+    """Imports the module of a kernel, each folder once, with the modules that it depends on at hand."""
+    repo_info = None if repo_id is None else RepoInfo(repo_id=repo_id, revision=revision)
     with _import_lock:
         loaded = _loaded_kernels.get(folder)
         if loaded is not None:
@@ -166,14 +198,15 @@ def import_kernel(folder, entry, kernel_id, name, variant, repo):
         there = sys.modules.get(kernel_id)
         if there is not None and getattr(there, "__file__", None) == entry:
             # Somebody imported this very file under the kernel's own name.
-            _loaded_kernels[folder] = LoadedKernel(metadata=None, module=there, repo_info=None)
+            _loaded_kernels[folder] = _loaded(folder, there, repo_info)
             return there
         kernel_id = _free_name(kernel_id, repo)
         spec = importlib.util.spec_from_file_location(kernel_id, entry)
         module = importlib.util.module_from_spec(spec)
         sys.modules[kernel_id] = module
         try:
-            spec.loader.exec_module(module)
+            with use_kernel_deps(depends):
+                spec.loader.exec_module(module)
         except BaseException as error:
             # What it imported below its own name must not survive half done, either.
             for key in [
@@ -183,7 +216,7 @@ def import_kernel(folder, entry, kernel_id, name, variant, repo):
             if hasattr(error, "add_note"):
                 error.add_note(f"while importing kernel '{name}', variant '{variant}' ({repo})")
             raise
-        _loaded_kernels[folder] = LoadedKernel(metadata=None, module=module, repo_info=None)
+        _loaded_kernels[folder] = _loaded(folder, module, repo_info)
         return module
 
 

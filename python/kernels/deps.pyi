@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+from contextlib import AbstractContextManager
 from types import ModuleType
 
 def get_kernel_dep(repo_id: str) -> ModuleType: ...
+def use_kernel_deps(deps: dict[str, ModuleType]) -> AbstractContextManager[None]: ...

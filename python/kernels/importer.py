@@ -1,35 +1,55 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kernels that were loaded into this process."""
 
-from dataclasses import dataclass
-from types import ModuleType
-from typing import Any
+import sys
+
+from kernels.hf_hub import RepoInfo, _FieldsOnDemand, _Frozen
+
+_Module = type(sys)
 
 
-@dataclass(frozen=True)
-class LoadedKernel:
+class _Unread:
+    """Metadata that is read when somebody asks for it."""
+
+    __slots__ = ("path",)
+
+    def __init__(self, path):
+        self.path = path
+
+
+def _metadata_of(folder):
+    """The metadata of the variant in `folder`, to give to `LoadedKernel`, which reads it when it is asked for it."""
+    return _Unread(f"{folder}/metadata.json")
+
+
+class LoadedKernel(_Frozen):
     """A kernel that was loaded.
 
     Attributes:
-        metadata (`Metadata` or `None`): What its metadata.json says; not available in this version.
+        metadata (`Metadata`): What its metadata.json says.
         module (`ModuleType`): The imported module.
         repo_info (`RepoInfo` or `None`): Where it came from, for kernels of the Hub.
     """
 
-    metadata: Any
-    module: ModuleType
-    repo_info: Any | None
+    __slots__ = ("_metadata", "module", "repo_info")
+    _fields = __match_args__ = ("metadata", "module", "repo_info")
+    __annotations__ = {"metadata": "Metadata", "module": _Module, "repo_info": RepoInfo | None}
+    __dataclass_fields__ = _FieldsOnDemand()
 
+    def __init__(self, metadata, module, repo_info):
+        object.__setattr__(self, "_metadata", metadata)
+        object.__setattr__(self, "module", module)
+        object.__setattr__(self, "repo_info", repo_info)
 
-class Metadata:
-    """The metadata of a kernel. Not available yet."""
+    @property
+    def metadata(self):
+        metadata = self._metadata
+        if type(metadata) is _Unread:
+            from kernels._rust import Metadata
 
-    def __init__(self, *args, **kwargs):
-        raise NotImplementedError("Metadata is not available in this version")
-
-    @staticmethod
-    def read_from_file(path):
-        raise NotImplementedError("Metadata is not available in this version")
+            metadata = Metadata.read_from_file(metadata.path)
+            object.__setattr__(self, "_metadata", metadata)
+        return metadata
 
 
 # By the folder of the variant. Clearing it does not unload anything.
@@ -48,3 +68,11 @@ def get_loaded_kernels():
         True
     """
     return list(_loaded_kernels.values())
+
+
+def __getattr__(name):
+    if name == "Metadata":
+        from kernels._rust import Metadata
+
+        return Metadata
+    raise AttributeError(f"module 'kernels.importer' has no attribute '{name}'")

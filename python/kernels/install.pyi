@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+from pathlib import Path
 from typing import Any
 
 def install_kernel(
@@ -10,4 +11,5 @@ def install_kernel(
     local_files_only: bool = False,
     user_agent: str | dict[str, Any] | None = None,
     trust_remote_code: bool | list[str] = False,
-) -> tuple[str, str]: ...
+    refresh: bool = False,
+) -> Path: ...

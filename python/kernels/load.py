@@ -4,24 +4,7 @@
 import os
 
 from kernels import _core
-
-
-class _Source:
-    """A kernel for the engine: what `_describe` of a layer repository is, without a layer."""
-
-    def __init__(self, kind, identifier, revision=None, version=None, backend=None):
-        self._description = (
-            kind,
-            identifier,
-            None,
-            revision,
-            None if version is None else str(version),
-            backend,
-            identifier,
-        )
-
-    def _describe(self):
-        return self._description
+from kernels._source import Source
 
 
 def get_kernel(
@@ -33,25 +16,39 @@ def get_kernel(
     user_agent=None,
     trust_remote_code=False,
     check_arch=True,
+    refresh=False,
 ):
     """Loads a kernel and returns its module.
 
-    In this version kernels come from the directories that the environment variable LOCAL_KERNELS names
-    (``org/name=path[:org/name=path]``) and from this package (``builtin/name``), not from the Hub.
+    The kernel is taken from a directory that the environment variable LOCAL_KERNELS names
+    (``org/name=path[:org/name=path]``), from this package (``builtin/name``), from the cache, or from the Hub. What is
+    in the cache and was verified there loads with no request: a version is believed for a day, a branch or tag for ten
+    minutes, a commit for ever (see KERNELS_REFRESH_AFTER). Kernels that it depends on are loaded before it.
 
     Args:
         repo_id (`str`): The repository, "org/name". "builtin/name" needs no version.
-        revision (`str`, *optional*): The branch, tag or commit. Not together with `version`.
-        version (`int` or `str`, *optional*): The version. Not together with `revision`.
+        revision (`str`, *optional*): The branch, tag or commit; "main" where neither this nor `version` is given. Not
+            together with `version`.
+        version (`int` or `str`, *optional*): An integer, or text that is one, for the version's branch; other text is a
+            version specifier such as ">=0.1,<0.2" over the repository's tags. Not together with `revision`.
         backend (`str`, *optional*): "cpu" or the backend of this torch. By default the latter.
-        user_agent, trust_remote_code, check_arch: As for kernels of the Hub; without effect on the others.
+        user_agent (`str` or `dict`, *optional*): Added to what requests say about their sender.
+        trust_remote_code (`bool` or `list[str]`, *optional*, defaults to `False`): Whether code of publishers that the
+            Hub does not call trusted may run; a list names the repositories whose code may.
+        check_arch (`bool`, *optional*, defaults to `True`): Whether a build without code for the current GPU is refused.
+        refresh (`bool`, *optional*, defaults to `False`): Asks the Hub again, however fresh its last answer is.
 
     Returns:
         `ModuleType`: The imported kernel.
 
     Raises:
-        ValueError: When both `revision` and `version` are given, or for an unknown backend.
-        FileNotFoundError: When the kernel is not there or has no variant for this machine.
+        ValueError: When both `revision` and `version` are given, for an unknown version or backend, for a publisher that
+            is not trusted, and for kernels that depend on each other.
+        FileNotFoundError: When the kernel has no variant for this machine, or it is not in the cache in offline mode.
+        OSError: When the Hub cannot be reached and the cache does not help, when there is no such repository or
+            revision, when a file is not what it should be (see `kernels.errors`).
+        ImportError: When Python packages that the kernel needs are missing.
+        RuntimeError: When the kernel needs a newer version of this package, or has no code for this GPU.
 
     Example:
         >>> from kernels import get_kernel
@@ -59,11 +56,17 @@ def get_kernel(
         >>> norm.layers.RMSNorm.__name__
         'RMSNorm'
     """
-    if not isinstance(repo_id, str):
-        raise TypeError(f"repo_id must be text, not {repo_id!r}")
-    if revision is not None and version is not None:
-        raise ValueError("Only one of `revision` or `version` must be specified.")
-    return _core.get_kernel(_Source("hub", repo_id, revision, version, backend))
+    source = Source.hub(
+        repo_id,
+        revision=revision,
+        version=version,
+        backend=backend,
+        user_agent=user_agent,
+        trust_remote_code=trust_remote_code,
+        refresh=refresh,
+        any_arch=not check_arch,
+    )
+    return _core.get_kernel(source)
 
 
 def get_local_kernel(repo_path, *, backend=None, trust_remote_code=False, user_agent=None):
@@ -72,7 +75,7 @@ def get_local_kernel(repo_path, *, backend=None, trust_remote_code=False, user_a
     Args:
         repo_path (`Path` or `str`): The directory of the repository, of its `build`, or of one variant.
         backend (`str`, *optional*): "cpu" or the backend of this torch. By default the latter.
-        trust_remote_code, user_agent: As for :func:`get_kernel`; without effect on a directory.
+        trust_remote_code, user_agent: As for :func:`get_kernel`, for the kernels that it depends on.
 
     Returns:
         `ModuleType`: The imported kernel.
@@ -88,7 +91,14 @@ def get_local_kernel(repo_path, *, backend=None, trust_remote_code=False, user_a
         ...
         FileNotFoundError: ...
     """
-    return _core.get_kernel(_Source("local", os.fsdecode(repo_path), backend=backend))
+    source = Source.local(
+        os.fsdecode(repo_path),
+        backend=backend,
+        user_agent=user_agent,
+        trust_remote_code=trust_remote_code,
+        any_arch=True,
+    )
+    return _core.get_kernel(source)
 
 
 def _not_yet(name, instead):
@@ -108,5 +118,28 @@ def load_kernel(repo_id, *, lockfile=None, backend=None):
 def has_kernel(
     repo_id, *, revision=None, version=None, backend=None, trust_remote_code=False, check_arch=True
 ):
-    """Whether a kernel has a build for this machine. Not available yet."""
-    _not_yet("has_kernel", "try get_kernel and catch FileNotFoundError")
+    """Tells whether a kernel, and every kernel that it depends on, has a build for this machine.
+
+    Only their metadata is downloaded. Arguments are as for :func:`get_kernel`.
+
+    Returns:
+        `bool`: `False` where there is no variant for this machine or, with `check_arch`, none for this GPU.
+
+    Raises:
+        OSError: When the Hub cannot be reached and the cache does not help, and for an unknown repository.
+        ValueError: For an unknown version, and for a publisher that is not trusted.
+
+    Example:
+        >>> from kernels import has_kernel
+        >>> has_kernel("builtin/norm")
+        True
+    """
+    source = Source.hub(
+        repo_id,
+        revision=revision,
+        version=version,
+        backend=backend,
+        trust_remote_code=trust_remote_code,
+        any_arch=not check_arch,
+    )
+    return _core.has_kernel(source)

@@ -12,6 +12,7 @@ def get_kernel(
     user_agent: str | dict[str, Any] | None = None,
     trust_remote_code: bool | list[str] = False,
     check_arch: bool = True,
+    refresh: bool = False,
 ) -> ModuleType: ...
 def get_local_kernel(
     repo_path: str | PathLike[str],

@@ -52,6 +52,39 @@ char *kni_text_take(kni_text *text) {
     return bytes;
 }
 
+size_t kni_utf8_sequence(const char *text) {
+    const unsigned char *at = (const unsigned char *)text;
+    if (at[0] < 0x80) return 1;
+    size_t more = at[0] >= 0xF0 ? 3 : at[0] >= 0xE0 ? 2 : 1;
+    if (at[0] < 0xC2 || at[0] > 0xF4) return 0;
+    if (at[0] == 0xE0 && at[1] < 0xA0) return 0; /* overlong */
+    if (at[0] == 0xED && at[1] > 0x9F) return 0; /* surrogates */
+    if (at[0] == 0xF0 && at[1] < 0x90) return 0; /* overlong */
+    if (at[0] == 0xF4 && at[1] > 0x8F) return 0; /* above U+10FFFF */
+    for (size_t i = 1; i <= more; i++) {
+        if ((at[i] & 0xC0) != 0x80) return 0; /* also ends at the NUL */
+    }
+    return more + 1;
+}
+
+const char *kni_text_shown(const char *text, char *out, size_t size) {
+    size_t used = 0;
+    while (*text) {
+        size_t length = kni_utf8_sequence(text), taken = length ? length : 1;
+        if (used + taken > size - 1) break;
+        unsigned char first = (unsigned char)text[0];
+        bool control = first < 0x20 || first == 0x7F || /* and those from U+0080 to U+009F */
+                       (length == 2 && first == 0xC2 && (unsigned char)text[1] < 0xA0);
+        if (!length || control)
+            out[used++] = control ? ' ' : '?';
+        else
+            for (size_t i = 0; i < length; i++) out[used++] = text[i];
+        text += taken;
+    }
+    out[used] = '\0';
+    return out;
+}
+
 /* The character at `*at`, which is moved behind it. A byte that begins no UTF-8 sequence is one
  * character. */
 static uint32_t next_character(const char **at) {
@@ -124,6 +157,13 @@ uint64_t kni_hash_mix(uint64_t a, uint64_t b) {
     return h ^ (h >> 32);
 }
 
+static char lower(char c) { return (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c); }
+
+bool kni_text_is_same_word(const char *a, const char *b) {
+    while (*a && lower(*a) == lower(*b)) a++, b++;
+    return *a == *b;
+}
+
 uint64_t kni_hash_bytes(const void *bytes, size_t length) {
     const unsigned char *at = bytes;
     uint64_t h = 0xCBF29CE484222325u;
@@ -132,3 +172,8 @@ uint64_t kni_hash_bytes(const void *bytes, size_t length) {
 }
 
 uint64_t kni_hash_text(const char *text) { return kni_hash_bytes(text, strlen(text)); }
+
+bool kni_is_commit(const char *text) {
+    size_t length = strspn(text, "0123456789abcdef");
+    return text[length] == '\0' && (length == 40 || length == 64);
+}

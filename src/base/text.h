@@ -24,10 +24,24 @@ void kni_text_addf(kni_text *text, const char *format, ...) KN_PRINTF(2, 3);
  * empty after. */
 char *kni_text_take(kni_text *text);
 
+/* The bytes of the UTF-8 sequence at `text` (RFC 3629, table in section 4), which is
+ * NUL-terminated; 0 where it is malformed. */
+size_t kni_utf8_sequence(const char *text);
+
+/* `text` as a message of one line can quote it, in `out`, which is returned: at most `size` - 1
+ * bytes, cut between characters; control characters become blanks, bytes that are not UTF-8 '?'. */
+const char *kni_text_shown(const char *text, char *out, size_t size);
+
 /* Whether `text` matches the shell pattern `pattern`: * any run of characters, ? one, [abc] [a-c]
  * [!a-c] one of a set; a set that is not closed stands for itself. Linear in practice, no
  * recursion. */
 bool kni_glob_match(const char *pattern, const char *text);
+
+/* A git object id: 40 or 64 lower-case hexadecimal digits. */
+bool kni_is_commit(const char *text);
+
+/* Whether both are the same but for the case of ASCII letters. */
+bool kni_text_is_same_word(const char *a, const char *b);
 
 /* FNV-1a with a final mix; for tables in memory only. */
 uint64_t kni_hash_bytes(const void *bytes, size_t length);

@@ -84,6 +84,10 @@ typedef struct kni_cache_lock {
 kn_status kni_cache_lock_try(const kni_cache *cache, const char *name, kni_cache_lock *out,
                              bool *taken, kn_error *err);
 void kni_cache_lock_drop(kni_cache_lock *lock);
+/* Shows those who wait for a lock that its holder is at work; nothing when it is not held. */
+void kni_cache_lock_touch(const kni_cache_lock *lock);
+/* When that was last done, in some unit; 0: never. */
+int64_t kni_cache_lock_life(const kni_cache *cache, const char *name);
 
 /* ---- content ---- */
 
@@ -117,6 +121,13 @@ kn_status kni_cache_snapshot_add(const kni_cache *cache, const char *commit, con
                                  const kni_content *content, kn_error *err);
 /* <folder>/snapshots/<commit>[/<path>]; NULL: no memory. The caller frees. */
 char *kni_cache_snapshot_path(const kni_cache *cache, const char *commit, const char *path);
+
+/* Calls `each` for every file of a commit's snapshot, in no order: its path, its size, and the object
+ * id by which its link names it (empty for a copy). A commit without a snapshot has none. */
+typedef kn_status (*kni_snapshot_each)(void *ctx, const char *path, const char *oid, int64_t size,
+                                       kn_error *err);
+kn_status kni_cache_snapshot_walk(const kni_cache *cache, const char *commit,
+                                  kni_snapshot_each each, void *ctx, kn_error *err);
 
 /* ---- receipts: that a file was verified, so that later a stat is enough ---- */
 

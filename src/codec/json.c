@@ -8,6 +8,7 @@
 #include "base/error.h"
 
 #define DEPTH_MAX 64
+#define PARTS_MAX 1000000
 
 static json_t *to_jansson(const kni_json *value) {
     union {
@@ -19,10 +20,11 @@ static json_t *to_jansson(const kni_json *value) {
 
 static kni_json *from_jansson(json_t *value) { return (kni_json *)(void *)value; }
 
-/* jansson parses and frees by recursion, so deep input is turned away before it starts. Up to the
- * first byte where jansson stops with an error, this sees the same strings as it does. */
-static bool is_too_deep(const char *bytes, size_t length) {
-    size_t depth = 0;
+/* jansson parses and frees by recursion, and makes up to a hundred bytes of one ("[[],[],..."), so
+ * what is deep or of very many parts is turned away before it starts: the reason, or NULL. Up to
+ * the first byte where jansson stops with an error, this sees the same strings as it does. */
+static const char *why_too_complex(const char *bytes, size_t length) {
+    size_t depth = 0, parts = 0;
     bool in_string = false;
     for (size_t i = 0; i < length; i++) {
         char c = bytes[i];
@@ -34,12 +36,16 @@ static bool is_too_deep(const char *bytes, size_t length) {
         } else if (c == '"') {
             in_string = true;
         } else if (c == '[' || c == '{') {
-            if (++depth > DEPTH_MAX) return true;
+            if (++depth > DEPTH_MAX) return "nested deeper than 64 levels";
+            parts++;
         } else if ((c == ']' || c == '}') && depth) {
             depth--;
+        } else if (c == ',') {
+            parts++;
         }
+        if (parts > PARTS_MAX) return "more than 1000000 values";
     }
-    return false;
+    return NULL;
 }
 
 /* jansson quotes what it stumbled over, which may hold line breaks; a message is one line. */
@@ -57,10 +63,8 @@ kn_status kni_json_parse(const char *bytes, size_t length, const char *origin, k
                         "%s: %zu bytes are too many, at most %zu are read as JSON", origin, length,
                         KNI_JSON_LIMIT);
     }
-    if (is_too_deep(bytes, length)) {
-        return kni_fail(err, KN_ERR_VALUE, "%s: not acceptable JSON: nested deeper than %d levels",
-                        origin, DEPTH_MAX);
-    }
+    const char *problem = why_too_complex(bytes, length);
+    if (problem) return kni_fail(err, KN_ERR_VALUE, "%s: not acceptable JSON: %s", origin, problem);
     json_error_t error;
     json_t *document = json_loadb(bytes, length, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
     if (!document && json_error_code(&error) == json_error_out_of_memory) {
@@ -102,24 +106,27 @@ bool kni_json_integer(const kni_json *value, int64_t *out) {
     return true;
 }
 
+bool kni_json_boolean(const kni_json *value, bool *out) {
+    if (!value || !json_is_boolean(to_jansson(value))) return false;
+    *out = json_is_true(to_jansson(value));
+    return true;
+}
+
 bool kni_json_is_object(const kni_json *value) {
     return value && json_is_object(to_jansson(value));
 }
 
-/* The bytes of the UTF-8 sequence at `at` (RFC 3629, table in section 4); 0 where it is malformed.
- */
-static size_t utf8_sequence(const unsigned char *at) {
-    if (at[0] < 0x80) return 1;
-    size_t more = at[0] >= 0xF0 ? 3 : at[0] >= 0xE0 ? 2 : 1;
-    if (at[0] < 0xC2 || at[0] > 0xF4) return 0;
-    if (at[0] == 0xE0 && at[1] < 0xA0) return 0; /* overlong */
-    if (at[0] == 0xED && at[1] > 0x9F) return 0; /* surrogates */
-    if (at[0] == 0xF0 && at[1] < 0x90) return 0; /* overlong */
-    if (at[0] == 0xF4 && at[1] > 0x8F) return 0; /* above U+10FFFF */
-    for (size_t i = 1; i <= more; i++) {
-        if ((at[i] & 0xC0) != 0x80) return 0; /* also ends at the NUL */
-    }
-    return more + 1;
+bool kni_json_is_array(const kni_json *value) { return value && json_is_array(to_jansson(value)); }
+
+bool kni_json_is_null(const kni_json *value) { return value && json_is_null(to_jansson(value)); }
+
+const char *kni_json_next(const kni_json *object, const char *after, const kni_json **value) {
+    json_t *members = object ? to_jansson(object) : NULL;
+    void *at = after ? json_object_iter_next(members, json_object_key_to_iter(after))
+                     : json_object_iter(members);
+    if (!at) return NULL;
+    *value = from_jansson(json_object_iter_value(at));
+    return json_object_iter_key(at);
 }
 
 static void add_escaped(kni_text *out, unsigned char c) {
@@ -151,20 +158,20 @@ void kni_json_add_text(kni_text *out, const char *text) {
         return;
     }
     kni_text_add(out, "\"");
-    const unsigned char *at = (const unsigned char *)text, *plain = at;
+    const char *at = text, *plain = at;
     while (*at) {
-        size_t length = utf8_sequence(at);
-        if (length && *at >= 0x20 && *at != '"' && *at != '\\') {
+        size_t length = kni_utf8_sequence(at);
+        if (length && (unsigned char)*at >= 0x20 && *at != '"' && *at != '\\') {
             at += length;
             continue;
         }
-        kni_text_add_n(out, (const char *)plain, (size_t)(at - plain));
+        kni_text_add_n(out, plain, (size_t)(at - plain));
         if (length)
-            add_escaped(out, *at);
+            add_escaped(out, (unsigned char)*at);
         else
             kni_text_add(out, "\xEF\xBF\xBD"); /* U+FFFD */
         plain = ++at;
     }
-    kni_text_add_n(out, (const char *)plain, (size_t)(at - plain));
+    kni_text_add_n(out, plain, (size_t)(at - plain));
     kni_text_add(out, "\"");
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* JSON through jansson: strict, no duplicate keys, UTF-8, an object or array at the top, at most
- * KNI_JSON_LIMIT bytes and 64 levels. Memory is jansson's own (malloc). Reading a document is
- * thread safe. */
+ * KNI_JSON_LIMIT bytes, 64 levels and a million values. Memory is jansson's own (malloc). Reading a
+ * document is thread safe. */
 #ifndef KNI_CODEC_JSON_H
 #define KNI_CODEC_JSON_H
 
@@ -24,7 +24,14 @@ size_t kni_json_length(const kni_json *array);                             /* 0 
 const kni_json *kni_json_item(const kni_json *array, size_t index);
 const char *kni_json_text(const kni_json *value); /* NULL when not a string, or with a NUL in it */
 bool kni_json_integer(const kni_json *value, int64_t *out); /* false when not an integer */
+bool kni_json_boolean(const kni_json *value, bool *out);    /* false when not a boolean */
 bool kni_json_is_object(const kni_json *value);
+bool kni_json_is_array(const kni_json *value);
+bool kni_json_is_null(const kni_json *value);
+
+/* The members of an object, in the document's order: the name behind `after` (a name that this
+ * function returned; NULL: the first one) with its *value; NULL: no more, or not an object. */
+const char *kni_json_next(const kni_json *object, const char *after, const kni_json **value);
 
 /* Appends `text` to `out` as a JSON string with its quotes, or null for NULL. Bytes that are not
  * UTF-8 (a path may have such) become U+FFFD, so that what comes out is always JSON. */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "engine/state.h"
+#include "engine/fetch.h"
 
 /* What an engine has before its first call. */
 static void free_empty(kn_engine *engine) {
@@ -34,19 +34,19 @@ kn_status kn_engine_new(const kn_engine_options *options, kn_engine **out, kn_er
     return KN_OK;
 }
 
-static void kernel_free(const kn_engine *engine, const kn_host *host, kni_kernel *kernel) {
+static void kernel_release(const kn_engine *engine, const kn_host *host, kni_kernel *kernel) {
     for (size_t i = 0; i < kernel->count; i++) {
         host->release(kernel->layers[i].layer.handle);
         kni_free(engine->alloc, kernel->layers[i].name);
     }
     if (kernel->handle) host->release(kernel->handle);
     kni_free(engine->alloc, kernel->layers);
-    kni_kernel_source_clear(&kernel->source);
-    kni_free(engine->alloc, kernel);
+    kni_kernel_free(engine->alloc, kernel);
 }
 
 void kn_engine_free(kn_engine *engine, const kn_host *host) {
     if (!engine) return;
+    kni_engine_transports_free(engine);
     for (size_t i = 0; i < engine->root_count; i++) kn_plan_release(engine->roots[i].plan);
     for (size_t i = 0; i < engine->claim_count; i++)
         kni_claim_clear(engine->alloc, host, &engine->claims[i]);
@@ -59,7 +59,7 @@ void kn_engine_free(kn_engine *engine, const kn_host *host) {
         kn_repo_release(engine->host_layers[i].repo);
     }
     for (size_t i = 0; i < engine->known_count; i++) kni_free(engine->alloc, engine->known[i].key);
-    for (size_t i = 0; i < engine->kernel_count; i++) kernel_free(engine, host, engine->kernels[i]);
+    for (size_t i = 0; i < engine->kernel_count; i++) kernel_release(engine, host, engine->kernels[i]);
     for (size_t i = 0; i < engine->told_count; i++) kni_free(engine->alloc, engine->told[i]);
     void *arrays[] = {engine->roots, engine->claims,  engine->bindings, engine->host_layers,
                       engine->known, engine->kernels, engine->told};

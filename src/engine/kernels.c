@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Resolve and load: from a repository to a folder, an imported kernel, a layer, a forward. */
+/* What was found, imported and bound in this process: kernels, their layers, forwards. */
 #include <string.h>
 
 #include "base/error.h"
-#include "engine/state.h"
+#include "engine/fetch.h"
 #include "layers/repo.h"
+#include "load/archs.h"
 #include "load/minver.h"
-#include "os/files.h"
+#include "load/provenance.h"
+#include "load/python_depends.h"
+#include "os/clock.h"
 
-static kn_status run_system(kni_run *run, kn_error *err) {
+kn_status kni_run_system(kni_run *run, kn_error *err) {
     if (run->has_system) return KN_OK;
     run->system = (kn_system){.size = sizeof run->system};
     kn_status status = run->host->system(run->host->ctx, &run->system, err);
@@ -16,203 +19,151 @@ static kn_status run_system(kni_run *run, kn_error *err) {
     return status;
 }
 
-/* "cuda" for "cu130", "rocm" for "rocm64", "cpu" for "cpu". */
-static void backend_family(const char *backend, char *out, size_t capacity) {
-    size_t length = strcspn(backend, "0123456789");
-    if (length >= capacity) length = capacity - 1;
-    memcpy(out, backend, length);
-    out[length] = '\0';
-    if (strcmp(out, "cu") == 0) memcpy(out, "cuda", sizeof "cuda");
+/* ---- kernels that were found ---- */
+
+void kni_kernel_free(const kn_alloc *alloc, kni_kernel *kernel) {
+    kni_kernel_source_clear(&kernel->source);
+    kni_free(alloc, kernel->repo);
+    kni_free(alloc, kernel->revision);
+    kni_free(alloc, kernel->commit);
+    kni_free(alloc, kernel->depends);
+    kni_free(alloc, kernel);
 }
 
-#define BUILTIN_PREFIX "builtin/"
-
-static bool is_builtin(const kn_repo_info *info) {
-    return info->kind == KN_REPO_HUB && info->id &&
-           strncmp(info->id, BUILTIN_PREFIX, strlen(BUILTIN_PREFIX)) == 0;
-}
-
-/* The backends to look for a variant of, the first that has one counts. Without one being named it
- * is the system's; a layer for the CPU is looked for among its own builds first, since a build of
- * torch for a GPU runs those as well, and a kernel that ships with the library is taken for the CPU
- * where it has nothing better. */
-static kn_status choose_backends(kni_run *run, const kn_repo_info *info, kn_device_type device,
-                                 const char *out[2], size_t *count, kn_error *err) {
-    kn_status status = run_system(run, err);
-    if (status) return status;
-    char family[32];
-    backend_family(run->system.backend, family, sizeof family);
-    bool is_cpu = strcmp(family, "cpu") == 0;
-    *count = 1;
-    out[0] = run->system.backend;
-    if (info->backend) {
-        if (strcmp(info->backend, "cpu") == 0)
-            out[0] = "cpu";
-        else if (strcmp(info->backend, family) != 0) {
-            return kni_fail(err, KN_ERR_VALUE,
-                            "Invalid backend '%s', system supported backends: cpu%s%s",
-                            info->backend, is_cpu ? "" : ", ", is_cpu ? "" : family);
-        }
-    } else if (!is_cpu && (device == KN_DEVICE_CPU || is_builtin(info))) {
-        out[device == KN_DEVICE_CPU ? 0 : 1] = "cpu";
-        if (device == KN_DEVICE_CPU) out[1] = run->system.backend;
-        *count = 2;
-    }
-    return KN_OK;
-}
-
-static kn_status builtin_path(const kn_engine *engine, const char *repo_id, char **out,
-                              kn_error *err) {
-    const char *name = repo_id + strlen(BUILTIN_PREFIX);
-    bool is_plain = *name && *name != '.' && !strchr(name, '/');
-    if (!engine->builtin_folder || !is_plain) {
-        return kni_fail(err, KN_ERR_NOT_FOUND, "'%s': there is no first-party kernel of that name",
-                        repo_id);
-    }
-    *out = kni_path_join(engine->alloc, engine->builtin_folder, name);
-    if (!*out) return kni_no_memory(err, "finding a first-party kernel");
-    if (kni_path_is_directory(*out)) return KN_OK;
-    kni_free(engine->alloc, *out);
-    *out = NULL;
-    return kni_fail(err, KN_ERR_NOT_FOUND,
-                    "'%s': there is no first-party kernel of that name; looked in '%s'", repo_id,
-                    engine->builtin_folder);
-}
-
-/* A path that means the same after a change of the working directory, as a copy. */
-static kn_status absolute_path(const kn_alloc *alloc, const char *path, char **out, kn_error *err) {
-    if (path[0] != '/') return kni_path_resolve(alloc, path, out, err);
-    *out = kni_text_copy(alloc, path);
-    return *out ? KN_OK : kni_no_memory(err, "finding a kernel");
-}
-
-/* The folder to look in for `info`, as a copy. */
-static kn_status source_path(kni_run *run, const kn_repo_info *info, char **out, kn_error *err) {
-    const kn_alloc *alloc = run->engine->alloc;
-    *out = NULL;
-    if (info->kind == KN_REPO_HOST || !info->id) {
-        return kni_fail(err, KN_ERR_VALUE,
-                        "%s is not a kernel that can be looked up: only its host can load it",
-                        kni_repo_display(info));
-    }
-    if (info->kind == KN_REPO_LOCAL) return absolute_path(alloc, info->id, out, err);
-    const char *overrides = kni_environment("LOCAL_KERNELS");
-    char *override;
-    kn_status status = kni_local_kernels_find(alloc, overrides, info->id, &override, err);
-    if (status) return status;
-    if (override) {
-        status = absolute_path(alloc, override, out, err);
-        kni_free(alloc, override);
-        return status;
-    }
-    if (is_builtin(info)) return builtin_path(run->engine, info->id, out, err);
-    return kni_fail(
-        err, KN_ERR_NOT_FOUND,
-        "kernel '%s' was not found: looked in LOCAL_KERNELS (%s) and among the first-party kernels "
-        "(builtin/...); this version does not load from the Hub: name a directory that has it with "
-        "LOCAL_KERNELS=%s=PATH, or use LocalLayerRepository",
-        info->id, overrides ? overrides : "not set", info->id);
-}
-
-static kni_kernel *find_known(kn_engine *engine, const char *key) {
+kni_kernel *kni_engine_find_known(kn_engine *engine, const char *key, int64_t *valid_until_s) {
     kni_kernel *found = NULL;
+    int64_t now = kni_clock_seconds();
     kni_lock_take(engine->lock);
     for (size_t i = 0; i < engine->known_count && !found; i++) {
-        if (strcmp(engine->known[i].key, key) == 0) found = engine->known[i].kernel;
+        if (strcmp(engine->known[i].key, key) != 0) continue;
+        *valid_until_s = engine->known[i].valid_until_s;
+        if (now < *valid_until_s) found = engine->known[i].kernel;
+        break;
     }
     kni_lock_drop(engine->lock);
     return found;
 }
 
-static void kernel_free(const kn_alloc *alloc, kni_kernel *kernel) {
-    kni_kernel_source_clear(&kernel->source);
-    kni_free(alloc, kernel);
-}
-
-/* Under the lock: the kernel of that folder, which is `kernel` (taken over) when it is new. NULL:
- * no memory. */
+/* Under the lock. */
 static kni_kernel *keep_kernel(kn_engine *engine, kni_kernel *kernel) {
     for (size_t i = 0; i < engine->kernel_count; i++) {
         if (strcmp(engine->kernels[i]->source.folder, kernel->source.folder) != 0) continue;
-        kernel_free(engine->alloc, kernel);
+        kni_kernel_free(engine->alloc, kernel);
         return engine->kernels[i];
     }
     if (!kni_reserve(engine->alloc, &engine->kernels, &engine->kernel_capacity,
                      engine->kernel_count + 1, sizeof *engine->kernels)) {
-        kernel_free(engine->alloc, kernel);
+        kni_kernel_free(engine->alloc, kernel);
         return NULL;
     }
     engine->kernels[engine->kernel_count++] = kernel;
     return kernel;
 }
 
-static kn_status remember_source(kn_engine *engine, char *key, kni_kernel *kernel, kni_kernel **out,
-                                 kn_error *err) {
+kni_kernel *kni_engine_keep_kernel(kn_engine *engine, kni_kernel *kernel) {
     kni_lock_take(engine->lock);
-    *out = keep_kernel(engine, kernel);
-    bool ok = *out && kni_reserve(engine->alloc, &engine->known, &engine->known_capacity,
-                                  engine->known_count + 1, sizeof *engine->known);
-    if (ok) engine->known[engine->known_count++] = (kni_known_source){key, *out};
+    kni_kernel *kept = keep_kernel(engine, kernel);
     kni_lock_drop(engine->lock);
-    if (ok) return KN_OK;
-    kni_free(engine->alloc, key);
-    *out = NULL;
-    return kni_no_memory(err, "finding a kernel");
+    return kept;
 }
 
-static kn_status find_on_disk(kni_run *run, const char *path, const kn_system *system,
-                              kni_kernel **out, kn_error *err) {
-    kni_kernel *kernel = kni_new(run->engine->alloc, sizeof *kernel);
-    if (!kernel) return kni_no_memory(err, "finding a kernel");
-    const kn_host *host = run->host;
-    void *left = host->leave ? host->leave(host->ctx) : NULL;
-    kn_status status =
-        kni_kernel_source_find(run->engine->alloc, path, system, &kernel->source, err);
-    if (host->enter) host->enter(host->ctx, left);
-    if (status) {
-        kni_free(run->engine->alloc, kernel);
-        return status;
+/* Remembers what a request came to. */
+static kn_status remember(kn_engine *engine, const kni_want *w, kn_error *err) {
+    char *key = kni_text_copy(engine->alloc, w->key);
+    if (!key) return kni_no_memory(err, "finding a kernel");
+    kni_lock_take(engine->lock);
+    size_t at = 0;
+    while (at < engine->known_count && strcmp(engine->known[at].key, key) != 0) at++;
+    bool is_new = at == engine->known_count;
+    bool ok = !is_new || kni_reserve(engine->alloc, &engine->known, &engine->known_capacity,
+                                     engine->known_count + 1, sizeof *engine->known);
+    if (ok && is_new) {
+        engine->known_count++;
+        engine->known[at].key = key;
+        key = NULL;
     }
-    *out = kernel;
+    if (ok) {
+        engine->known[at].kernel = w->kernel;
+        engine->known[at].valid_until_s = w->valid_until_s;
+    }
+    kni_lock_drop(engine->lock);
+    kni_free(engine->alloc, key);
+    return ok ? KN_OK : kni_no_memory(err, "finding a kernel");
+}
+
+/* ---- from requests to kernels ---- */
+
+/* Gives a kernel what it depends on; the first to do so counts. */
+static kn_status link_kernel(kn_engine *engine, const kni_batch *batch, const kni_want *w,
+                             kn_error *err) {
+    kni_kernel **depends = NULL;
+    if (w->depend_count) {
+        depends = kni_new(engine->alloc, w->depend_count * sizeof(kni_kernel *));
+        if (!depends) return kni_no_memory(err, "finding a kernel");
+        for (size_t i = 0; i < w->depend_count; i++)
+            depends[i] = batch->wants[w->depends[i]]->kernel;
+    }
+    kni_lock_take(engine->lock);
+    bool is_first = !w->kernel->is_linked;
+    if (is_first) {
+        w->kernel->depends = depends;
+        w->kernel->depend_count = w->depend_count;
+        w->kernel->is_linked = true;
+    }
+    kni_lock_drop(engine->lock);
+    if (!is_first) kni_free(engine->alloc, depends);
     return KN_OK;
 }
 
-/* The kernel in `path` for one backend. */
-static kn_status resolve_for(kni_run *run, const char *path, const char *backend, kni_kernel **out,
-                             kn_error *err) {
-    const kn_alloc *alloc = run->engine->alloc;
-    kn_system system = run->system;
-    system.backend = backend;
-    kni_text text;
-    kni_text_init(&text, alloc);
-    kni_text_addf(&text, "%s|%s", backend, path);
-    char *key = kni_text_take(&text);
-    if (!key) return kni_no_memory(err, "finding a kernel");
-    *out = find_known(run->engine, key);
-    kni_kernel *found = NULL;
-    kn_status status = *out ? KN_OK : find_on_disk(run, path, &system, &found, err);
-    if (*out || status) {
-        kni_free(alloc, key);
-        return status;
+static kn_status collect(kni_batch *batch, kni_sought *sought, const size_t *numbers, size_t count,
+                         kn_error *err) {
+    kn_status status = kni_batch_link(batch, err);
+    for (size_t i = 0; i < batch->count && !status; i++) {
+        const kni_want *w = batch->wants[i];
+        if (w->step != KNI_WANT_DONE) continue;
+        status = link_kernel(batch->engine, batch, w, err);
+        if (!status) status = remember(batch->engine, w, err);
     }
-    return remember_source(run->engine, key, found, out, err);
+    for (size_t i = 0; i < count && !status; i++) {
+        if (sought[i].status) continue; /* it was no request at all */
+        const kni_want *w = batch->wants[numbers[i]];
+        sought[i].status = w->status;
+        sought[i].kernel = w->kernel;
+        if (w->status) kni_fail(&sought[i].err, w->status, "%s", w->err.message);
+    }
+    return status;
 }
 
-kn_status kni_engine_resolve(kni_run *run, const kn_repo_info *info, kn_device_type device,
-                             kni_kernel **out, kn_error *err) {
-    *out = NULL;
-    const char *backends[2];
-    size_t count;
-    kn_status status = choose_backends(run, info, device, backends, &count, err);
-    if (status) return status;
-    char *path;
-    status = source_path(run, info, &path, err);
-    if (status) return status;
-    for (size_t i = 0; i < count; i++) {
-        status = resolve_for(run, path, backends[i], out, err);
-        if (status != KN_ERR_NOT_FOUND) break;
+/* Whether every one of them was found before. */
+static bool all_known(const kni_batch *batch) {
+    for (size_t i = 0; i < batch->count; i++) {
+        if (batch->wants[i]->step != KNI_WANT_DONE) return false;
     }
-    kni_free(run->engine->alloc, path);
+    return true;
+}
+
+kn_status kni_engine_resolve(kni_run *run, kni_sought *sought, size_t count, bool may_ask,
+                             kn_error *err) {
+    kni_batch batch;
+    size_t *numbers = kni_new(run->engine->alloc, (count ? count : 1) * sizeof *numbers);
+    if (!numbers) return kni_no_memory(err, "finding a kernel");
+    kn_status status = kni_batch_open(run, may_ask, &batch, err);
+    for (size_t i = 0; i < count && !status; i++) {
+        kn_error_init(&sought[i].err);
+        sought[i].kernel = NULL;
+        sought[i].status = kni_batch_add(&batch, &sought[i].info, sought[i].device, KNI_DEPTH_FILES,
+                                         &numbers[i], &sought[i].err);
+        if (sought[i].status == KN_ERR_NOMEM) status = kni_no_memory(err, "finding a kernel");
+    }
+    if (!status && all_known(&batch)) {
+        for (size_t i = 0; i < count; i++)
+            if (!sought[i].status) sought[i].kernel = batch.wants[numbers[i]]->kernel;
+    } else if (!status) {
+        status = kni_batch_run(&batch, err);
+        if (!status) status = collect(&batch, sought, numbers, count, err);
+    }
+    kni_batch_close(&batch);
+    kni_free(run->engine->alloc, numbers);
     return status;
 }
 
@@ -226,17 +177,127 @@ kni_kernel *kni_engine_kernel(kn_engine *engine, const void *identity) {
     return found;
 }
 
-kn_status kni_engine_import(kni_run *run, kni_kernel *kernel, const char *repo, kn_error *err) {
-    kn_engine *engine = run->engine;
+/* ---- imports ---- */
+
+typedef struct closure {
+    const kn_alloc *alloc;
+    kni_kernel **items; /* what is depended on comes first */
+    size_t count, capacity;
+} closure;
+
+static bool has_kernel(const closure *c, const kni_kernel *kernel) {
+    for (size_t i = 0; i < c->count; i++) {
+        if (c->items[i] == kernel) return true;
+    }
+    return false;
+}
+
+/* Whether all that `kernel` depends on is in the closure; else *missing. */
+static bool is_ready(const closure *c, const kni_kernel *kernel, kni_kernel **missing) {
+    for (size_t i = 0; i < kernel->depend_count; i++) {
+        *missing = kernel->depends[i];
+        if (!has_kernel(c, *missing)) return false;
+    }
+    return true;
+}
+
+/* The kernel with all that it depends on: there are no cycles, see kni_batch_link. */
+static kn_status collect_closure(kni_kernel *kernel, closure *c, kn_error *err) {
+    while (!has_kernel(c, kernel)) {
+        kni_kernel *at = kernel, *missing;
+        while (!is_ready(c, at, &missing)) at = missing;
+        if (!kni_reserve(c->alloc, &c->items, &c->capacity, c->count + 1, sizeof *c->items))
+            return kni_no_memory(err, "importing a kernel");
+        c->items[c->count++] = at;
+    }
+    return KN_OK;
+}
+
+typedef struct import_check {
+    kni_run *run;
+    kn_status status;
+    kn_error *err;
+} import_check;
+
+static bool can_import(void *ctx, const char *name) {
+    import_check *check = ctx;
+    const kn_host *host = check->run->host;
+    bool found = true;
+    if (check->status || !host->can_import) return true;
+    check->status = host->can_import(host->ctx, name, &found, check->err);
+    return check->status || found;
+}
+
+static kn_status check_depends(kni_run *run, const kn_metadata *metadata, kn_error *err) {
+    import_check check = {.run = run, .err = err};
+    char family[32];
+    kn_status status = kni_run_system(run, err);
+    if (status) return status;
+    kni_backend_family(run->system.backend, family, sizeof family);
+    status = kni_python_depends_check(metadata, family, can_import, &check, err);
+    return check.status ? check.status : status;
+}
+
+kn_status kni_engine_check_gpu(kni_run *run, const kn_metadata *metadata, const char *variant,
+                               kn_error *err) {
+    kn_gpu gpu = {.size = sizeof gpu, .capability = KN_CAPABILITY_UNKNOWN};
+    if (!kn_metadata_archs_count(metadata) || !run->host->gpu) return KN_OK;
+    kn_status status = run->host->gpu(run->host->ctx, &gpu, err);
+    if (status) return status;
+    return kni_archs_check(run->engine->alloc, metadata, variant, &gpu, err);
+}
+
+/* Everything that can be said against a kernel before its code runs. */
+static kn_status check_kernel(kni_run *run, const kni_kernel *kernel, bool any_arch,
+                              kn_error *err) {
+    const kn_metadata *metadata = kernel->source.metadata;
+    kn_metadata_info info = {.size = sizeof info};
+    kn_metadata_get(metadata, &info);
+    kn_status status = check_depends(run, metadata, err);
+    if (!status) status = kni_minver_check(&info, kernel->source.variant, err);
+    if (!status && !any_arch)
+        status = kni_engine_check_gpu(run, metadata, kernel->source.variant, err);
+    if (status) return status;
+    char *warning = NULL;
+    status = kni_provenance_warning(run->engine->alloc, metadata, kernel->source.variant, &warning,
+                                    err);
+    if (warning && kni_engine_tell_once(run->engine, warning))
+        run->host->log(run->host->ctx, KN_LOG_WARNING, warning);
+    kni_free(run->engine->alloc, warning);
+    return status;
+}
+
+static bool is_imported(kn_engine *engine, const kni_kernel *kernel) {
     kni_lock_take(engine->lock);
     bool is_there = kernel->handle != NULL;
     kni_lock_drop(engine->lock);
-    if (is_there) return KN_OK;
+    return is_there;
+}
 
+/* The handles and repositories of what a kernel depends on, which is all imported. */
+static kn_status list_depends(const kn_engine *engine, const kni_kernel *kernel, void ***handles,
+                              const char ***ids, kn_error *err) {
+    size_t count = kernel->depend_count;
+    *handles = kni_new(engine->alloc, (count + 1) * sizeof(void *));
+    *ids = kni_new(engine->alloc, (count + 1) * sizeof(char *));
+    if (!*handles || !*ids) return kni_no_memory(err, "importing a kernel");
+    for (size_t i = 0; i < count; i++) {
+        kn_kernel_depend depend = {.size = sizeof depend};
+        kn_metadata_kernel_depends(kernel->source.metadata, i, &depend);
+        (*handles)[i] = kernel->depends[i]->handle;
+        (*ids)[i] = depend.repo_id;
+    }
+    return KN_OK;
+}
+
+static kn_status call_import(kni_run *run, const kni_kernel *kernel, const char *repo,
+                             void **handle, kn_error *err) {
+    const kn_alloc *alloc = run->engine->alloc;
     kn_metadata_info metadata = {.size = sizeof metadata};
     kn_metadata_get(kernel->source.metadata, &metadata);
-    kn_status status = kni_minver_check(&metadata, kernel->source.variant, err);
-    if (status) return status;
+    void **depends = NULL;
+    const char **ids = NULL;
+    kn_status status = list_depends(run->engine, kernel, &depends, &ids, err);
     kn_kernel_info info = {
         .size = sizeof info,
         .folder = kernel->source.folder,
@@ -246,10 +307,25 @@ kn_status kni_engine_import(kni_run *run, kni_kernel *kernel, const char *repo, 
         .module_name = metadata.module_name,
         .variant = kernel->source.variant,
         .repo = repo,
+        .repo_id = kernel->repo,
+        .revision = kernel->revision,
+        .commit = kernel->commit,
+        .depend_ids = ids,
+        .depends = depends,
+        .depend_count = kernel->depend_count,
     };
-    void *handle = NULL;
     run->user_code_ran = true;
-    status = run->host->import_kernel(run->host->ctx, &info, &handle, err);
+    if (!status) status = run->host->import_kernel(run->host->ctx, &info, handle, err);
+    kni_free(alloc, depends);
+    kni_free(alloc, (void *)ids);
+    return status;
+}
+
+static kn_status import_one(kni_run *run, kni_kernel *kernel, const char *repo, kn_error *err) {
+    kn_engine *engine = run->engine;
+    if (is_imported(engine, kernel)) return KN_OK;
+    void *handle = NULL;
+    kn_status status = call_import(run, kernel, repo, &handle, err);
     if (status) return status;
     kni_lock_take(engine->lock);
     bool is_first = kernel->handle == NULL;
@@ -258,6 +334,25 @@ kn_status kni_engine_import(kni_run *run, kni_kernel *kernel, const char *repo, 
     if (!is_first) run->host->release(handle);
     return KN_OK;
 }
+
+kn_status kni_engine_import(kni_run *run, kni_kernel *kernel, const char *repo, bool any_arch,
+                            kn_error *err) {
+    if (is_imported(run->engine, kernel)) return KN_OK;
+    closure c = {.alloc = run->engine->alloc};
+    kn_status status = collect_closure(kernel, &c, err);
+    for (size_t i = 0; i < c.count && !status; i++) {
+        if (!is_imported(run->engine, c.items[i]))
+            status = check_kernel(run, c.items[i], any_arch, err);
+    }
+    for (size_t i = 0; i < c.count && !status; i++) {
+        const char *name = c.items[i] == kernel ? repo : c.items[i]->repo;
+        status = import_one(run, c.items[i], name ? name : repo, err);
+    }
+    kni_free(c.alloc, c.items);
+    return status;
+}
+
+/* ---- layers ---- */
 
 static bool find_layer(const kni_run *run, const kni_kernel *kernel, const char *name,
                        kn_layer *out) {

@@ -312,37 +312,3 @@ kn_status kn_engine_apply(kn_engine *engine, const kn_host *host, void *model, k
     kni_run_clear(&run);
     return status;
 }
-
-/* ---- kernels without a model ---- */
-
-kn_status kn_engine_get_kernel(kn_engine *engine, const kn_host *host, const kn_repo_info *info,
-                               void **kernel, kn_error *err) {
-    *kernel = NULL;
-    kni_run run;
-    kni_run_init(&run, engine, host, NULL);
-    kni_kernel *found = NULL;
-    kn_status status = kni_engine_resolve(&run, info, KN_DEVICE_OTHER, &found, err);
-    if (!status) status = kni_engine_import(&run, found, kni_repo_display(info), err);
-    if (!status) {
-        host->retain(found->handle);
-        *kernel = found->handle;
-    }
-    kni_run_clear(&run);
-    return status;
-}
-
-kn_status kn_engine_get_layer(kn_engine *engine, const kn_host *host, const kn_repo_info *info,
-                              kn_layer *out, kn_error *err) {
-    *out = (kn_layer){.size = sizeof *out};
-    kni_run run;
-    kni_run_init(&run, engine, host, NULL);
-    const char *repo = kni_repo_display(info);
-    kni_kernel *found = NULL;
-    kn_status status = info->layer_name
-                           ? kni_engine_resolve(&run, info, KN_DEVICE_OTHER, &found, err)
-                           : kni_fail(err, KN_ERR_VALUE, "%s names no layer", repo);
-    if (!status) status = kni_engine_import(&run, found, repo, err);
-    if (!status) status = kni_engine_layer(&run, found, info->layer_name, repo, out, err);
-    kni_run_clear(&run);
-    return status;
-}

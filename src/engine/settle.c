@@ -32,48 +32,84 @@ static kn_status cannot_load(kni_run *run, size_t index, kn_error *cause, kn_err
     return KN_ERR_NOT_FOUND;
 }
 
-/* Without `must_find` a repository that only the Hub can serve stays unresolved. */
-static kn_status resolve_one(kni_run *run, size_t index, bool must_find, kn_error *err) {
+static bool is_pending(const kni_decision *d, kn_stage stage) {
+    return d->action == KN_ACTION_REPLACE && d->stage < stage;
+}
+
+/* A decision whose kernel is sought. */
+typedef struct pending {
+    kni_sought *items;
+    size_t *decisions;
+    size_t count;
+} pending;
+
+static void pending_clear(const kni_run *run, pending *p) {
+    kni_free(run->engine->alloc, p->items);
+    kni_free(run->engine->alloc, p->decisions);
+}
+
+/* Adds a decision, unless its host loads it. */
+static kn_status add_pending(kni_run *run, pending *p, size_t index, kn_error *err) {
     kni_decision *d = &run->plan->decisions[index];
-    kn_repo_info info;
-    kn_status status = kn_repo_describe(d->repo, &info, err);
-    if (!status) status = note_repo(run, d, &info, err);
-    if (status || info.kind == KN_REPO_HOST) return status;
-    if (!info.layer_name) {
-        return kni_fail(err, KN_ERR_VALUE, "%s names no layer", kni_repo_display(&info));
+    kni_sought *sought = &p->items[p->count];
+    kn_status status = kn_repo_describe(d->repo, &sought->info, err);
+    if (!status) status = note_repo(run, d, &sought->info, err);
+    if (status || sought->info.kind == KN_REPO_HOST) return status;
+    if (!sought->info.layer_name)
+        return kni_fail(err, KN_ERR_VALUE, "%s names no layer", kni_repo_display(&sought->info));
+    sought->device = d->device.type;
+    p->decisions[p->count++] = index;
+    return KN_OK;
+}
+
+static kn_status collect_pending(kni_run *run, pending *p, kn_error *err) {
+    const kn_plan *plan = run->plan;
+    size_t count = 0;
+    for (size_t i = 0; i < plan->count; i++)
+        count += is_pending(&plan->decisions[i], KN_STAGE_RESOLVE);
+    if (!count) return KN_OK;
+    p->items = kni_new(run->engine->alloc, count * sizeof *p->items);
+    p->decisions = kni_new(run->engine->alloc, count * sizeof *p->decisions);
+    kn_status status = p->items && p->decisions ? KN_OK : kni_no_memory(err, "planning");
+    for (size_t i = 0; i < plan->count && !status; i++) {
+        if (is_pending(&plan->decisions[i], KN_STAGE_RESOLVE))
+            status = add_pending(run, p, i, err);
     }
-    kni_kernel *kernel;
-    kn_error cause;
-    kn_error_init(&cause);
-    status = kni_engine_resolve(run, &info, d->device.type, &kernel, &cause);
-    if (status == KN_ERR_NOT_FOUND && !must_find && info.kind == KN_REPO_HUB) return KN_OK;
-    if (status == KN_ERR_NOT_FOUND) return cannot_load(run, index, &cause, err);
-    if (status) return kni_fail(err, status, "%s", cause.message);
+    return status;
+}
+
+/* Without `must_find` a repository that only the Hub can serve stays unresolved. */
+static kn_status take_found(kni_run *run, size_t index, kni_sought *sought, bool must_find,
+                            kn_error *err) {
+    kni_decision *d = &run->plan->decisions[index];
+    const kni_kernel *kernel = sought->kernel;
+    kn_status status = sought->status;
+    if (status == KN_ERR_NOT_FOUND && !must_find && sought->info.kind == KN_REPO_HUB) return KN_OK;
+    if (status == KN_ERR_NOT_FOUND) return cannot_load(run, index, &sought->err, err);
+    if (status) return kni_fail(err, status, "%s", sought->err.message);
     d->variant = kni_text_copy(run->engine->alloc, kernel->source.variant);
-    if (!d->variant) return kni_no_memory(err, "planning");
+    d->commit = kni_text_copy(run->engine->alloc, kernel->commit);
+    if (!d->variant || (kernel->commit && !d->commit)) return kni_no_memory(err, "planning");
     d->kernel = kernel;
     d->stage = KN_STAGE_RESOLVE;
     return KN_OK;
 }
 
-static bool is_pending(const kni_decision *d, kn_stage stage) {
-    return d->action == KN_ACTION_REPLACE && d->stage < stage;
-}
-
 kn_status kni_run_resolve(kni_run *run, bool must_find, kn_error *err) {
-    for (size_t i = 0; i < run->plan->count; i++) {
-        if (!is_pending(&run->plan->decisions[i], KN_STAGE_RESOLVE)) continue;
-        kn_status status = resolve_one(run, i, must_find, err);
-        if (status) return status;
-    }
-    return KN_OK;
+    pending p = {0};
+    kn_status status = collect_pending(run, &p, err);
+    if (!status && p.count) status = kni_engine_resolve(run, p.items, p.count, must_find, err);
+    for (size_t i = 0; i < p.count && !status; i++)
+        status = take_found(run, p.decisions[i], &p.items[i], must_find, err);
+    pending_clear(run, &p);
+    return status;
 }
 
 /* The layer of a decision; comes with a reference. */
 static kn_status load_layer(kni_run *run, const kni_decision *d, kn_layer *out, kn_error *err) {
     kni_kernel *kernel = kni_engine_kernel(run->engine, d->kernel);
     if (!kernel) return kni_engine_host_layer(run, d->repo, out, err);
-    kn_status status = kni_engine_import(run, kernel, d->repo_text, err);
+    kn_status status = kni_engine_import(run, kernel, d->repo_text, false, err);
     /* A file that the kernel's own import misses is the kernel's fault and no reason to fall back.
      */
     if (status == KN_ERR_NOT_FOUND) status = KN_ERR_HOST;

@@ -5,6 +5,7 @@
 #define KNI_ENGINE_STATE_H
 
 #include <kernels/engine.h>
+#include <kernels/transport.h>
 
 #include "layers/plan.h"
 #include "load/source.h"
@@ -17,19 +18,30 @@ typedef struct kni_loaded_layer {
 } kni_loaded_layer;
 
 /* A kernel that was found on disk and, once `handle` is set, imported. Lives as long as the engine.
- */
+ * `depends` is there once `is_linked` is set. */
 typedef struct kni_kernel {
     kni_kernel_source source;
+    char *repo, *revision, *commit; /* of the Hub; NULL for what was found elsewhere */
+    struct kni_kernel **depends;    /* in the order of the metadata's */
+    size_t depend_count;
+    bool is_linked;
     void *handle;
     kni_loaded_layer *layers;
     size_t count, capacity;
 } kni_kernel;
 
-/* Which kernel a request for a source came to: warm calls look no further. */
+/* Which kernel a request came to: until `valid_until_s`, warm calls look no further. */
 typedef struct kni_known_source {
     char *key;
     kni_kernel *kernel;
+    int64_t valid_until_s;
 } kni_known_source;
+
+/* A transport between two calls, with its connections, and the process that made them. */
+typedef struct kni_idle_transport {
+    kn_transport transport;
+    int64_t process;
+} kni_idle_transport;
 
 /* The layer that a repository of the host's gave. */
 typedef struct kni_host_layer {
@@ -77,6 +89,9 @@ struct kn_engine {
     size_t root_count, root_capacity;
     kni_claim *claims;
     size_t claim_count, claim_capacity;
+    const struct kni_net *net; /* the network's module, once it was needed */
+    kni_idle_transport *idle[4];
+    size_t idle_count;
     char **told; /* what has been logged: once is enough */
     size_t told_count, told_capacity;
 };
@@ -105,13 +120,38 @@ kn_status kni_run_walk(kni_run *run, kn_error *err);
 
 /* ---- kernels.c: resolve and load ---- */
 
-/* The kernel that `info` names, found but not necessarily imported. Asks neither disk nor
- * environment twice. */
-kn_status kni_engine_resolve(kni_run *run, const kn_repo_info *info, kn_device_type device,
-                             kni_kernel **out, kn_error *err);
+/* Asks the host for its system, once a run. */
+kn_status kni_run_system(kni_run *run, kn_error *err);
+/* What a request came to, while that is still believed; NULL: nothing. */
+kni_kernel *kni_engine_find_known(kn_engine *engine, const char *key, int64_t *valid_until_s);
+void kni_kernel_free(const kn_alloc *alloc, kni_kernel *kernel);
+
+/* A kernel to find. */
+typedef struct kni_sought {
+    kn_repo_info info;
+    kn_device_type device;
+    kn_status status; /* out, with `err` where it is a failure */
+    kn_error err;
+    kni_kernel *kernel;
+} kni_sought;
+
+/* The kernels that are sought, and those that they depend on: found, not necessarily imported. What
+ * was found before is asked for neither on disk nor elsewhere. Without `may_ask` no request is made.
+ * Fails as a whole for want of memory and when it is cancelled; else each has its status. */
+kn_status kni_engine_resolve(kni_run *run, kni_sought *sought, size_t count, bool may_ask,
+                             kn_error *err);
+/* The engine's kernel in that folder, which is `kernel` (taken over) when it is new. NULL: no
+ * memory. */
+kni_kernel *kni_engine_keep_kernel(kn_engine *engine, kni_kernel *kernel);
 /* The kernel that a decision names as resolved; NULL when it names none. */
 kni_kernel *kni_engine_kernel(kn_engine *engine, const void *identity);
-kn_status kni_engine_import(kni_run *run, kni_kernel *kernel, const char *repo, kn_error *err);
+/* Imports a kernel after those that it depends on, once nothing speaks against any of them.
+ * `any_arch`: a build for other devices is imported, too. */
+kn_status kni_engine_import(kni_run *run, kni_kernel *kernel, const char *repo, bool any_arch,
+                            kn_error *err);
+/* KN_ERR_RUNTIME where a build has no code for the current GPU. */
+kn_status kni_engine_check_gpu(kni_run *run, const kn_metadata *metadata, const char *variant,
+                               kn_error *err);
 /* A layer of an imported kernel; comes with a reference. */
 kn_status kni_engine_layer(kni_run *run, kni_kernel *kernel, const char *name, const char *repo,
                            kn_layer *out, kn_error *err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Transfers from a Hub: many at once, with redirects, retries, resumption and one deadline for all. */
+/* Transfers from a Hub: many at once, with redirects, retries, resumption and one deadline for all.
+ */
 #ifndef KNI_HUB_SESSION_H
 #define KNI_HUB_SESSION_H
 
@@ -14,14 +15,15 @@ typedef struct kni_session {
     const char *endpoint;   /* "https://huggingface.co", without a slash at its end */
     const char *token;      /* NULL: none. Sent to the endpoint's origin only */
     const char *user_agent; /* NULL: none */
-    int64_t timeout_ms;     /* how long nothing at all may arrive, over all transfers */
-    int64_t connect_ms;     /* how long a host that is unknown or refuses is tried again */
-    bool impatient;         /* no second try: what is cached serves */
+    int64_t timeout_ms; /* how long nothing at all may arrive, over all transfers; what refuses a
+                           request is nothing, and waiting for a Retry-After counts */
+    int64_t connect_ms; /* how long a host that is unknown or refuses is tried again */
+    bool impatient;     /* no second try: what is cached serves */
     void *ctx;
-    int64_t (*now_ms)(void *ctx);                     /* a clock that never goes back */
-    bool (*cancelled)(void *ctx);                     /* polled at least ten times a second */
-    void (*trace)(void *ctx, const char *line);       /* NULL: none. One line a request */
-    void (*progress)(void *ctx, int64_t new_bytes);   /* NULL: none. Bytes of bodies to sinks */
+    int64_t (*now_ms)(void *ctx);                   /* a clock that never goes back */
+    bool (*cancelled)(void *ctx);                   /* polled at least ten times a second */
+    void (*trace)(void *ctx, const char *line);     /* NULL: none. One line a request */
+    void (*progress)(void *ctx, int64_t new_bytes); /* NULL: none. Bytes of bodies to sinks */
 
     int64_t last_byte_ms; /* kni_session_run's own */
     uint64_t requests;    /* how many were made */
@@ -49,20 +51,19 @@ typedef struct kni_transfer {
     /* out */
     kn_status status; /* KN_OK: a 2xx response came whole; else `err` says what was wrong */
     kn_error err;
-    int http_status;    /* of the last response; 0: none came */
-    char *error_code;   /* X-Error-Code, NULL: none. Freed by kni_transfer_clear, as those below */
+    int http_status;     /* of the last response; 0: none came */
+    char *error_code;    /* X-Error-Code, NULL: none. Freed by kni_transfer_clear, as those below */
     char *error_message; /* X-Error-Message */
-    char *next;         /* the absolute address in Link: <...>; rel="next" */
-    char *commit;       /* X-Repo-Commit of the first response */
-    char *body;         /* NUL-terminated behind body_length bytes */
+    char *next;          /* the absolute address in Link: <...>; rel="next" */
+    char *commit;        /* X-Repo-Commit of the first response */
+    char *body; /* NUL-terminated behind body_length bytes; of an error's, at most 64 KiB */
     size_t body_length;
-
-    void *state; /* kni_session_run's own */
 } kni_transfer;
 
-/* Makes all transfers, in parallel, and returns when each has come to its end. KN_OK also when some
- * failed: see `status` of each. Otherwise KN_ERR_CANCELLED, KN_ERR_NOMEM or KN_ERR_TIMEOUT for the
- * whole call; then every transfer has a status, too. */
+/* Makes all transfers, in parallel, and returns when each has come to its end. Their outputs are
+ * taken to be empty: clear a transfer before it is used again. `timeout_ms` counts from here on.
+ * KN_OK also when some failed: see `status` of each. Otherwise KN_ERR_CANCELLED, KN_ERR_NOMEM or
+ * KN_ERR_TIMEOUT for the whole call; then every transfer has a status, too. */
 kn_status kni_session_run(kni_session *session, kni_transfer *const *transfers, size_t count,
                           kn_error *err);
 void kni_transfer_clear(kni_transfer *transfer, const kn_alloc *alloc);

@@ -82,32 +82,53 @@ static void add_refusals(kni_text *text, const kn_variants *variants) {
     }
 }
 
-static kn_status fail_without_variant(search *s) {
-    const kn_system *system = s->system;
-    const kn_variants *tried =
-        s->in_build && kn_variants_count(s->in_build) ? s->in_build : s->in_root;
+kn_status kni_fail_without_variant(const kn_alloc *alloc, const kn_system *system,
+                                   const char *asked, const char *where, const kn_variants *tried,
+                                   kn_error *err) {
     kni_text text;
-    kni_text_init(&text, s->alloc);
-    kni_text_addf(&text, "Cannot find a build variant for this system in '%s': this is ", s->asked);
+    kni_text_init(&text, kni_alloc_or_default(alloc));
+    kni_text_addf(&text, "Cannot find a build variant for this system in %s: this is ", asked);
     add_version(&text, "torch", system->torch_major, system->torch_minor);
     add_version(&text, "tvm-ffi", system->tvm_ffi_major, system->tvm_ffi_minor);
     kni_text_addf(&text, "%s, %s-%s; ", system->backend, system->arch, system->os);
     if (tried && kn_variants_count(tried)) {
         kni_text_addf(
             &text,
-            "build the kernel for it, or use a version of the kernel that has it. In '%s' are:",
-            tried == s->in_build ? s->build : s->root);
+            "build the kernel for it, or use a version of the kernel that has it. In %s are:",
+            where);
         add_refusals(&text, tried);
     } else {
-        kni_text_add(
+        kni_text_addf(
             &text,
-            "neither it nor its folder 'build' has a folder with the name of a build variant, such as "
-            "'torch-cpu'; build the kernel, or give another directory");
+            "%s has a folder with the name of a build variant, such as 'torch-cpu'; build the "
+            "kernel, or name another one",
+            where);
     }
     char *message = kni_text_take(&text);
-    if (!message) return no_memory(s);
-    kn_status status = kni_fail(s->err, KN_ERR_NOT_FOUND, "%s", message);
-    kni_free(s->alloc, message);
+    if (!message) return kni_no_memory(err, "looking for a kernel");
+    kn_status status = kni_fail(err, KN_ERR_NOT_FOUND, "%s", message);
+    kni_free(kni_alloc_or_default(alloc), message);
+    return status;
+}
+
+static kn_status fail_without_variant(search *s) {
+    bool in_build = s->in_build && kn_variants_count(s->in_build);
+    const kn_variants *tried = in_build ? s->in_build : s->in_root;
+    kni_text asked, where;
+    kni_text_init(&asked, s->alloc);
+    kni_text_init(&where, s->alloc);
+    kni_text_addf(&asked, "'%s'", s->asked);
+    if (tried && kn_variants_count(tried))
+        kni_text_addf(&where, "'%s'", in_build ? s->build : s->root);
+    else
+        kni_text_add(&where, "neither it nor its folder 'build'");
+    char *asked_text = kni_text_take(&asked), *where_text = kni_text_take(&where);
+    kn_status status = asked_text && where_text
+                           ? kni_fail_without_variant(s->alloc, s->system, asked_text, where_text,
+                                                      tried, s->err)
+                           : no_memory(s);
+    kni_free(s->alloc, asked_text);
+    kni_free(s->alloc, where_text);
     return status;
 }
 
@@ -188,6 +209,20 @@ static kn_status find_entry(search *s, kni_kernel_source *out) {
         "No kernel module found at: '%s': neither '__init__.py' nor '%s/__init__.py' is there; build the "
         "kernel again, or download it again",
         out->folder, info.module_name);
+}
+
+kn_status kni_kernel_source_read(const kn_alloc *alloc, const char *folder, const char *variant,
+                                 kni_kernel_source *out, kn_error *err) {
+    alloc = kni_alloc_or_default(alloc);
+    *out = (kni_kernel_source){.alloc = alloc};
+    search s = {.alloc = alloc, .asked = folder, .err = err};
+    kn_status status = kni_path_resolve(alloc, folder, &out->folder, err);
+    out->variant = kni_text_copy(alloc, variant);
+    if (!status && !out->variant) status = no_memory(&s);
+    if (!status) status = read_metadata(&s, out);
+    if (!status) status = find_entry(&s, out);
+    if (status) kni_kernel_source_clear(out);
+    return status;
 }
 
 kn_status kni_kernel_source_find(const kn_alloc *alloc, const char *path, const kn_system *system,

@@ -25,6 +25,14 @@ typedef struct kni_kernel_source {
  * metadata is broken. `out` is zero on error. */
 kn_status kni_kernel_source_find(const kn_alloc *alloc, const char *path, const kn_system *system,
                                  kni_kernel_source *out, kn_error *err);
+/* The kernel in the folder of a variant that was chosen already. */
+kn_status kni_kernel_source_read(const kn_alloc *alloc, const char *folder, const char *variant,
+                                 kni_kernel_source *out, kn_error *err);
+/* KN_ERR_NOT_FOUND: a sentence about the system, then a line for each of `tried` (may be NULL) with
+ * its reason. `asked` and `where` are as the sentence names what was looked for and where. */
+kn_status kni_fail_without_variant(const kn_alloc *alloc, const kn_system *system,
+                                   const char *asked, const char *where, const kn_variants *tried,
+                                   kn_error *err);
 void kni_kernel_source_clear(kni_kernel_source *source);
 
 /* The path for `repo_id` in the value of LOCAL_KERNELS ("org/name=path[:org/name=path…]"), copied

@@ -124,6 +124,17 @@ char *kni_path_join(const kn_alloc *alloc, const char *folder, const char *name)
     return path;
 }
 
+#define LINK_TEXT_MAX 4096
+
+kn_status kni_path_read_link(const kn_alloc *alloc, const char *path, char **out, kn_error *err) {
+    char text[LINK_TEXT_MAX];
+    ssize_t length = readlink(path, text, sizeof text);
+    *out = NULL;
+    if (length < 0 || (size_t)length == sizeof text) return KN_OK;
+    *out = kni_text_copy_n(kni_alloc_or_default(alloc), text, (size_t)length);
+    return *out ? KN_OK : kni_no_memory(err, "reading a link");
+}
+
 kn_status kni_path_resolve(const kn_alloc *alloc, const char *path, char **out, kn_error *err) {
     *out = NULL;
     char resolved[PATH_MAX];

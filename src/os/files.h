@@ -19,6 +19,9 @@ bool kni_path_is_directory(const char *path);
 /* "a/b" from "a" and "b"; an absolute `name` stays as it is. NULL: no memory. */
 char *kni_path_join(const kn_alloc *alloc, const char *folder, const char *name);
 
+/* The text of a symbolic link, as a copy; *out NULL where it is none. */
+kn_status kni_path_read_link(const kn_alloc *alloc, const char *path, char **out, kn_error *err);
+
 /* The absolute path without links; KN_ERR_NOT_FOUND when nothing is there. */
 kn_status kni_path_resolve(const kn_alloc *alloc, const char *path, char **out, kn_error *err);
 

@@ -11,13 +11,13 @@ typedef enum kni_answer { KNI_ANSWER_NONE, KNI_ANSWER_TRUSTED, KNI_ANSWER_UNTRUS
 /* What is known before anything is asked. */
 typedef struct kni_trust_facts {
     const char *repo_id;
-    const char *allowed; /* trust_remote_code: NULL for False, "*" for True, else repository ids, one
-                            a line */
+    const char *allowed; /* trust_remote_code: NULL for False, "*" for True, else repository ids,
+                            one a line */
     kni_answer recorded;
-    int64_t age_s;   /* of the record */
-    bool offline;    /* nothing can be asked */
-    bool strict;     /* KERNELS_TRUST=strict */
-    bool refresh;    /* ask again whatever the age */
+    int64_t age_s; /* of the record */
+    bool offline;  /* nothing can be asked */
+    bool strict;   /* KERNELS_TRUST=strict */
+    bool refresh;  /* ask again whatever the age */
 } kni_trust_facts;
 
 typedef enum kni_trust_step {
@@ -35,8 +35,8 @@ kni_trust_step kni_trust_before(const kni_trust_facts *facts, kn_error *err);
 /* After asking. `asked` is what came of it: KN_OK with `answer`; KN_ERR_REPOSITORY or
  * KN_ERR_NOT_FOUND where the Hub knows no such organization (it cannot be trusted); else a failure
  * of the network, told by `cause`, where a recorded answer serves. Never tells to set
- * trust_remote_code because of a failure of the network. *warn: what is recorded served. KN_OK:
- * allowed. */
+ * trust_remote_code because of a failure of the network. KN_ERR_CANCELLED and KN_ERR_NOMEM are
+ * passed on. *warn: what is recorded served. KN_OK: allowed. */
 kn_status kni_trust_after(const kni_trust_facts *facts, kn_status asked, const kn_error *cause,
                           kni_answer answer, bool *warn, kn_error *err);
 

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "variant/gpu_archs.h"
 #include "variant/variant_name.h"
 
 typedef struct ranked {
@@ -13,6 +14,13 @@ typedef struct ranked {
     char *reason;            /* NULL when accepted */
     kni_variant_name parsed; /* its parts are borrowed from `name` */
 } ranked;
+
+/* What the builds are held against. */
+typedef struct machine {
+    const kn_system *system;
+    kni_backend backend;
+    const kn_gpu *gpu; /* NULL: unknown */
+} machine;
 
 struct kn_variants {
     const kn_alloc *alloc;
@@ -129,20 +137,30 @@ static void check_noarch(const kni_variant_name *variant, kni_backend of_system,
     kni_text_addf(reason, ") does not match system backend (%s) and is not universal", name);
 }
 
-/* The first reason to refuse the variant, or an empty text. */
-static void check_variant(const kni_variant_name *variant, const kn_system *system,
-                          kni_backend backend, kni_text *reason) {
+static void check_name(const kni_variant_name *variant, const machine *on, kni_text *reason) {
     if (variant->framework == KNI_FRAMEWORK_NOARCH) {
-        check_noarch(variant, backend, reason);
+        check_noarch(variant, on->backend, reason);
         return;
     }
-    if (system->free_threaded) {
+    if (on->system->free_threaded) {
         kni_text_add(reason, "arch kernel not supported on free-threaded Python <3.15");
         return;
     }
-    check_platform(variant, system, reason);
-    if (!reason->length) check_framework(variant, system, reason);
-    if (!reason->length) check_backend(variant->backend, backend, reason);
+    check_platform(variant, on->system, reason);
+    if (!reason->length) check_framework(variant, on->system, reason);
+    if (!reason->length) check_backend(variant->backend, on->backend, reason);
+}
+
+/* The first reason to refuse the build, or an empty text. */
+static void check_build(const kn_build *build, const kni_variant_name *variant, const machine *on,
+                        kni_text *reason) {
+    check_name(variant, on, reason);
+    bool universal = variant->framework == KNI_FRAMEWORK_NOARCH &&
+                     kni_part_is(variant->noarch_backend, "universal");
+    if (reason->length || universal) return;
+    /* A build that passed so far is for the backend of the machine. */
+    kni_archs_refuse(reason, kni_backend_noarch_name(on->backend.kind), build->archs,
+                     build->arch_count, on->gpu);
 }
 
 static int preference_group(const kni_variant_name *variant) {
@@ -181,15 +199,14 @@ static kn_status check_system(const kn_system *system, kni_backend *backend, kn_
     return KN_OK;
 }
 
-/* Adds `name`, checked; false when there is no memory. */
-static bool variants_add(kn_variants *variants, const char *name, const kn_system *system,
-                         kni_backend backend) {
+/* Adds `build`, checked; false when there is no memory. */
+static bool variants_add(kn_variants *variants, const kn_build *build, const machine *on) {
     const kn_alloc *alloc = variants->alloc;
     if (!kni_reserve(alloc, &variants->items, &variants->capacity, variants->count + 1,
                      sizeof(ranked)))
         return false;
 
-    ranked item = {.name = kni_text_copy(alloc, name)};
+    ranked item = {.name = kni_text_copy(alloc, build->name)};
     if (!item.name) return false;
     bool valid = kni_variant_name_parse(item.name, &item.parsed);
     assert(valid);
@@ -197,7 +214,7 @@ static bool variants_add(kn_variants *variants, const char *name, const kn_syste
 
     kni_text reason;
     kni_text_init(&reason, alloc);
-    check_variant(&item.parsed, system, backend, &reason);
+    check_build(build, &item.parsed, on, &reason);
     if (reason.length || reason.failed) {
         item.reason = kni_text_take(&reason);
         if (!item.reason) {
@@ -209,20 +226,26 @@ static bool variants_add(kn_variants *variants, const char *name, const kn_syste
     return true;
 }
 
-kn_status kn_variants_rank(const kn_alloc *alloc, const char *const *names, size_t count,
-                           const kn_system *system, kn_variants **out, kn_error *err) {
-    *out = NULL;
-    kni_backend backend;
-    kn_status status = check_system(system, &backend, err);
-    if (status) return status;
+/* Build number `index` of what the caller gave, which is names or builds. */
+typedef kn_build (*get_build)(const void *list, size_t index);
 
+static kn_build build_of_name(const void *list, size_t index) {
+    return (kn_build){.name = ((const char *const *)list)[index]};
+}
+
+static kn_build build_itself(const void *list, size_t index) {
+    return ((const kn_build *)list)[index];
+}
+
+static kn_status rank(const kn_alloc *alloc, const void *list, get_build get, size_t count,
+                      const machine *on, kn_variants **out, kn_error *err) {
     alloc = kni_alloc_or_default(alloc);
     kn_variants *variants = kni_new(alloc, sizeof *variants);
     if (!variants) return kni_no_memory(err, "ranking build variants");
     variants->alloc = alloc;
     for (size_t i = 0; i < count; i++) {
-        if (kn_variant_name_is_valid(names[i]) &&
-            !variants_add(variants, names[i], system, backend)) {
+        kn_build build = get(list, i);
+        if (kn_variant_name_is_valid(build.name) && !variants_add(variants, &build, on)) {
             kn_variants_free(variants);
             return kni_no_memory(err, "ranking build variants");
         }
@@ -230,6 +253,23 @@ kn_status kn_variants_rank(const kn_alloc *alloc, const char *const *names, size
     if (variants->count) qsort(variants->items, variants->count, sizeof(ranked), compare_ranked);
     *out = variants;
     return KN_OK;
+}
+
+kn_status kn_variants_rank(const kn_alloc *alloc, const char *const *names, size_t count,
+                           const kn_system *system, kn_variants **out, kn_error *err) {
+    *out = NULL;
+    machine on = {.system = system};
+    kn_status status = check_system(system, &on.backend, err);
+    return status ? status : rank(alloc, names, build_of_name, count, &on, out, err);
+}
+
+kn_status kn_variants_rank_builds(const kn_alloc *alloc, const kn_build *builds, size_t count,
+                                  const kn_system *system, const kn_gpu *gpu, kn_variants **out,
+                                  kn_error *err) {
+    *out = NULL;
+    machine on = {.system = system, .gpu = gpu};
+    kn_status status = check_system(system, &on.backend, err);
+    return status ? status : rank(alloc, builds, build_itself, count, &on, out, err);
 }
 
 size_t kn_variants_count(const kn_variants *variants) { return variants->count; }

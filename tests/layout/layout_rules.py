@@ -21,6 +21,7 @@ RANK = {
     "cache": 2,
     "trust": 2,
     "load": 2,
+    "net": 2,
     "engine": 3,
 }
 # Folders that do no input or output: what they need comes as a value.
@@ -35,7 +36,7 @@ IMPURE_CALL = re.compile(
     r"clock|clock_gettime|gettimeofday|dlopen|dlsym|printf|puts|fputs|fwrite|fprintf|system|popen)\s*\("
 )
 # Where a third party's headers may be included.
-THIRD_PARTY = {"jansson.h": "codec", "openssl/": "codec", "toml++/": "codec", "curl/": "hub"}
+THIRD_PARTY = {"jansson.h": "codec", "openssl/": "net", "toml++/": "net", "curl/": "net"}
 STANDARD_HEADER = re.compile(
     r"(assert|complex|ctype|errno|fenv|float|inttypes|limits|locale|math|setjmp|signal|stdalign|stdarg|"
     r"stdatomic|stdbool|stddef|stdint|stdio|stdlib|stdnoreturn|string|threads|time|unistd|fcntl|getopt|"
@@ -229,7 +230,7 @@ def no_banned_calls(root: Path) -> list[str]:
 
 def source_names_are_unique(root: Path) -> list[str]:
     by_name = defaultdict(list)
-    for path in files(root, CODE_DIRECTORIES, ".c", ".cu"):
+    for path in files(root, CODE_DIRECTORIES, ".c", ".cpp", ".cu"):
         by_name[path.name].append(str(path.relative_to(root)))
     return [f"{name}: {', '.join(paths)}" for name, paths in by_name.items() if len(paths) > 1]
 

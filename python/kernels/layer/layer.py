@@ -4,7 +4,7 @@
 import os
 from enum import Flag
 
-from kernels import _core
+from kernels import _core, _source
 
 
 class KernelizeFallback(Flag):
@@ -95,17 +95,15 @@ class LayerRepository:
             return None
         description = self.__dict__.get("_description")
         if description is None:
-            version = None if self._version is None else str(self._version)
-            description = (
+            description = self._description = _source.describe(
                 "hub",
                 self._repo_id,
-                self.layer_name,
-                self._revision,
-                version,
-                None,
-                self._repo_id,
+                layer_name=self.layer_name,
+                revision=self._revision,
+                version=self._version,
+                user_agent=self._user_agent,
+                trust_remote_code=self._trust_remote_code,
             )
-            self._description = description
         return description
 
     def load(self):
@@ -164,9 +162,9 @@ class LocalLayerRepository:
             return None
         description = self.__dict__.get("_description")
         if description is None:
-            path = os.fsdecode(self._repo_path)
-            description = ("local", path, self.layer_name, None, None, None, path)
-            self._description = description
+            description = self._description = _source.describe(
+                "local", os.fsdecode(self._repo_path), layer_name=self.layer_name, any_arch=True
+            )
         return description
 
     def load(self):

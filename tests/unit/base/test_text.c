@@ -163,6 +163,41 @@ static void test_glob_many_stars_do_not_take_for_ever(void **state) {
     assert_false(kni_glob_match(pattern, text));
 }
 
+static void test_utf8_sequences_are_measured(void **state) {
+    (void)state;
+    assert_int_equal(kni_utf8_sequence("a"), 1);
+    assert_int_equal(kni_utf8_sequence("\xC3\xA9"), 2);
+    assert_int_equal(kni_utf8_sequence("\xE2\x82\xAC"), 3);
+    assert_int_equal(kni_utf8_sequence("\xF0\x9F\x98\x80"), 4);
+    const char *const malformed[] = {"\x80",
+                                     "\xC3",
+                                     "\xC3z",
+                                     "\xC0\x80",
+                                     "\xE2\x82",
+                                     "\xE0\x9F\xBF",
+                                     "\xED\xA0\x80",
+                                     "\xF0\x8F\xBF\xBF",
+                                     "\xF4\x90\x80\x80",
+                                     "\xF5\x80\x80\x80",
+                                     "\xFF"};
+    for (size_t i = 0; i < sizeof malformed / sizeof *malformed; i++)
+        assert_int_equal(kni_utf8_sequence(malformed[i]), 0);
+}
+
+static void test_text_is_shown_harmless_and_cut_between_characters(void **state) {
+    (void)state;
+    char out[8];
+    assert_ptr_equal(kni_text_shown("", out, sizeof out), out);
+    assert_string_equal(out, "");
+    assert_string_equal(kni_text_shown("a\nb\x1B\x7F", out, sizeof out), "a b  ");
+    assert_string_equal(kni_text_shown("\xFFz\xE2\x82", out, sizeof out), "?z??");
+    assert_string_equal(kni_text_shown("\xC2\x9Bz\xC2\xA0", out, sizeof out), " z\xC2\xA0");
+    assert_string_equal(kni_text_shown("1234567", out, sizeof out), "1234567");
+    assert_string_equal(kni_text_shown("12345678", out, sizeof out), "1234567");
+    assert_string_equal(kni_text_shown("12345\xE2\x82\xAC", out, sizeof out), "12345");
+    assert_string_equal(kni_text_shown("a", out, 1), "");
+}
+
 static void test_hashes_differ_by_content_and_length(void **state) {
     (void)state;
     assert_int_equal(kni_hash_text("silu"), kni_hash_bytes("silu", 4));
@@ -185,6 +220,8 @@ int main(void) {
         cmocka_unit_test(test_glob_sets),
         cmocka_unit_test(test_glob_set_that_is_not_closed_stands_for_itself),
         cmocka_unit_test(test_glob_many_stars_do_not_take_for_ever),
+        cmocka_unit_test(test_utf8_sequences_are_measured),
+        cmocka_unit_test(test_text_is_shown_harmless_and_cut_between_characters),
         cmocka_unit_test(test_hashes_differ_by_content_and_length),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -67,6 +67,47 @@ static void test_values_of_another_kind_are_told(void **state) {
     kni_json_free(NULL);
 }
 
+static void test_booleans_lists_and_null_are_told_apart(void **state) {
+    (void)state;
+    kni_json *document =
+        parse("{\"yes\": true, \"no\": false, \"none\": null, \"one\": 1, \"l\": []}");
+    bool value = false;
+    assert_true(kni_json_boolean(kni_json_member(document, "yes"), &value) && value);
+    assert_true(kni_json_boolean(kni_json_member(document, "no"), &value) && !value);
+    value = true;
+    assert_false(kni_json_boolean(kni_json_member(document, "none"), &value));
+    assert_false(kni_json_boolean(kni_json_member(document, "one"), &value));
+    assert_false(kni_json_boolean(NULL, &value));
+    assert_true(value);
+    assert_true(kni_json_is_null(kni_json_member(document, "none")));
+    assert_false(kni_json_is_null(kni_json_member(document, "no")));
+    assert_false(kni_json_is_null(kni_json_member(document, "missing")));
+    assert_true(kni_json_is_array(kni_json_member(document, "l")));
+    assert_false(kni_json_is_array(document));
+    assert_false(kni_json_is_array(NULL));
+    kni_json_free(document);
+}
+
+static void test_members_come_in_the_documents_order(void **state) {
+    (void)state;
+    kni_json *document = parse("{\"z\": 1, \"a\": \"two\", \"\": null}");
+    const kni_json *value;
+    int64_t number;
+    const char *name = kni_json_next(document, NULL, &value);
+    assert_string_equal(name, "z");
+    assert_true(kni_json_integer(value, &number) && number == 1);
+    name = kni_json_next(document, name, &value);
+    assert_string_equal(name, "a");
+    assert_string_equal(kni_json_text(value), "two");
+    name = kni_json_next(document, name, &value);
+    assert_string_equal(name, "");
+    assert_true(kni_json_is_null(value));
+    assert_null(kni_json_next(document, name, &value));
+    assert_null(kni_json_next(kni_json_member(document, "z"), NULL, &value));
+    assert_null(kni_json_next(NULL, NULL, &value));
+    kni_json_free(document);
+}
+
 static void test_text_with_a_nul_is_no_text(void **state) {
     (void)state;
     kni_json *document = parse("[\"a\\u0000b\", \"ab\"]");
@@ -142,6 +183,27 @@ static void test_more_than_16_mib_are_refused(void **state) {
     free(bytes);
 }
 
+static void test_a_million_values_are_read_and_no_more(void **state) {
+    (void)state;
+    enum { LENGTH = 2000000 };
+    char *bytes = malloc(LENGTH + 1);
+    assert_non_null(bytes);
+    for (size_t i = 0; i < LENGTH; i += 2) memcpy(bytes + i, " 1,", 3);
+    bytes[0] = '[';
+    bytes[LENGTH] = ']'; /* a list of 1000000 numbers, and with it one value more */
+    for (size_t i = 2; i < LENGTH; i += 2) bytes[i] = ',';
+    assert_int_equal(bytes[LENGTH - 1], '1');
+    kni_json *document;
+    assert_int_equal(kni_json_parse(bytes, LENGTH + 1, "x.json", &document, NULL), KN_OK);
+    assert_int_equal(kni_json_length(document), 1000000);
+    kni_json_free(document);
+    bytes[LENGTH - 1] = '[';
+    assert_refused_n(bytes, LENGTH + 1, "more than 1000000 values");
+    memset(bytes, ',', LENGTH);
+    assert_refused_n(bytes, LENGTH, "more than 1000000 values");
+    free(bytes);
+}
+
 static void assert_written(const char *text, const char *expected) {
     const kn_alloc *alloc = kni_alloc_or_default(NULL);
     kni_text out;
@@ -196,6 +258,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values_are_read),
         cmocka_unit_test(test_values_of_another_kind_are_told),
+        cmocka_unit_test(test_booleans_lists_and_null_are_told_apart),
+        cmocka_unit_test(test_members_come_in_the_documents_order),
         cmocka_unit_test(test_text_with_a_nul_is_no_text),
         cmocka_unit_test(test_what_is_not_json_is_refused_with_its_place),
         cmocka_unit_test(test_a_repeated_key_is_refused),
@@ -203,6 +267,7 @@ int main(void) {
         cmocka_unit_test(test_64_levels_are_read_and_65_refused),
         cmocka_unit_test(test_brackets_in_text_are_no_levels),
         cmocka_unit_test(test_more_than_16_mib_are_refused),
+        cmocka_unit_test(test_a_million_values_are_read_and_no_more),
         cmocka_unit_test(test_text_is_written_with_escapes),
         cmocka_unit_test(test_bytes_that_are_not_utf8_are_replaced),
         cmocka_unit_test(test_what_is_written_reads_back),

@@ -16,10 +16,14 @@ static const char full[] =
     "  \"source\": \"https://github.com/huggingface/kernels-community\",\n"
     "  \"kernels-minver\": \"0.15.1\",\n"
     "  \"python-depends\": [\"einops\", \"nvidia-cutlass-dsl\"],\n"
-    "  \"kernel-depends\": [{\"repo-id\": \"kernels-community/relu\", \"version\": 1}],\n"
+    "  \"kernel-depends\": [{\"repo-id\": \"kernels-community/relu\", \"version\": 1}, "
+    "{\"repo-id\": \"org/gelu\", \"revision\": \"main\"}],\n"
     "  \"backend\": {\"type\": \"cuda\", \"archs\": [\"8.0\", \"9.0a\"]},\n"
-    "  \"digest\": {\"algorithm\": \"sha256\", \"files\": {\"__init__.py\": \"47DEQpj8\"}},\n"
-    "  \"provenance\": {\"kernel-builder\": {\"version\": \"0.17.0\"}}\n"
+    "  \"digest\": {\"algorithm\": \"sha256\", \"files\": {\"__init__.py\": "
+    "\"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\"}},\n"
+    "  \"provenance\": {\"kernel-builder\": {\"version\": \"0.17.0\", \"sha\": "
+    "\"0123456789abcdef0123456789abcdef01234567\", \"dirty\": false},\n"
+    "    \"kernel\": {\"sha\": \"FEDCBA9876543210FEDCBA9876543210FEDCBA98\", \"dirty\": true}}\n"
     "}\n";
 
 static kn_metadata *parse(const char *text) {
@@ -66,8 +70,50 @@ static void test_every_field_is_read(void **state) {
     assert_int_equal(kn_metadata_archs_count(metadata), 2);
     assert_string_equal(kn_metadata_archs(metadata, 0), "8.0");
     assert_string_equal(kn_metadata_archs(metadata, 1), "9.0a");
+    assert_true(info.has_archs);
+    assert_string_equal(info.upstream, "https://github.com/Dao-AILab/flash-attention");
+    assert_string_equal(info.source, "https://github.com/huggingface/kernels-community");
     kn_metadata_free(metadata);
     kn_metadata_free(NULL);
+}
+
+static void test_dependencies_on_kernels_are_read(void **state) {
+    (void)state;
+    kn_metadata *metadata = parse(full);
+    assert_int_equal(kn_metadata_kernel_depends_count(metadata), 2);
+    kn_kernel_depend depend = {.size = sizeof depend};
+    kn_metadata_kernel_depends(metadata, 0, &depend);
+    assert_string_equal(depend.repo_id, "kernels-community/relu");
+    assert_int_equal(depend.version, 1);
+    assert_null(depend.revision);
+    kn_metadata_kernel_depends(metadata, 1, &depend);
+    assert_string_equal(depend.repo_id, "org/gelu");
+    assert_int_equal(depend.version, -1);
+    assert_string_equal(depend.revision, "main");
+    kn_metadata_free(metadata);
+}
+
+static void test_the_digest_is_read(void **state) {
+    (void)state;
+    kn_metadata *metadata = parse(full);
+    assert_int_equal(info_of(metadata).digest, KN_DIGEST_SHA256);
+    assert_int_equal(kn_metadata_digest_count(metadata), 1);
+    assert_string_equal(kn_metadata_digest_path(metadata, 0), "__init__.py");
+    assert_string_equal(kn_metadata_digest_base64(metadata, 0),
+                        "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+    kn_metadata_free(metadata);
+}
+
+static void test_provenance_is_read(void **state) {
+    (void)state;
+    kn_metadata *metadata = parse(full);
+    kn_metadata_info info = info_of(metadata);
+    assert_string_equal(info.builder_version, "0.17.0");
+    assert_string_equal(info.builder_commit, "0123456789abcdef0123456789abcdef01234567");
+    assert_false(info.builder_dirty);
+    assert_string_equal(info.kernel_commit, "fedcba9876543210fedcba9876543210fedcba98");
+    assert_true(info.kernel_dirty);
+    kn_metadata_free(metadata);
 }
 
 static void assert_only_names(const char *text) {
@@ -81,6 +127,16 @@ static void assert_only_names(const char *text) {
     assert_null(info.backend);
     assert_int_equal(kn_metadata_python_depends_count(metadata), 0);
     assert_int_equal(kn_metadata_archs_count(metadata), 0);
+    assert_int_equal(kn_metadata_kernel_depends_count(metadata), 0);
+    assert_int_equal(kn_metadata_digest_count(metadata), 0);
+    assert_int_equal(info.digest, KN_DIGEST_NONE);
+    assert_false(info.has_archs);
+    assert_null(info.upstream);
+    assert_null(info.source);
+    assert_null(info.builder_version);
+    assert_null(info.builder_commit);
+    assert_null(info.kernel_commit);
+    assert_false(info.builder_dirty || info.kernel_dirty);
     kn_metadata_free(metadata);
 }
 
@@ -223,12 +279,17 @@ static kn_status parse_full(const kn_alloc *alloc, void *ctx, kn_error *err) {
 
 static void test_parsing_without_memory_fails_cleanly(void **state) {
     (void)state;
-    assert_int_equal(fault_sweep(parse_full, NULL), 13); /* object, 6 texts, 2 lists, 4 items */
+    /* the object, 11 texts, 2 lists of texts with 4 items, 2 dependencies and a file in a list each
+     */
+    assert_int_equal(fault_sweep(parse_full, NULL), 25);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_field_is_read),
+        cmocka_unit_test(test_dependencies_on_kernels_are_read),
+        cmocka_unit_test(test_the_digest_is_read),
+        cmocka_unit_test(test_provenance_is_read),
         cmocka_unit_test(test_only_id_and_name_are_needed),
         cmocka_unit_test(test_fields_that_are_newer_are_passed_over),
         cmocka_unit_test(test_optional_fields_of_another_type_are_passed_over),

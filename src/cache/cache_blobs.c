@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "cache/content_digest.h"
+#include "os/follow.h"
+#include "os/partial.h"
+
+#define THREAD_BYTES ((int64_t)8 << 20) /* from this size on a thread of its own hashes */
+#define FLUSH_BYTES ((int64_t)16 << 20)
+
+struct kni_blob {
+    const kn_alloc *alloc;
+    const kni_net *net;
+    char oid[65];
+    kni_content content; /* its oid is the one above */
+    char *folder;        /* blobs/ */
+    kni_partial partial;
+    kni_digest *digest;     /* of all bytes there are, or what `follower` has seen of them */
+    kni_follower *follower; /* NULL: none yet, or the file is small, or there was no thread */
+    bool wrong;             /* it can never become right */
+};
+
+bool kni_cache_blob_exists(const kni_cache *cache, const kni_content *content) {
+    if (kni_content_check(content, NULL)) return false;
+    char name[sizeof "blobs/" + 64];
+    snprintf(name, sizeof name, "blobs/%s", content->oid);
+    int folder = kni_folder_open(cache->folder, false);
+    kni_file_facts facts = {0};
+    if (folder >= 0) kni_file_look(folder, name, &facts);
+    kni_folder_close(folder);
+    return facts.regular && facts.size == content->size;
+}
+
+static void blob_free(kni_blob *blob) {
+    kni_follower_stop(blob->follower);
+    if (blob->digest) blob->net->digest_free(blob->digest);
+    kni_partial_close(&blob->partial);
+    kni_free(blob->alloc, blob->folder);
+    kni_free(blob->alloc, blob);
+}
+
+static kn_status no_memory(kn_error *err) { return kni_no_memory(err, "writing to the cache"); }
+
+static kn_status new_digest(kni_blob *blob, kn_error *err) {
+    if (blob->digest) blob->net->digest_free(blob->digest);
+    blob->digest = kni_content_digest_new(blob->alloc, blob->net, &blob->content);
+    return blob->digest ? KN_OK : no_memory(err);
+}
+
+static bool take_bytes(void *ctx, const void *bytes, size_t length) {
+    kni_blob *blob = ctx;
+    return blob->digest && blob->net->digest_add(blob->digest, bytes, length);
+}
+
+static bool is_large(const kni_blob *blob) { return blob->content.size >= THREAD_BYTES; }
+
+static kn_status fail_digest(const kni_blob *blob, kn_error *err) {
+    return kni_fail(err, KN_ERR_OS, "cannot hash '%s/%s' while it is written; try again",
+                    blob->folder, blob->partial.name);
+}
+
+/* Hashes what is in the file before more of it comes. */
+static kn_status hash_start(kni_blob *blob, kn_error *err) {
+    if (blob->partial.length == 0) return KN_OK;
+    kni_file_facts facts;
+    kn_status status = kni_file_each(blob->alloc, blob->partial.folder, blob->partial.name,
+                                     take_bytes, blob, &facts, err);
+    return status == KN_ERR_RUNTIME ? fail_digest(blob, err) : status;
+}
+
+/* A large file's thread begins with what is there; where there can be none, that is hashed here. */
+static kn_status begin_hashing(kni_blob *blob, kn_error *err) {
+    kn_status status = new_digest(blob, err);
+    if (status) return status;
+    if (is_large(blob)) {
+        blob->follower = kni_follower_start(blob->alloc, blob->partial.fd, take_bytes, blob);
+        if (blob->follower) {
+            kni_follower_reach(blob->follower, blob->partial.length);
+            return KN_OK;
+        }
+    }
+    return hash_start(blob, err);
+}
+
+static kn_status open_partial(const kni_cache *cache, kni_blob *blob, kn_error *err) {
+    char name[80];
+    snprintf(name, sizeof name, "%s.incomplete", blob->oid);
+    blob->folder = kni_path_of(cache, cache->folder, "blobs", NULL);
+    if (!blob->folder) return no_memory(err);
+    kn_status status = kni_partial_open(blob->folder, name, &blob->partial, err);
+    if (status || blob->partial.length <= blob->content.size) return status;
+    return kni_partial_empty(&blob->partial, err); /* more than the file has: not its start */
+}
+
+kn_status kni_blob_open(const kni_cache *cache, const kni_net *net, const kni_content *content,
+                        kni_blob **out, kn_error *err) {
+    *out = NULL;
+    kn_status status = kni_content_check(content, err);
+    if (status) return status;
+    kni_blob *blob = kni_new(cache->alloc, sizeof *blob);
+    if (!blob) return no_memory(err);
+    blob->alloc = cache->alloc;
+    blob->net = net;
+    blob->partial = (kni_partial){.fd = -1, .folder = -1};
+    memcpy(blob->oid, content->oid, strlen(content->oid) + 1);
+    blob->content = (kni_content){.oid = blob->oid, .size = content->size};
+
+    status = open_partial(cache, blob, err);
+    if (!status) status = begin_hashing(blob, err);
+    if (status) {
+        blob_free(blob);
+        return status;
+    }
+    *out = blob;
+    return KN_OK;
+}
+
+int64_t kni_blob_length(const kni_blob *blob) { return blob->partial.length; }
+
+kn_status kni_blob_restart(kni_blob *blob, kn_error *err) {
+    kni_follower_stop(blob->follower);
+    blob->follower = NULL;
+    blob->wrong = true; /* unless all of this succeeds */
+    kn_status status = kni_partial_empty(&blob->partial, err);
+    if (!status) status = begin_hashing(blob, err);
+    if (!status) blob->wrong = false;
+    return status;
+}
+
+/* Tells the thread of new bytes, and the disk to begin with them. */
+static void follow_write(kni_blob *blob, int64_t before) {
+    int64_t now = blob->partial.length;
+    if (blob->follower) kni_follower_reach(blob->follower, now);
+    if (before / FLUSH_BYTES != now / FLUSH_BYTES) {
+        kni_partial_flush(&blob->partial, now - FLUSH_BYTES, FLUSH_BYTES);
+    }
+}
+
+kn_status kni_blob_write(kni_blob *blob, const void *bytes, size_t length, kn_error *err) {
+    int64_t before = blob->partial.length;
+    if (length > (uint64_t)(blob->content.size - before)) {
+        blob->wrong = true;
+        return kni_fail(err, KN_ERR_INTEGRITY,
+                        "%s: more than the %lld bytes arrived that its repository says it has; "
+                        "download it again",
+                        blob->oid, (long long)blob->content.size);
+    }
+    kn_status status = kni_partial_write(&blob->partial, bytes, length, err);
+    /* After a failure some may be written: they count, and are hashed. */
+    size_t wrote = (size_t)(blob->partial.length - before);
+    if (!blob->follower && wrote && !take_bytes(blob, bytes, wrote)) {
+        blob->wrong = true;
+        return fail_digest(blob, err);
+    }
+    follow_write(blob, before);
+    return status;
+}
+
+/* Whether all that is there has the digest of the content. */
+static kn_status check_whole(kni_blob *blob, kn_error *err) {
+    int64_t length = blob->partial.length;
+    if (length != blob->content.size) {
+        return kni_fail(
+            err, KN_ERR_INTEGRITY,
+            "%s: %lld bytes arrived, its repository says it has %lld; download it again", blob->oid,
+            (long long)length, (long long)blob->content.size);
+    }
+    if (blob->follower) {
+        bool all = kni_follower_finish(blob->follower);
+        blob->follower = NULL;
+        if (!all) return fail_digest(blob, err);
+    }
+    if (!blob->wrong && kni_content_digest_matches(blob->net, blob->digest, &blob->content)) {
+        return KN_OK;
+    }
+    return kni_fail(err, KN_ERR_INTEGRITY,
+                    "%s: what arrived has another digest than its repository says; download it "
+                    "again",
+                    blob->oid);
+}
+
+kn_status kni_blob_finish(kni_blob *blob, kn_error *err) {
+    kn_status status = check_whole(blob, err);
+    if (status)
+        kni_partial_remove(&blob->partial);
+    else
+        status = kni_partial_keep(&blob->partial, blob->oid, err);
+    blob_free(blob);
+    return status;
+}
+
+void kni_blob_close(kni_blob *blob) {
+    if (!blob) return;
+    if (blob->wrong) {
+        kni_follower_stop(blob->follower);
+        blob->follower = NULL;
+        kni_partial_remove(&blob->partial);
+    }
+    blob_free(blob);
+}

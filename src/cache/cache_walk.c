@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "base/error.h"
+#include "cache/place.h"
+#include "os/tree.h"
+
+#define FILES_MAX 100000
+
+/* The object id in the text of a link to a blob; "" where it is none. */
+static const char *oid_of_link(const char *target) {
+    const char *name = target ? strrchr(target, '/') : NULL;
+    return name && kni_is_oid(name + 1) ? name + 1 : "";
+}
+
+static kn_status visit(const kni_cache *cache, const char *snapshot, int folder, const char *path,
+                       kni_snapshot_each each, void *ctx, kn_error *err) {
+    kni_file_facts facts;
+    kni_file_look(folder, path, &facts);
+    if (!facts.regular) return KN_OK; /* a link to nothing */
+    char *file = kni_path_join(cache->alloc, snapshot, path), *target;
+    kn_status status = file ? kni_path_read_link(cache->alloc, file, &target, err)
+                            : kni_no_memory(err, "reading the cache");
+    kni_free(cache->alloc, file);
+    if (status) return status;
+    status = each(ctx, path, oid_of_link(target), facts.size, err);
+    kni_free(cache->alloc, target);
+    return status;
+}
+
+kn_status kni_cache_snapshot_walk(const kni_cache *cache, const char *commit,
+                                  kni_snapshot_each each, void *ctx, kn_error *err) {
+    char *snapshot = kni_cache_snapshot_path(cache, commit, NULL);
+    if (!snapshot) return kni_no_memory(err, "reading the cache");
+    kni_names names = {0};
+    kn_status status = kni_path_is_directory(snapshot)
+                           ? kni_tree_files(cache->alloc, snapshot, FILES_MAX, &names, err)
+                           : KN_OK;
+    int folder = kni_folder_open(snapshot, false);
+    for (size_t i = 0; i < names.count && !status; i++)
+        status = visit(cache, snapshot, folder, names.items[i], each, ctx, err);
+    kni_folder_close(folder);
+    if (names.alloc) kni_names_clear(&names);
+    kni_free(cache->alloc, snapshot);
+    return status;
+}

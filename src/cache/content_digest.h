@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KNI_CACHE_CONTENT_DIGEST_H
+#define KNI_CACHE_CONTENT_DIGEST_H
+
+#include "cache/place.h"
+
+/* A digest for a file's bytes as its object id wants it: git hashes a header first. NULL: no
+ * memory. */
+kni_digest *kni_content_digest_new(const kn_alloc *alloc, const kni_net *net,
+                                   const kni_content *content);
+/* Ends the digest. */
+bool kni_content_digest_matches(const kni_net *net, kni_digest *digest, const kni_content *content);
+
+#endif

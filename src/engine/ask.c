@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What only the Hub knows: the publishers' standing, and which commits branches, tags and versions
+ * are. */
+#include <kernels/version.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "codec/json.h"
+#include "engine/fetch.h"
+#include "os/clock.h"
+
+#define ANSWER_LIMIT KNI_JSON_LIMIT
+
+/* A question under way. */
+typedef struct question {
+    kni_transfer transfer;
+    kni_want *want; /* the first of those that ask it */
+    bool is_trust;
+    char *url;
+    char what[160];
+} question;
+
+typedef struct questions {
+    const kn_alloc *alloc;
+    question **items;
+    size_t count, capacity;
+} questions;
+
+static void questions_clear(questions *q) {
+    for (size_t i = 0; i < q->count; i++) {
+        kni_transfer_clear(&q->items[i]->transfer, q->alloc);
+        kni_free(q->alloc, q->items[i]->url);
+        kni_free(q->alloc, q->items[i]);
+    }
+    kni_free(q->alloc, q->items);
+}
+
+/* Adds the question at `url` (taken over), unless it is there. */
+static kn_status add_question(questions *q, kni_want *w, char *url, bool is_trust, kn_error *err) {
+    for (size_t i = 0; url && i < q->count; i++) {
+        if (strcmp(q->items[i]->url, url) != 0) continue;
+        kni_free(q->alloc, url);
+        return KN_OK;
+    }
+    question *made = url ? kni_new(q->alloc, sizeof *made) : NULL;
+    if (!made || !kni_reserve(q->alloc, &q->items, &q->capacity, q->count + 1, sizeof *q->items)) {
+        kni_free(q->alloc, made);
+        kni_free(q->alloc, url);
+        return kni_no_memory(err, "asking the Hub");
+    }
+    size_t publisher = strcspn(w->id, "/");
+    snprintf(made->what, sizeof made->what,
+                       is_trust ? "publisher '%.*s'" : "repository '%.*s'",
+                       is_trust ? (int)publisher : (int)strlen(w->id), w->id);
+    made->want = w;
+    made->is_trust = is_trust;
+    made->url = url;
+    made->transfer.url = url;
+    made->transfer.what = made->what;
+    made->transfer.limit = ANSWER_LIMIT;
+    q->items[q->count++] = made;
+    return KN_OK;
+}
+
+static char *revision_url(const kni_batch *batch, const kni_want *w) {
+    const char *endpoint = batch->settings.endpoint;
+    if (w->ask == KNI_ASK_REVISION) {
+        return kni_url_revision(w->alloc, endpoint, w->type, w->id,
+                                w->request + strlen("revision:"));
+    }
+    return kni_url_refs(w->alloc, endpoint, w->type, w->id);
+}
+
+static bool is_asking(const kni_want *w) {
+    return w->step == KNI_WANT_ASK && (w->ask != KNI_ASK_NOTHING || w->ask_trust);
+}
+
+static kn_status collect(kni_batch *batch, questions *q, bool *impatient, kn_error *err) {
+    *impatient = true;
+    kn_status status = KN_OK;
+    for (size_t i = 0; i < batch->count && !status; i++) {
+        kni_want *w = batch->wants[i];
+        if (!is_asking(w) || !kni_want_may_work(w)) continue;
+        if (!w->has_cached) *impatient = false;
+        if (w->ask_trust) {
+            char *url = kni_url_publisher(w->alloc, batch->settings.endpoint, w->id);
+            status = add_question(q, w, url, true, err);
+        }
+        if (!status && w->ask != KNI_ASK_NOTHING)
+            status = add_question(q, w, revision_url(batch, w), false, err);
+    }
+    return status;
+}
+
+static const question *find_question(const questions *q, const char *url) {
+    for (size_t i = 0; i < q->count; i++) {
+        if (strcmp(q->items[i]->url, url) == 0) return q->items[i];
+    }
+    return NULL;
+}
+
+/* ---- the answers ---- */
+
+static kn_status take_trust(kni_batch *batch, kni_want *w, const question *q, kn_error *err) {
+    kni_trust_facts facts;
+    kn_status status = kni_want_trust_facts(batch, w, &facts, err);
+    if (status) return status;
+    const kni_transfer *t = &q->transfer;
+    kn_error cause;
+    kn_error_init(&cause);
+    kn_status asked = t->status;
+    bool trusted = false, warn = false;
+    if (asked) kni_fail(&cause, asked, "%s", t->err.message);
+    if (!asked) asked = kni_publisher_parse(t->body, t->body_length, q->what, &trusted, &cause);
+    kni_answer answer = asked ? KNI_ANSWER_NONE
+                              : (trusted ? KNI_ANSWER_TRUSTED : KNI_ANSWER_UNTRUSTED);
+    status = kni_trust_after(&facts, asked, &cause, answer, &warn, err);
+    w->ask_trust = false;
+    bool is_answer = !asked || asked == KN_ERR_REPOSITORY || asked == KN_ERR_NOT_FOUND;
+    if (is_answer) w->answer = trusted ? KNI_ANSWER_TRUSTED : KNI_ANSWER_UNTRUSTED;
+    if (!status && warn) {
+        status = kni_batch_warn(batch, "'%s': what was recorded of its publisher serves: %s", w->id,
+                                cause.message);
+    }
+    int64_t until = warn ? 0 : kni_clock_seconds() + KNI_TRUST_MAX_AGE_S;
+    if (until < w->valid_until_s) w->valid_until_s = until;
+    return status;
+}
+
+static kn_status take_ref(kni_want *w, const kni_ref *ref, kn_error *err) {
+    memcpy(w->commit, ref->commit, sizeof w->commit);
+    kni_free(w->alloc, w->ref);
+    w->ref = kni_text_copy(w->alloc, ref->name);
+    w->ask = KNI_ASK_NOTHING;
+    w->asked = true;
+    return w->ref ? KN_OK : kni_no_memory(err, "reading the Hub's answer");
+}
+
+static const kni_ref *find_ref(const kni_refs *refs, const char *name, bool is_tag) {
+    for (size_t i = 0; i < refs->count; i++) {
+        if (refs->items[i].is_tag == is_tag && strcmp(refs->items[i].name, name) == 0)
+            return &refs->items[i];
+    }
+    return NULL;
+}
+
+/* N of a branch "vN"; -1: it is none. */
+static int64_t version_of_branch(const kni_ref *ref) {
+    const char *digits = ref->name + 1;
+    size_t length = ref->name[0] == 'v' ? strspn(digits, "0123456789") : 0;
+    if (ref->is_tag || !length || digits[length] || length > 9) return -1;
+    int64_t value = 0;
+    for (; *digits; digits++) value = value * 10 + (*digits - '0');
+    return value;
+}
+
+/* The versions that there are, in order, for a message. */
+static void add_versions(kni_text *text, const kni_refs *refs) {
+    int64_t last = -1;
+    for (bool more = true; more;) {
+        int64_t next = INT64_MAX;
+        for (size_t i = 0; i < refs->count; i++) {
+            int64_t version = version_of_branch(&refs->items[i]);
+            if (version > last && version < next) next = version;
+        }
+        more = next != INT64_MAX && text->length < 1024;
+        if (more) kni_text_addf(text, "%s%lld", last < 0 ? "" : ", ", (long long)next);
+        last = next;
+    }
+}
+
+static kn_status fail_version(const kni_want *w, const char *version, const kni_refs *refs,
+                              kn_error *err) {
+    kni_text text;
+    kni_text_init(&text, w->alloc);
+    kni_text_addf(&text, "Version %s not found, available versions: ", version);
+    size_t before = text.length;
+    add_versions(&text, refs);
+    if (text.length == before) kni_text_add(&text, "none");
+    kni_text_addf(&text, " (of '%s')", w->id);
+    char *message = kni_text_take(&text);
+    if (!message) return kni_no_memory(err, "reading the Hub's answer");
+    kn_status status = kni_fail(err, KN_ERR_VALUE, "%s", message);
+    kni_free(w->alloc, message);
+    return status;
+}
+
+static kn_status take_version(kni_batch *batch, kni_want *w, const kni_refs *refs, kn_error *err) {
+    const char *version = w->request + strlen("version:");
+    char name[80];
+    snprintf(name, sizeof name, "v%s", version);
+    const kni_ref *ref = find_ref(refs, name, false);
+    if (!ref) return fail_version(w, version, refs, err);
+    int64_t newest = -1, taken = version_of_branch(ref);
+    for (size_t i = 0; i < refs->count; i++) {
+        int64_t other = version_of_branch(&refs->items[i]);
+        if (other > newest) newest = other;
+    }
+    kn_status status = take_ref(w, ref, err);
+    if (status || newest <= taken) return status;
+    return kni_batch_warn(batch,
+                          "You are using version %lld of '%s', but version %lld is available.",
+                          (long long)taken, w->id, (long long)newest);
+}
+
+static kn_status take_specifier(kni_want *w, const kni_refs *refs, kn_error *err) {
+    const char *specifier = w->request + strlen("specifier:");
+    const char **names = refs->count ? kni_new(w->alloc, refs->count * sizeof *names) : NULL;
+    if (refs->count && !names) return kni_no_memory(err, "choosing a version");
+    for (size_t i = 0; i < refs->count; i++) names[i] = refs->items[i].is_tag ? refs->items[i].name : "";
+    size_t best = SIZE_MAX;
+    kn_status status = kn_specifier_select(specifier, names, refs->count, &best, err);
+    kni_free(w->alloc, (void *)names);
+    if (status) return status;
+    if (best < refs->count) return take_ref(w, &refs->items[best], err);
+    kni_text text;
+    kni_text_init(&text, w->alloc);
+    size_t tags = 0;
+    for (size_t i = 0; i < refs->count && text.length < 1024; i++) {
+        if (refs->items[i].is_tag)
+            kni_text_addf(&text, "%s%s", tags++ ? ", " : "", refs->items[i].name);
+    }
+    if (!tags) kni_text_add(&text, "none");
+    char *list = kni_text_take(&text);
+    if (!list) return kni_no_memory(err, "choosing a version");
+    status = kni_fail(err, KN_ERR_VALUE, "No version of '%s' matches '%s'; its tags: %s", w->id,
+                      specifier, list);
+    kni_free(w->alloc, list);
+    return status;
+}
+
+static kn_status take_refs(kni_batch *batch, kni_want *w, const question *q, kn_error *err) {
+    kni_refs refs;
+    kn_status status = kni_refs_parse(w->alloc, q->transfer.body, q->transfer.body_length, q->what,
+                                      &refs, err);
+    if (status) return status;
+    w->type_known = true;
+    if (strncmp(w->request, "version:", 8) == 0) {
+        status = take_version(batch, w, &refs, err);
+    } else if (strncmp(w->request, "specifier:", 10) == 0) {
+        status = take_specifier(w, &refs, err);
+    } else {
+        const char *name = w->request + strlen("revision:");
+        const kni_ref *ref = find_ref(&refs, name, false);
+        if (!ref) ref = find_ref(&refs, name, true);
+        if (ref)
+            status = take_ref(w, ref, err);
+        else
+            w->ask = KNI_ASK_REVISION; /* a shortened commit, or a pull request */
+    }
+    kni_refs_clear(&refs);
+    return status;
+}
+
+static kn_status take_revision(kni_batch *batch, kni_want *w, const question *q, kn_error *err) {
+    const kni_transfer *t = &q->transfer;
+    if (t->status == KN_ERR_REPOSITORY && !w->type_known && w->type == KNI_REPO_KERNEL) {
+        w->type = KNI_REPO_MODEL; /* the older type */
+        return KN_OK;
+    }
+    if (t->status) return kni_fail(err, t->status, "%s", t->err.message);
+    if (w->ask == KNI_ASK_REFS) return take_refs(batch, w, q, err);
+    kn_status status = kni_revision_parse(t->body, t->body_length, q->what, w->commit, err);
+    w->ask = KNI_ASK_NOTHING;
+    w->asked = true;
+    return status;
+}
+
+/* Where the network failed and the cache has the last answer, that one serves. */
+kn_status kni_want_fail_online(kni_want *w, kn_status status, kn_error *err) {
+    bool by_network = status == KN_ERR_NETWORK || status == KN_ERR_TIMEOUT;
+    if (by_network && !w->offline) {
+        w->status = status;
+        return kni_want_go_offline(w, err);
+    }
+    status = kni_want_fail(w, status, &w->err);
+    return status ? kni_fail(err, status, "%s", w->err.message) : KN_OK;
+}
+
+/* What was answered to one want. That its publisher is refused counts more than what is wrong with
+ * its revision. */
+static kn_status take_answer(kni_batch *batch, kni_want *w, const questions *q, kn_error *err) {
+    bool has_revision = w->ask != KNI_ASK_NOTHING, has_trust = w->ask_trust;
+    char *revision = has_revision ? revision_url(batch, w) : NULL;
+    char *publisher =
+        has_trust ? kni_url_publisher(w->alloc, batch->settings.endpoint, w->id) : NULL;
+    kn_status status = KN_OK;
+    if ((has_revision && !revision) || (has_trust && !publisher))
+        status = kni_no_memory(&w->err, "asking the Hub");
+    if (!status && revision) status = take_revision(batch, w, find_question(q, revision), &w->err);
+    bool go_on = !status || (status != KN_ERR_NOMEM && status != KN_ERR_CANCELLED);
+    if (go_on && publisher) {
+        kn_status trust = take_trust(batch, w, find_question(q, publisher), &w->err);
+        if (trust) status = trust;
+    }
+    kni_free(w->alloc, revision);
+    kni_free(w->alloc, publisher);
+    if (w->type_known && w->answer != KNI_ANSWER_NONE && go_on) {
+        kn_status recorded = kni_want_record_trust(w, w->answer == KNI_ANSWER_TRUSTED, err);
+        w->answer = KNI_ANSWER_NONE;
+        if (recorded) return recorded;
+    }
+    return status ? kni_want_fail_online(w, status, err) : KN_OK;
+}
+
+static kn_status take_answers(kni_batch *batch, const questions *q, kn_error *err) {
+    for (size_t i = 0; i < batch->count; i++) {
+        kni_want *w = batch->wants[i];
+        if (!is_asking(w) || w->needs_lock) continue;
+        kn_status status = take_answer(batch, w, q, err);
+        if (status) return status;
+    }
+    return KN_OK;
+}
+
+static kn_status make_transfers(kni_batch *batch, const questions *q, bool impatient, kn_error *err) {
+    kni_transfer **transfers = kni_new(q->alloc, q->count * sizeof(kni_transfer *));
+    if (!transfers) return kni_no_memory(err, "asking the Hub");
+    for (size_t i = 0; i < q->count; i++) transfers[i] = &q->items[i]->transfer;
+    kn_status status = kni_batch_transfer(batch, transfers, q->count, impatient, err);
+    kni_free(q->alloc, transfers);
+    return status;
+}
+
+kn_status kni_batch_ask(kni_batch *batch, kn_error *err) {
+    kn_status status = KN_OK;
+    for (bool more = true; more && !status;) {
+        questions q = {.alloc = batch->alloc};
+        bool impatient;
+        status = collect(batch, &q, &impatient, err);
+        more = q.count > 0;
+        if (!status && more) status = make_transfers(batch, &q, impatient, err);
+        if (!status && more) status = take_answers(batch, &q, err);
+        questions_clear(&q);
+    }
+    for (size_t i = 0; i < batch->count && !status; i++) {
+        kni_want *w = batch->wants[i];
+        if (w->step == KNI_WANT_ASK && !is_asking(w)) w->step = KNI_WANT_LIST;
+    }
+    return status;
+}

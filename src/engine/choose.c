@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The variant for this machine, and which of its files are not in the cache as they should be. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "engine/fetch.h"
+#include "load/source.h"
+
+#define BUILD_PREFIX "build/"
+
+static void free_names(const kni_want *w, char **names, size_t count) {
+    for (size_t i = 0; i < count; i++) kni_free(w->alloc, names[i]);
+    kni_free(w->alloc, names);
+}
+
+/* The best variant for one backend as a copy in *out; NULL with the refusals in *refused. */
+static kn_status rank(const kni_want *w, char **names, size_t count, const kn_system *system,
+                      char **out, kn_variants **refused, kn_error *err) {
+    kn_variants *ranking;
+    *out = NULL;
+    kn_status status = kn_variants_rank(w->alloc, (const char *const *)names, count, system,
+                                        &ranking, err);
+    if (status) return status;
+    kn_variant best = {.size = sizeof best};
+    if (kn_variants_count(ranking)) kn_variants_get(ranking, 0, &best);
+    if (best.accepted) {
+        *out = kni_text_copy(w->alloc, best.name);
+        if (!*out) status = kni_no_memory(err, "choosing a variant");
+        kn_variants_free(ranking);
+        return status;
+    }
+    kn_variants_free(*refused);
+    *refused = ranking;
+    return KN_OK;
+}
+
+static kn_status choose_variant(kni_batch *batch, kni_want *w, kn_error *err) {
+    const char *backends[2];
+    size_t count, name_count;
+    char **names;
+    kn_status status = kni_want_backends(w, &batch->run->system, backends, &count, err);
+    if (!status) status = kni_listing_variants(&w->listing, &names, &name_count, err);
+    if (status) return status;
+    kn_variants *refused = NULL;
+    kn_system system = batch->run->system;
+    for (size_t i = 0; i < count && !status && !w->variant; i++) {
+        system.backend = backends[i];
+        status = rank(w, names, name_count, &system, &w->variant, &refused, err);
+    }
+    if (!status && !w->variant) {
+        kni_text text;
+        kni_text_init(&text, w->alloc);
+        kni_text_addf(&text, "%s (%s)", w->id, w->request);
+        char *asked = kni_text_take(&text);
+        const char *where = refused && kn_variants_count(refused) ? "it" : "nothing in its build/";
+        status = asked ? kni_fail_without_variant(w->alloc, &system, asked, where, refused, err)
+                       : kni_no_memory(err, "choosing a variant");
+        kni_free(w->alloc, asked);
+    }
+    kn_variants_free(refused);
+    free_names(w, names, name_count);
+    return status;
+}
+
+/* Byte code is never part of a build, and what a build brings by accident is never run. */
+static bool is_bytecode(const char *path) {
+    size_t length = strlen(path);
+    return strstr(path, "/__pycache__/") != NULL ||
+           (length > 4 && strcmp(path + length - 4, ".pyc") == 0);
+}
+
+/* Whether a file of the listing is wanted: one of the variant's, at this depth. `prefix` is
+ * "build/<variant>/". */
+static bool is_wanted(const kni_want *w, const kni_entry *entry, const char *prefix) {
+    const char *path = entry->path;
+    size_t length = strlen(prefix);
+    if (strncmp(path, prefix, length) != 0 || is_bytecode(path)) return false;
+    if (!entry->oid[0]) return false; /* a copy that another client made: it is as it is */
+    return w->depth == KNI_DEPTH_FILES || strcmp(path + length, "metadata.json") == 0;
+}
+
+static kn_status list_files(kni_want *w, kn_error *err) {
+    kni_text text;
+    kni_text_init(&text, w->alloc);
+    kni_text_addf(&text, BUILD_PREFIX "%s/", w->variant);
+    char *prefix = kni_text_take(&text);
+    if (!prefix) return kni_no_memory(err, "choosing files");
+    size_t count = 0;
+    for (size_t i = 0; i < w->listing.count; i++)
+        count += is_wanted(w, &w->listing.items[i], prefix);
+    w->files = count ? kni_new(w->alloc, count * sizeof *w->files) : NULL;
+    for (size_t i = 0; w->files && i < w->listing.count; i++) {
+        const kni_entry *entry = &w->listing.items[i];
+        if (!is_wanted(w, entry, prefix)) continue;
+        w->files[w->file_count++] =
+            (kni_checked){.path = entry->path, .content = {entry->oid, entry->size}};
+    }
+    kni_free(w->alloc, prefix);
+    if (count && !w->files) return kni_no_memory(err, "choosing files");
+    return KN_OK;
+}
+
+static kn_status need_net(void *ctx, const kni_net **out, kn_error *err) {
+    return kni_batch_net(ctx, out, err);
+}
+
+static kn_status check_files(kni_batch *batch, kni_want *w, size_t *missing, kn_error *err) {
+    *missing = 0;
+    kn_status status =
+        kni_cache_check(kni_want_cache(w), w->commit, kni_want_receipt(w), w->files, w->file_count,
+                        batch->settings.always_verify, need_net, batch, err);
+    for (size_t i = 0; i < w->file_count && !status; i++) {
+        if (w->files[i].found != KNI_FILE_GOOD) ++*missing;
+    }
+    return status;
+}
+
+/* A file that is not what it should be, while nothing can be fetched. */
+static kn_status fail_offline(const kni_want *w, kn_error *err) {
+    const kni_checked *bad = NULL;
+    for (size_t i = 0; i < w->file_count && !bad; i++) {
+        if (w->files[i].found == KNI_FILE_DAMAGED) bad = &w->files[i];
+    }
+    if (bad) {
+        return kni_fail(err, KN_ERR_INTEGRITY,
+                        "'%s' of '%s' in the cache is damaged: it is not what the repository has at "
+                        "commit %s; go online to have it fetched again",
+                        bad->path, w->id, w->commit);
+    }
+    if (w->net_status) return kni_fail(err, w->net_status, "%s", w->net_message);
+    for (size_t i = 0; i < w->file_count && !bad; i++) {
+        if (w->files[i].found == KNI_FILE_MISSING) bad = &w->files[i];
+    }
+    return kni_fail(err, KN_ERR_NOT_FOUND,
+                    "'%s' of '%s' (commit %s) is not in the cache, and no request is made in "
+                    "offline mode; download it while online first (unset HF_HUB_OFFLINE)",
+                    bad ? bad->path : "a file", w->id, w->commit);
+}
+
+static kn_status choose_one(kni_batch *batch, kni_want *w, kn_error *err) {
+    if (w->depth == KNI_DEPTH_VARIANTS) {
+        w->step = KNI_WANT_FINISH;
+        return KN_OK;
+    }
+    size_t missing;
+    kn_status status = choose_variant(batch, w, err);
+    if (!status) status = list_files(w, err);
+    if (!status) status = check_files(batch, w, &missing, err);
+    if (status) return status;
+    if (!missing)
+        w->step = KNI_WANT_FINISH;
+    else if (w->offline)
+        status = fail_offline(w, err);
+    else if (kni_want_may_work(w))
+        w->step = KNI_WANT_PULL;
+    return status;
+}
+
+kn_status kni_batch_choose(kni_batch *batch, kn_error *err) {
+    for (size_t i = 0; i < batch->count; i++) {
+        kni_want *w = batch->wants[i];
+        if (w->step != KNI_WANT_CHOOSE || w->needs_lock) continue;
+        kn_status status = choose_one(batch, w, &w->err);
+        if (status) status = kni_want_fail_online(w, status, err);
+        if (status) return status;
+    }
+    return KN_OK;
+}

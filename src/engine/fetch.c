@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/fetch.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "load/digest.h"
+#include "os/clock.h"
+#include "os/files.h"
+
+#define WANTS_MAX 1000 /* kernels of one call, with what they depend on */
+
+/* ---- the batch ---- */
+
+kn_status kni_batch_open(kni_run *run, bool may_ask, kni_batch *out, kn_error *err) {
+    *out = (kni_batch){
+        .run = run, .engine = run->engine, .alloc = run->engine->alloc, .may_ask = may_ask};
+    kn_status status = kni_run_system(run, err);
+    return status ? status : kni_settings_read(out->alloc, &out->settings, err);
+}
+
+kn_status kni_batch_add(kni_batch *batch, const kn_repo_info *info, kn_device_type device,
+                        kni_depth depth, size_t *out, kn_error *err) {
+    kni_want *made;
+    kn_status status = kni_want_new(batch, info, device, depth, &made, err);
+    if (status) return status;
+    for (size_t i = 0; i < batch->count; i++) {
+        if (strcmp(batch->wants[i]->key, made->key) != 0) continue;
+        kni_want_free(made);
+        *out = i;
+        return KN_OK;
+    }
+    if (batch->count >= WANTS_MAX) {
+        status = kni_fail(err, KN_ERR_VALUE, "'%s': more than %d kernels depend on each other",
+                          made->id, WANTS_MAX);
+    } else if (!kni_reserve(batch->alloc, &batch->wants, &batch->capacity, batch->count + 1,
+                            sizeof *batch->wants)) {
+        status = kni_no_memory(err, "looking for a kernel");
+    }
+    if (status) {
+        kni_want_free(made);
+        return status;
+    }
+    if (depth == KNI_DEPTH_FILES && !made->refresh)
+        made->kernel = kni_engine_find_known(batch->engine, made->key, &made->valid_until_s);
+    if (made->kernel) made->step = KNI_WANT_DONE;
+    *out = batch->count;
+    batch->wants[batch->count++] = made;
+    return KN_OK;
+}
+
+void kni_batch_close(kni_batch *batch) {
+    kni_batch_release_locks(batch);
+    kni_batch_close_session(batch);
+    for (size_t i = 0; i < batch->count; i++) kni_want_free(batch->wants[i]);
+    for (size_t i = 0; i < batch->warning_count; i++) kni_free(batch->alloc, batch->warnings[i]);
+    kni_free(batch->alloc, batch->wants);
+    kni_free(batch->alloc, batch->warnings);
+    kni_free(batch->alloc, batch->held);
+    kni_settings_clear(&batch->settings);
+}
+
+/* ---- finish ---- */
+
+/* What was learnt is kept for other calls and processes. A cache that cannot be written is no
+ * failure: then it is asked again. */
+static kn_status record(kni_batch *batch, kni_want *w, kn_error *err) {
+    const kni_cache *cache = kni_want_cache(w);
+    kn_status status = KN_OK;
+    if (w->fetched)
+        status = kni_cache_receipt_write(cache, w->commit, kni_want_receipt(w), w->files,
+                                         w->file_count, err);
+    if (status == KN_ERR_OS) status = KN_OK;
+    if (!w->asked || status) return status;
+    kni_resolution made = {.time = kni_clock_seconds(), .source = batch->settings.endpoint};
+    memcpy(made.commit, w->commit, sizeof made.commit);
+    made.ref = w->ref;
+    status = kni_cache_resolution_write(cache, w->request, &made, err);
+    bool has_snapshot = w->depth != KNI_DEPTH_VARIANTS && w->ref;
+    if (!status && has_snapshot) status = kni_cache_ref_write(cache, w->ref, w->commit, err);
+    int64_t until = made.time + (strncmp(w->request, "revision:", 9) == 0
+                                     ? batch->settings.ref_age_s
+                                     : batch->settings.version_age_s);
+    if (until < w->valid_until_s) w->valid_until_s = until;
+    return status == KN_ERR_OS ? KN_OK : status;
+}
+
+static kn_status warn_of_network(kni_batch *batch, const kni_want *w) {
+    if (!w->net_status) return KN_OK;
+    return kni_batch_warn(batch, "'%s' is taken from the cache (commit %s), since the Hub did not "
+                                 "answer: %s",
+                          w->id, w->commit, w->net_message);
+}
+
+/* The files of the variant against the digest of its metadata. */
+static kn_status check_digest(kni_batch *batch, const kni_want *w, const kn_metadata *metadata,
+                              kn_error *err) {
+    const kni_net *net;
+    size_t prefix = strlen("build/") + strlen(w->variant) + 1;
+    if (!kn_metadata_digest_count(metadata)) return KN_OK;
+    kn_status status = kni_batch_net(batch, &net, err);
+    if (status) return status;
+    kni_variant_file *files = kni_new(w->alloc, (w->file_count + 1) * sizeof *files);
+    if (!files) return kni_no_memory(err, "checking a digest");
+    for (size_t i = 0; i < w->file_count; i++) files[i].path = w->files[i].path + prefix;
+    status = kni_digest_check_files(w->alloc, metadata, w->variant, w->folder, files,
+                                    w->file_count, net, err);
+    kni_free(w->alloc, files);
+    return status;
+}
+
+/* The kernel in the folder of the want's variant, as the engine keeps it. */
+static kn_status take_kernel(kni_batch *batch, kni_want *w, kn_error *err) {
+    kni_kernel *kernel = kni_new(w->alloc, sizeof *kernel);
+    if (!kernel) return kni_no_memory(err, "finding a kernel");
+    kn_status status =
+        kni_kernel_source_read(w->alloc, w->folder, w->variant, &kernel->source, err);
+    if (!status && w->fetched) status = check_digest(batch, w, kernel->source.metadata, err);
+    if (!status) {
+        bool by_name = strncmp(w->request, "revision:", 9) == 0;
+        kernel->repo = kni_text_copy(w->alloc, w->id);
+        kernel->revision = kni_text_copy(w->alloc, by_name ? w->request + 9 : w->commit);
+        kernel->commit = kni_text_copy(w->alloc, w->commit);
+        if (!kernel->repo || !kernel->revision || !kernel->commit)
+            status = kni_no_memory(err, "finding a kernel");
+    }
+    if (status) {
+        kni_kernel_free(w->alloc, kernel);
+        return status;
+    }
+    w->kernel = kni_engine_keep_kernel(batch->engine, kernel);
+    return w->kernel ? KN_OK : kni_no_memory(err, "finding a kernel");
+}
+
+static kn_status read_metadata(kni_want *w, kn_error *err) {
+    char *path = kni_path_join(w->alloc, w->folder, "metadata.json");
+    if (!path) return kni_no_memory(err, "reading a kernel's metadata");
+    kn_status status = kn_metadata_read(w->alloc, path, &w->metadata, err);
+    kni_free(w->alloc, path);
+    return status;
+}
+
+/* A kernel of the Hub whose files are all there. */
+static kn_status finish_hub(kni_batch *batch, kni_want *w, kn_error *err) {
+    kn_status status = KN_OK;
+    if (w->depth != KNI_DEPTH_VARIANTS) {
+        kni_text text;
+        kni_text_init(&text, w->alloc);
+        kni_text_addf(&text, "build/%s", w->variant);
+        char *path = kni_text_take(&text);
+        if (path) w->folder = kni_cache_snapshot_path(kni_want_cache(w), w->commit, path);
+        kni_free(w->alloc, path);
+        if (!w->folder) return kni_no_memory(err, "finding a kernel");
+        status = w->depth == KNI_DEPTH_FILES ? take_kernel(batch, w, err) : read_metadata(w, err);
+    }
+    if (!status) status = record(batch, w, err);
+    return status ? status : warn_of_network(batch, w);
+}
+
+/* What a kernel depends on is wanted, too. */
+static kn_status add_depends(kni_batch *batch, kni_want *w, const kn_metadata *metadata,
+                             kn_error *err) {
+    size_t count = kn_metadata_kernel_depends_count(metadata);
+    w->depends = count ? kni_new(w->alloc, count * sizeof *w->depends) : NULL;
+    if (count && !w->depends) return kni_no_memory(err, "looking for a kernel");
+    for (size_t i = 0; i < count; i++) {
+        kn_kernel_depend depend = {.size = sizeof depend};
+        kn_metadata_kernel_depends(metadata, i, &depend);
+        char version[32];
+        snprintf(version, sizeof version, "%lld", (long long)depend.version);
+        kn_repo_info info = {
+            .size = sizeof info,
+            .kind = KN_REPO_HUB,
+            .id = depend.repo_id,
+            .revision = depend.revision,
+            .version = depend.revision ? NULL : version,
+            .backend = w->backend,
+            .allowed = w->allowed,
+            .user_agent = w->user_agent,
+            .refresh = w->refresh,
+            .cache_only = w->cache_only,
+        };
+        kn_status status =
+            kni_batch_add(batch, &info, w->device, w->depth, &w->depends[i], err);
+        if (status) return status;
+        w->depend_count++;
+    }
+    return KN_OK;
+}
+
+static kn_status finish_one(kni_batch *batch, kni_want *w, kn_error *err) {
+    kn_status status = w->kernel ? KN_OK : finish_hub(batch, w, err);
+    const kn_metadata *metadata = w->kernel ? w->kernel->source.metadata : w->metadata;
+    if (!status && metadata) status = add_depends(batch, w, metadata, err);
+    if (!status) w->step = KNI_WANT_DONE;
+    return status;
+}
+
+static kn_status finish_all(kni_batch *batch, kn_error *err) {
+    for (size_t i = 0; i < batch->count; i++) { /* grows as it goes */
+        kni_want *w = batch->wants[i];
+        if (w->step != KNI_WANT_FINISH) continue;
+        kn_status status = finish_one(batch, w, &w->err);
+        if (status) status = kni_want_fail(w, status, &w->err);
+        if (status) return kni_fail(err, status, "%s", w->err.message);
+    }
+    return KN_OK;
+}
+
+/* ---- all stages ---- */
+
+static kn_status pass(kni_batch *batch, kn_error *err) {
+    kn_status status = kni_batch_look(batch, err);
+    if (!status) status = kni_batch_ask(batch, err);
+    if (!status) status = kni_batch_list(batch, err);
+    if (!status) status = kni_batch_choose(batch, err);
+    if (!status) status = kni_batch_pull(batch, err);
+    if (!status) status = finish_all(batch, err);
+    return status;
+}
+
+static bool is_at_end(const kni_batch *batch) {
+    for (size_t i = 0; i < batch->count; i++) {
+        kni_want_step step = batch->wants[i]->step;
+        if (step != KNI_WANT_DONE && step != KNI_WANT_FAILED) return false;
+    }
+    return true;
+}
+
+static void tell_warnings(kni_batch *batch) {
+    const kn_host *host = batch->run->host;
+    for (size_t i = 0; i < batch->warning_count; i++) {
+        if (kni_engine_tell_once(batch->engine, batch->warnings[i]))
+            host->log(host->ctx, KN_LOG_WARNING, batch->warnings[i]);
+        kni_free(batch->alloc, batch->warnings[i]);
+    }
+    batch->warning_count = 0;
+}
+
+kn_status kni_batch_run(kni_batch *batch, kn_error *err) {
+    const kn_host *host = batch->run->host;
+    batch->left = host->leave ? host->leave(host->ctx) : NULL;
+    kn_status status = KN_OK;
+    while (!status && !is_at_end(batch)) {
+        status = pass(batch, err);
+        if (!status) status = kni_batch_hold(batch, err);
+    }
+    kni_batch_release_locks(batch);
+    if (host->enter) host->enter(host->ctx, batch->left);
+    if (batch->shown && host->progress) host->progress(host->ctx, batch->pulled, batch->pulled);
+    tell_warnings(batch);
+    return status;
+}

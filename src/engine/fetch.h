@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From what is wanted to a folder on disk: any number of kernels at once, with the kernels that they
+ * depend on. Every stage is one step for all of them, so that its requests run side by side:
+ *
+ *   look     what the first-party kernels, LOCAL_KERNELS and the cache know      wants.c, look.c
+ *   ask      the publisher's standing, and which commit a branch or version is   ask.c
+ *   list     the files of that commit; a redirect begins again from `look`       list.c
+ *   choose   the variant for this machine, and which of its files are not there  choose.c
+ *   pull     what is missing, verified as it arrives                             pull.c
+ *   finish   metadata, receipts, dependencies: these begin from `look`           fetch.c
+ *
+ * A want that fails for the network's sake and whose last answer is in the cache begins again with
+ * what is cached. Between kni_batch_open and kni_batch_close the host is called for its system, for
+ * cancellation and for progress only. */
+#ifndef KNI_ENGINE_FETCH_H
+#define KNI_ENGINE_FETCH_H
+
+#include "cache/cache.h"
+#include "engine/settings.h"
+#include "engine/state.h"
+#include "hub/endpoint.h"
+#include "hub/session.h"
+#include "trust/publisher.h"
+
+/* How far a want goes. */
+typedef enum kni_depth {
+    KNI_DEPTH_VARIANTS, /* which variants there are */
+    KNI_DEPTH_METADATA, /* and the metadata of the one that fits */
+    KNI_DEPTH_FILES     /* and all of its files */
+} kni_depth;
+
+typedef enum kni_want_step {
+    KNI_WANT_LOOK,
+    KNI_WANT_ASK,
+    KNI_WANT_LIST,
+    KNI_WANT_CHOOSE,
+    KNI_WANT_PULL,
+    KNI_WANT_FINISH,
+    KNI_WANT_DONE,
+    KNI_WANT_FAILED
+} kni_want_step;
+
+typedef struct kni_want {
+    const kn_alloc *alloc;
+
+    /* what is wanted */
+    kn_repo_kind kind; /* KN_REPO_LOCAL or KN_REPO_HUB */
+    char *id;          /* a path, or a repository: after a redirect the one that it leads to */
+    char *request;     /* "commit:<id>", "revision:main", "version:1", "specifier:>=1,<2" */
+    char *display;     /* as messages name it */
+    char *allowed;     /* see kni_trust_facts */
+    char *user_agent;
+    char *backend;
+    char *key; /* of what is known in this process */
+    kn_device_type device;
+    kni_depth depth;
+    bool refresh;
+    bool cache_only; /* as the caller says */
+
+    /* where it is */
+    kni_want_step step;
+    kn_status status;
+    kn_error err;
+    bool offline;         /* nothing is asked for it (any more) */
+    kn_status net_status; /* why, when the network failed; KN_OK: it is offline by setting */
+    char *net_message;
+    char *seen; /* repositories that redirected, one a line */
+    int64_t valid_until_s;
+
+    /* a Hub's kernel */
+    kni_cache caches[2]; /* by kni_repo_type */
+    kni_repo_type type;
+    bool type_known;
+    bool has_cached; /* `cached` is what the cache has for the request */
+    kni_resolution cached;
+    char commit[KNI_COMMIT_MAX];
+    char *ref; /* the branch or tag; NULL: none */
+    enum { KNI_ASK_NOTHING, KNI_ASK_REFS, KNI_ASK_REVISION } ask;
+    bool asked; /* the Hub said so just now: it is recorded */
+    bool ask_trust;
+    kni_answer answer; /* what the Hub said of the publisher, to be recorded */
+    bool needs_lock; /* something has to be asked or pulled, which one process does at a time */
+    bool is_locked;
+    kni_listing listing;
+    char *page; /* the next page of the listing */
+    size_t pages;
+    bool is_redirect;
+
+    /* its build for this machine */
+    char *variant;
+    char receipt[160];
+    kni_checked *files; /* paths and ids are borrowed from `listing` */
+    size_t file_count;
+    bool fetched; /* some of them just now */
+    char *folder;          /* of the variant */
+    kn_metadata *metadata; /* with KNI_DEPTH_METADATA, of the variant */
+    kni_kernel *kernel;    /* the engine's, in the end */
+    size_t *depends; /* numbers of wants */
+    size_t depend_count, depend_capacity;
+} kni_want;
+
+typedef struct kni_batch {
+    kni_run *run;
+    kn_engine *engine;
+    const kn_alloc *alloc;
+    kni_settings settings;
+    bool may_ask;
+    kni_want **wants;
+    size_t count, capacity;
+    kni_idle_transport *transport; /* NULL until needed */
+    kni_session session;
+    char *token, *agent;
+    char **warnings; /* told once the host may be called */
+    size_t warning_count, warning_capacity;
+    struct kni_held {
+        char *path; /* of the repository's locks: what is sorted by */
+        kni_cache_lock lock;
+    } *held; /* the repositories that this process works on, for one pass over the stages */
+    size_t held_count, held_capacity;
+    void *left;         /* what the host's `leave` gave */
+    int64_t pulled, to_pull; /* bytes */
+    int64_t shown;           /* what the host was last told of them */
+    int64_t life_ms;         /* when other processes were last shown that work goes on */
+} kni_batch;
+
+/* ---- fetch.c ---- */
+
+/* `may_ask` false: no request is made. */
+kn_status kni_batch_open(kni_run *run, bool may_ask, kni_batch *out, kn_error *err);
+/* *out: its number. A want that is there already is not added again. */
+kn_status kni_batch_add(kni_batch *batch, const kn_repo_info *info, kn_device_type device,
+                        kni_depth depth, size_t *out, kn_error *err);
+/* Takes every want to its end; each has a status then. Fails as a whole for want of memory and when
+ * it is cancelled. */
+kn_status kni_batch_run(kni_batch *batch, kn_error *err);
+void kni_batch_close(kni_batch *batch);
+
+/* ---- depends.c ---- */
+
+/* After the run: a kernel that depends on one that failed has failed, too, and none may depend on
+ * itself. What a want comes to is believed no longer than what it depends on. */
+kn_status kni_batch_link(kni_batch *batch, kn_error *err);
+
+/* ---- wants.c ---- */
+
+kn_status kni_want_new(kni_batch *batch, const kn_repo_info *info, kn_device_type device,
+                       kni_depth depth, kni_want **out, kn_error *err);
+void kni_want_free(kni_want *want);
+/* Ends a want with a failure; KN_OK, or a failure of the whole batch. */
+kn_status kni_want_fail(kni_want *want, kn_status status, const kn_error *cause);
+/* The repository's folder in the cache. */
+const kni_cache *kni_want_cache(const kni_want *want);
+/* Begins again at `look` with another repository. */
+kn_status kni_want_redirect(kni_want *want, const char *repo, const char *revision, kn_error *err);
+/* The name of its receipt in the cache. Borrowed. */
+const char *kni_want_receipt(kni_want *want);
+/* Begins again at `look`: another process may have done the work. */
+void kni_want_restart(kni_want *want);
+/* Begins again at `look` with what is cached, since the network failed so. */
+kn_status kni_want_go_offline(kni_want *want, kn_error *err);
+/* "revision:main" and so on, from what the user said; the caller frees. */
+kn_status kni_request_text(const kn_alloc *alloc, const char *revision, const char *version,
+                           char **out, kn_error *err);
+
+/* Ends a want with a failure, or, where the network failed, lets it begin again with what is cached
+ * (ask.c). */
+kn_status kni_want_fail_online(kni_want *want, kn_status status, kn_error *err);
+
+/* ---- look.c ---- */
+
+/* "cuda" for "cu130", "rocm" for "rocm64", "cpu" for "cpu". */
+void kni_backend_family(const char *backend, char *out, size_t capacity);
+/* The backends to look for a variant of; the first that has one counts. */
+kn_status kni_want_backends(const kni_want *want, const kn_system *system, const char *out[2],
+                            size_t *count, kn_error *err);
+/* What is known of the publisher's standing. */
+kn_status kni_want_trust_facts(const kni_batch *batch, const kni_want *want, kni_trust_facts *out,
+                               kn_error *err);
+kn_status kni_want_record_trust(const kni_want *want, bool trusted, kn_error *err);
+
+/* ---- the stages: each takes every want that is at it one step on ---- */
+
+kn_status kni_batch_look(kni_batch *batch, kn_error *err);
+kn_status kni_batch_ask(kni_batch *batch, kn_error *err);
+kn_status kni_batch_list(kni_batch *batch, kn_error *err);
+kn_status kni_batch_choose(kni_batch *batch, kn_error *err);
+kn_status kni_batch_pull(kni_batch *batch, kn_error *err);
+
+/* Downloads `count` files of wants into their caches (pull.c). */
+typedef struct kni_pull {
+    kni_want *want;
+    const kni_entry *entry;
+    kn_status status;
+    kn_error err;
+} kni_pull;
+kn_status kni_pull_files(kni_batch *batch, kni_pull *pulls, size_t count, kn_error *err);
+
+/* ---- hold.c: one process at a time works on a repository ---- */
+
+/* Whether `want` may go on to the network; if not, it is noted to be locked before the next pass. */
+bool kni_want_may_work(kni_want *want);
+/* Gives up what is held, takes the locks of all wants that need them, and lets those begin again. */
+kn_status kni_batch_hold(kni_batch *batch, kn_error *err);
+void kni_batch_release_locks(kni_batch *batch);
+/* Shows other processes that work goes on. */
+void kni_batch_show_life(kni_batch *batch);
+
+/* ---- online.c: the network, once it is needed ---- */
+
+/* The module for network and digests, loaded once by the engine. */
+kn_status kni_batch_net(kni_batch *batch, const kni_net **out, kn_error *err);
+/* Makes the transfers with the batch's session. */
+kn_status kni_batch_transfer(kni_batch *batch, kni_transfer *const *transfers, size_t count,
+                             bool impatient, kn_error *err);
+bool kni_batch_is_cancelled(kni_batch *batch);
+kn_status kni_batch_warn(kni_batch *batch, const char *format, ...) KN_PRINTF(2, 3);
+void kni_batch_close_session(kni_batch *batch);
+void kni_engine_transports_free(kn_engine *engine);
+
+#endif

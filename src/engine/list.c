@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The files of a repository at a commit, and where it says that another one has taken its place. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "codec/json.h"
+#include "engine/fetch.h"
+#include "os/clock.h"
+#include "os/files.h"
+
+#define PAGES_MAX 1000
+#define LISTING_BYTES_MAX ((size_t)64 << 20)
+#define STATUS_FILE "kernel-status.toml"
+#define STATUS_LIMIT ((size_t)64 << 10)
+
+static void listing_name(const kni_want *w, char out[96]) {
+    snprintf(out, 96, "listings/%s.json", w->commit);
+}
+
+/* ---- from the cache ---- */
+
+static kn_status read_listing(kni_want *w, bool *found, kn_error *err) {
+    char name[96], *bytes;
+    size_t length;
+    *found = false;
+    listing_name(w, name);
+    kn_status status = kni_cache_document_read(kni_want_cache(w), name, LISTING_BYTES_MAX, &bytes,
+                                               &length, err);
+    if (status || !bytes) return status;
+    kn_error ignored; /* a damaged one is as good as none */
+    kn_error_init(&ignored);
+    w->listing.alloc = w->alloc;
+    status = kni_listing_add_page(&w->listing, bytes, length, name, &ignored);
+    if (!status) status = kni_listing_finish(&w->listing, name, &ignored);
+    kni_free(w->alloc, bytes);
+    *found = status == KN_OK;
+    if (*found) return KN_OK;
+    kni_listing_clear(&w->listing);
+    return status == KN_ERR_NOMEM ? kni_no_memory(err, "reading the cache") : KN_OK;
+}
+
+static kn_status write_listing(const kni_want *w, kn_error *err) {
+    char name[96], *bytes;
+    size_t length;
+    listing_name(w, name);
+    kn_status status = kni_listing_to_json(&w->listing, w->alloc, &bytes, &length);
+    if (status == KN_ERR_NOMEM) return kni_no_memory(err, "recording a listing");
+    if (status) return KN_OK; /* too long to be kept: it is asked again another time */
+    status = kni_cache_document_write(kni_want_cache(w), name, bytes, length, err);
+    kni_free(w->alloc, bytes);
+    return status == KN_ERR_OS ? KN_OK : status; /* then it is asked again another time */
+}
+
+static kn_status add_snapshot_file(void *ctx, const char *path, const char *oid, int64_t size,
+                                   kn_error *err) {
+    kni_want *w = ctx;
+    return kni_listing_add(&w->listing, path, oid, size, err);
+}
+
+/* What another client left in the snapshot: no more is known of the commit while offline. */
+static kn_status list_snapshot(kni_want *w, kn_error *err) {
+    w->listing.alloc = w->alloc;
+    kn_status status =
+        kni_cache_snapshot_walk(kni_want_cache(w), w->commit, add_snapshot_file, w, err);
+    if (!status) status = kni_listing_finish(&w->listing, w->id, err);
+    if (status || w->listing.count) return status;
+    if (w->net_status) return kni_fail(err, w->net_status, "%s", w->net_message);
+    return kni_fail(err, KN_ERR_NOT_FOUND,
+                    "Cannot find a local snapshot for %s (revision: %s): it is not in the cache "
+                    "('%s'), and no request is made in offline mode; download it while online first "
+                    "(unset HF_HUB_OFFLINE)",
+                    w->id, w->commit, kni_want_cache(w)->folder);
+}
+
+/* ---- from the Hub ---- */
+
+static kn_status first_page(const kni_batch *batch, kni_want *w, kn_error *err) {
+    kni_free(w->alloc, w->page);
+    kni_listing_clear(&w->listing);
+    w->listing.alloc = w->alloc;
+    w->pages = 0;
+    w->page = kni_url_tree(w->alloc, batch->settings.endpoint, w->type, w->id, w->commit);
+    return w->page ? KN_OK : kni_no_memory(err, "asking the Hub");
+}
+
+static kn_status take_page(kni_batch *batch, kni_want *w, kni_transfer *t, kn_error *err) {
+    if (t->status == KN_ERR_REPOSITORY && !w->type_known && w->type == KNI_REPO_KERNEL) {
+        w->type = KNI_REPO_MODEL; /* the older type */
+        return first_page(batch, w, err);
+    }
+    if (t->status) return kni_fail(err, t->status, "%s", t->err.message);
+    w->type_known = true;
+    kn_status status =
+        kni_listing_add_page(&w->listing, t->body, t->body_length, t->what, err);
+    kni_free(w->alloc, w->page);
+    w->page = t->next;
+    t->next = NULL;
+    if (status) return status;
+    if (w->page && ++w->pages >= PAGES_MAX) {
+        return kni_fail(err, KN_ERR_NETWORK,
+                        "the listing of '%s' has no end: more than %d pages; the Hub (or what "
+                        "HF_ENDPOINT names) does not answer as a Hub does",
+                        w->id, PAGES_MAX);
+    }
+    return w->page ? KN_OK : kni_listing_finish(&w->listing, w->id, err);
+}
+
+/* A page for each want that has one to come. */
+static kn_status fetch_pages(kni_batch *batch, kni_want **wants, size_t count, kn_error *err) {
+    kni_transfer *transfers = kni_new(batch->alloc, count * sizeof *transfers);
+    kni_transfer **pointers = kni_new(batch->alloc, count * sizeof(kni_transfer *));
+    kn_status status = transfers && pointers ? KN_OK : kni_no_memory(err, "asking the Hub");
+    bool impatient = true;
+    for (size_t i = 0; i < count && !status; i++) {
+        pointers[i] = &transfers[i];
+        transfers[i].url = wants[i]->page;
+        transfers[i].what = wants[i]->id;
+        transfers[i].limit = KNI_JSON_LIMIT;
+        if (!wants[i]->has_cached) impatient = false;
+    }
+    if (!status) status = kni_batch_transfer(batch, pointers, count, impatient, err);
+    for (size_t i = 0; i < count && !status; i++) {
+        kn_status one = take_page(batch, wants[i], &transfers[i], &wants[i]->err);
+        if (one) status = kni_want_fail_online(wants[i], one, err);
+    }
+    for (size_t i = 0; transfers && i < count; i++) kni_transfer_clear(&transfers[i], batch->alloc);
+    kni_free(batch->alloc, transfers);
+    kni_free(batch->alloc, pointers);
+    return status;
+}
+
+/* Whether the want has its listing now, or has to fetch it. */
+static kn_status begin_listing(kni_batch *batch, kni_want *w, kn_error *err) {
+    bool found = false;
+    kn_status status = read_listing(w, &found, err);
+    if (status) return status;
+    if (found) {
+        w->step = KNI_WANT_CHOOSE;
+    } else if (w->offline) {
+        status = list_snapshot(w, err);
+        if (!status) w->step = KNI_WANT_CHOOSE;
+    } else if (kni_want_may_work(w)) {
+        status = first_page(batch, w, err);
+    }
+    return status;
+}
+
+static kn_status end_listing(kni_want *w, kn_error *err) {
+    if (w->step != KNI_WANT_LIST || w->page || w->needs_lock) return KN_OK;
+    w->step = KNI_WANT_CHOOSE;
+    return write_listing(w, err);
+}
+
+static kn_status list_all(kni_batch *batch, kni_want **wants, kn_error *err) {
+    kn_status status = KN_OK;
+    for (size_t i = 0; i < batch->count && !status; i++) {
+        kni_want *w = batch->wants[i];
+        if (w->step != KNI_WANT_LIST) continue;
+        kn_status one = begin_listing(batch, w, &w->err);
+        if (one) status = kni_want_fail_online(w, one, err);
+    }
+    for (bool more = true; more && !status;) {
+        size_t count = 0;
+        for (size_t i = 0; i < batch->count; i++) {
+            if (batch->wants[i]->step == KNI_WANT_LIST && batch->wants[i]->page)
+                wants[count++] = batch->wants[i];
+        }
+        more = count > 0;
+        if (more) status = fetch_pages(batch, wants, count, err);
+        for (size_t i = 0; i < count && !status; i++) status = end_listing(wants[i], err);
+    }
+    return status;
+}
+
+/* ---- redirects ---- */
+
+static kn_status record_redirect(kni_batch *batch, const kni_want *w, char *repo, char *revision,
+                                 kn_error *err) {
+    kni_resolution made = {
+        .time = kni_clock_seconds(),
+        .redirect_repo = repo,
+        .redirect_revision = revision,
+        .source = batch->settings.endpoint,
+    };
+    kn_status status = kni_cache_resolution_write(kni_want_cache(w), w->request, &made, err);
+    return status == KN_ERR_OS ? KN_OK : status;
+}
+
+/* Reads the repository's status file, which has been pulled. */
+static kn_status follow(kni_batch *batch, kni_want *w, kn_error *err) {
+    const kni_net *net;
+    kn_status status = kni_batch_net(batch, &net, err);
+    if (status) return status;
+    char *path = kni_cache_snapshot_path(kni_want_cache(w), w->commit, STATUS_FILE), *bytes = NULL;
+    char *json = NULL, *repo = NULL, *revision = NULL;
+    size_t length = 0;
+    status = path ? kni_file_read(w->alloc, path, STATUS_LIMIT, &bytes, &length, err)
+                  : kni_no_memory(err, "following a redirect");
+    char what[160];
+    snprintf(what, sizeof what, STATUS_FILE " of '%s'", w->id);
+    if (!status) status = net->toml_to_json(w->alloc, bytes, length, what, &json, err);
+    if (!status)
+        status = kni_status_parse(w->alloc, json, strlen(json), what, &repo, &revision, err);
+    if (!status && (w->asked || w->offline))
+        status = record_redirect(batch, w, repo, revision, err);
+    if (!status) status = kni_batch_warn(batch, "'%s' redirected to '%s'", w->id, repo);
+    if (!status) status = kni_want_redirect(w, repo, revision, err);
+    kni_free(w->alloc, path);
+    kni_free(w->alloc, bytes);
+    kni_free(w->alloc, json);
+    kni_free(w->alloc, repo);
+    kni_free(w->alloc, revision);
+    return status;
+}
+
+/* Fetches the status files of the repositories that have one, all at once, and goes where they lead. */
+static kn_status follow_redirects(kni_batch *batch, kni_pull *pulls, kn_error *err) {
+    size_t count = 0;
+    for (size_t i = 0; i < batch->count; i++) {
+        kni_want *w = batch->wants[i];
+        if (w->step != KNI_WANT_CHOOSE || w->is_redirect) continue;
+        const kni_entry *entry = kni_listing_find(&w->listing, STATUS_FILE);
+        w->is_redirect = entry != NULL;
+        bool fits = entry && (uint64_t)entry->size <= STATUS_LIMIT;
+        if (fits) pulls[count++] = (kni_pull){.want = w, .entry = entry};
+    }
+    if (!count) return KN_OK;
+    kn_status status = kni_pull_files(batch, pulls, count, err);
+    for (size_t i = 0; i < count && !status; i++) {
+        kni_want *w = pulls[i].want;
+        if (w->needs_lock) continue;
+        kn_status one = pulls[i].status;
+        if (one) kni_fail(&w->err, one, "%s", pulls[i].err.message);
+        if (!one) one = follow(batch, w, &w->err);
+        if (one) status = kni_want_fail_online(w, one, err);
+    }
+    return status;
+}
+
+kn_status kni_batch_list(kni_batch *batch, kn_error *err) {
+    size_t room = batch->count ? batch->count : 1;
+    kni_want **wants = kni_new(batch->alloc, room * sizeof(kni_want *));
+    kni_pull *pulls = kni_new(batch->alloc, room * sizeof *pulls);
+    kn_status status = wants && pulls ? list_all(batch, wants, err)
+                                      : kni_no_memory(err, "asking the Hub");
+    if (!status) status = follow_redirects(batch, pulls, err);
+    kni_free(batch->alloc, wants);
+    kni_free(batch->alloc, pulls);
+    return status;
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The network, once it is needed: the module with its libraries, a transport that keeps its
+ * connections from call to call, and one session for each call. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "engine/fetch.h"
+#include "hub/user_agent.h"
+#include "load/net_library.h"
+#include "os/clock.h"
+#include "os/files.h"
+
+#define CONNECTIONS 24       /* to one host */
+#define CONNECT_MS 10000     /* refused connections and unknown hosts are given up after it */
+#define IDLE_TRANSPORTS 4    /* kept for later calls */
+#define LIFE_MS 1000         /* between signs of life to other processes */
+
+/* ---- the module ---- */
+
+static kn_status load_net(kn_engine *engine, kn_error *err) {
+    char *path;
+    const kni_net *net;
+    kn_status status =
+        kni_net_path(engine->alloc, kni_environment("KERNELS_NET_LIBRARY"), &path, err);
+    if (status) return status;
+    status = kni_net_load(path, &net, err);
+    kni_free(engine->alloc, path);
+    if (status) return status;
+    kni_lock_take(engine->lock);
+    engine->net = net; /* the same one, whoever loaded it */
+    kni_lock_drop(engine->lock);
+    return KN_OK;
+}
+
+kn_status kni_batch_net(kni_batch *batch, const kni_net **out, kn_error *err) {
+    kn_engine *engine = batch->engine;
+    *out = NULL;
+    for (int turn = 0; turn < 2; turn++) {
+        kni_lock_take(engine->lock);
+        *out = engine->net;
+        kni_lock_drop(engine->lock);
+        if (*out) return KN_OK;
+        kn_status status = load_net(engine, err);
+        if (status) return status;
+    }
+    return kni_fail(err, KN_ERR_RUNTIME, "the network module could not be kept");
+}
+
+/* ---- transports ---- */
+
+/* One that nobody uses. What came through a fork belongs to the parent, whose connections it would
+ * disturb: it is left alone. */
+static kni_idle_transport *take_idle(kn_engine *engine) {
+    kni_idle_transport *found = NULL;
+    int64_t process = kni_process_id();
+    kni_lock_take(engine->lock);
+    while (engine->idle_count && !found) {
+        kni_idle_transport *last = engine->idle[--engine->idle_count];
+        if (last->process == process) found = last;
+    }
+    kni_lock_drop(engine->lock);
+    return found;
+}
+
+static kn_status get_transport(kni_batch *batch, kn_error *err) {
+    if (batch->transport) return KN_OK;
+    batch->transport = take_idle(batch->engine);
+    if (batch->transport) return KN_OK;
+    const kni_net *net;
+    kn_status status = kni_batch_net(batch, &net, err);
+    if (status) return status;
+    kni_idle_transport *made = kni_new(batch->engine->alloc, sizeof *made);
+    if (!made) return kni_no_memory(err, "opening the network");
+    made->process = kni_process_id();
+    status = net->transport_new(batch->engine->alloc, CONNECTIONS, &made->transport, err);
+    if (status)
+        kni_free(batch->engine->alloc, made);
+    else
+        batch->transport = made;
+    return status;
+}
+
+static void free_transport(const kn_engine *engine, kni_idle_transport *transport) {
+    transport->transport.free(transport->transport.ctx);
+    kni_free(engine->alloc, transport);
+}
+
+static void put_transport(kni_batch *batch) {
+    kn_engine *engine = batch->engine;
+    kni_idle_transport *transport = batch->transport;
+    if (!transport) return;
+    batch->transport = NULL;
+    kni_lock_take(engine->lock);
+    bool kept = engine->idle_count < IDLE_TRANSPORTS;
+    if (kept) engine->idle[engine->idle_count++] = transport;
+    kni_lock_drop(engine->lock);
+    if (!kept) free_transport(engine, transport);
+}
+
+void kni_engine_transports_free(kn_engine *engine) {
+    while (engine->idle_count) {
+        kni_idle_transport *last = engine->idle[--engine->idle_count];
+        if (last->process == kni_process_id()) free_transport(engine, last);
+    }
+}
+
+/* ---- the session ---- */
+
+static int64_t session_now(void *ctx) {
+    (void)ctx;
+    return kni_clock_ms();
+}
+
+bool kni_batch_is_cancelled(kni_batch *batch) {
+    const kn_host *host = batch->run->host;
+    if (host->enter) host->enter(host->ctx, batch->left);
+    bool cancelled = host->cancelled(host->ctx);
+    if (!cancelled && host->progress && batch->pulled != batch->shown) {
+        batch->shown = batch->pulled;
+        host->progress(host->ctx, batch->pulled, batch->to_pull);
+    }
+    batch->left = host->leave ? host->leave(host->ctx) : NULL;
+    return cancelled;
+}
+
+static bool session_cancelled(void *ctx) {
+    kni_batch *batch = ctx;
+    int64_t now = kni_clock_ms();
+    if (now - batch->life_ms >= LIFE_MS && batch->session.last_byte_ms > batch->life_ms) {
+        batch->life_ms = now;
+        kni_batch_show_life(batch);
+    }
+    return kni_batch_is_cancelled(batch);
+}
+
+static void session_trace(void *ctx, const char *line) {
+    (void)ctx;
+    fprintf(stderr, "kernels: %s\n", line);
+}
+
+static void session_progress(void *ctx, int64_t new_bytes) { ((kni_batch *)ctx)->pulled += new_bytes; }
+
+static kn_status make_agent(kni_batch *batch, kn_error *err) {
+    const kn_system *system = &batch->run->system;
+    const char *own = NULL;
+    for (size_t i = 0; i < batch->count && !own; i++) own = batch->wants[i]->user_agent;
+    kni_user_agent agent = {
+        .version = kn_version(),
+        .own = own,
+        .python = system->python,
+        .backend = system->backend,
+        .arch = system->arch,
+        .os = system->os,
+        .glibc = kni_libc_version(),
+        .torch_major = system->torch_major,
+        .torch_minor = system->torch_minor,
+        .tvm_ffi_major = system->tvm_ffi_major,
+        .tvm_ffi_minor = system->tvm_ffi_minor,
+        .telemetry_disabled = !batch->settings.telemetry,
+    };
+    char text[KNI_USER_AGENT_MAX];
+    batch->agent = kni_text_copy(batch->alloc, kni_user_agent_write(&agent, text));
+    return batch->agent ? KN_OK : kni_no_memory(err, "asking the Hub");
+}
+
+static kn_status open_session(kni_batch *batch, kn_error *err) {
+    kn_status status = get_transport(batch, err);
+    if (status || batch->agent) return status;
+    status = kni_settings_token(&batch->settings, &batch->token, err);
+    if (!status) status = make_agent(batch, err);
+    batch->session = (kni_session){
+        .alloc = batch->alloc,
+        .transport = &batch->transport->transport,
+        .endpoint = batch->settings.endpoint,
+        .token = batch->token,
+        .user_agent = batch->agent,
+        .timeout_ms = batch->settings.timeout_ms,
+        .connect_ms = CONNECT_MS,
+        .ctx = batch,
+        .now_ms = session_now,
+        .cancelled = session_cancelled,
+        .trace = batch->settings.trace_http ? session_trace : NULL,
+        .progress = session_progress,
+    };
+    return status;
+}
+
+kn_status kni_batch_transfer(kni_batch *batch, kni_transfer *const *transfers, size_t count,
+                             bool impatient, kn_error *err) {
+    kn_status status = open_session(batch, err);
+    if (status) return status;
+    batch->session.impatient = impatient;
+    status = kni_session_run(&batch->session, transfers, count, err);
+    return status == KN_ERR_TIMEOUT ? KN_OK : status; /* each transfer says so itself */
+}
+
+void kni_batch_close_session(kni_batch *batch) {
+    put_transport(batch);
+    kni_free(batch->alloc, batch->token);
+    kni_free(batch->alloc, batch->agent);
+    batch->token = batch->agent = NULL;
+}
+
+/* ---- warnings ---- */
+
+kn_status kni_batch_warn(kni_batch *batch, const char *format, ...) {
+    char message[KN_ERROR_TEXT_MAX];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    char *copy = kni_text_copy(batch->alloc, message);
+    if (!copy || !kni_reserve(batch->alloc, &batch->warnings, &batch->warning_capacity,
+                              batch->warning_count + 1, sizeof *batch->warnings)) {
+        kni_free(batch->alloc, copy);
+        return KN_ERR_NOMEM;
+    }
+    batch->warnings[batch->warning_count++] = copy;
+    return KN_OK;
+}

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Downloads: what is missing, side by side, each content once, verified as it arrives. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "engine/fetch.h"
+#include "os/clock.h"
+
+#define AT_ONCE 128  /* downloads under way: each has a file open */
+#define WAIT_MS 50   /* between looks at a lock that somebody else holds */
+#define TRIES 2      /* of a content that did not arrive as it should */
+
+/* One content on its way. */
+typedef struct download {
+    kni_transfer transfer;
+    kni_sink sink;
+    kni_pull *pull;
+    kni_blob *blob;
+    kni_cache_lock lock;
+    char *url;
+    char what[1400];
+} download;
+
+static kni_content content_of(const kni_pull *pull) {
+    return (kni_content){pull->entry->oid, pull->entry->size};
+}
+
+static int64_t sink_have(void *ctx) { return kni_blob_length(((download *)ctx)->blob); }
+
+static kn_status sink_restart(void *ctx, kn_error *err) {
+    return kni_blob_restart(((download *)ctx)->blob, err);
+}
+
+static kn_status sink_write(void *ctx, const void *bytes, size_t length, kn_error *err) {
+    return kni_blob_write(((download *)ctx)->blob, bytes, length, err);
+}
+
+static void download_clear(const kni_batch *batch, download *d) {
+    kni_blob_close(d->blob);
+    kni_cache_lock_drop(&d->lock);
+    kni_transfer_clear(&d->transfer, batch->alloc);
+    kni_free(batch->alloc, d->url);
+}
+
+static kn_status open_download(kni_batch *batch, download *d, kn_error *err) {
+    kni_want *w = d->pull->want;
+    const kni_entry *entry = d->pull->entry;
+    const kni_net *net;
+    kni_content content = content_of(d->pull);
+    kn_status status = kni_batch_net(batch, &net, err);
+    if (!status) status = kni_blob_open(kni_want_cache(w), net, &content, &d->blob, err);
+    if (status) return status;
+    d->url = kni_url_file(batch->alloc, batch->settings.endpoint, w->type, w->id, w->commit,
+                          entry->path);
+    if (!d->url) return kni_no_memory(err, "downloading");
+    snprintf(d->what, sizeof d->what, "'%s' of '%s'", entry->path, w->id);
+    d->sink = (kni_sink){d, sink_have, sink_restart, sink_write};
+    d->transfer = (kni_transfer){
+        .url = d->url, .what = d->what, .sink = &d->sink, .limit = (size_t)entry->size};
+    return KN_OK;
+}
+
+static bool is_there(const kni_pull *pull) {
+    kni_content content = content_of(pull);
+    return kni_cache_blob_exists(kni_want_cache(pull->want), &content);
+}
+
+/* Whether another pull before it brings the same content into the same folder. */
+static bool is_repeated(const kni_pull *pulls, size_t index) {
+    for (size_t i = 0; i < index; i++) {
+        if (strcmp(pulls[i].entry->oid, pulls[index].entry->oid) == 0 &&
+            strcmp(kni_want_cache(pulls[i].want)->folder,
+                   kni_want_cache(pulls[index].want)->folder) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Takes the lock of a content and opens it, unless somebody else has it in hand (*busy) or it is
+ * there by now (*done). */
+static kn_status begin(kni_batch *batch, download *d, bool *busy, bool *done, kn_error *err) {
+    bool taken = false;
+    const kni_cache *cache = kni_want_cache(d->pull->want);
+    *busy = false;
+    *done = is_there(d->pull);
+    if (*done) return KN_OK;
+    kn_status status = kni_cache_lock_try(cache, d->pull->entry->oid, &d->lock, &taken, err);
+    if (status) return status;
+    *busy = !taken;
+    *done = taken && is_there(d->pull);
+    return *busy || *done ? KN_OK : open_download(batch, d, err);
+}
+
+/* Ends a download that was made: what arrived is checked and put in its place. */
+static kn_status end(download *d, kn_error *err) {
+    if (d->transfer.status) {
+        kn_status status = d->transfer.status;
+        kni_fail(err, status, "%s", d->transfer.err.message);
+        return status;
+    }
+    kni_blob *blob = d->blob;
+    d->blob = NULL;
+    kn_error cause;
+    kn_error_init(&cause);
+    kn_status status = kni_blob_finish(blob, &cause);
+    return status ? kni_fail(err, status, "%s: %s", d->what, cause.message) : KN_OK;
+}
+
+/* Up to AT_ONCE of the pulls that are still to be made; *waiting: somebody else has one in hand. */
+static kn_status pull_some(kni_batch *batch, kni_pull *pulls, size_t count, const uint8_t *tries,
+                           download *downloads, kni_transfer **transfers, size_t *begun,
+                           bool *waiting, kn_error *err) {
+    kn_status status = KN_OK;
+    *begun = 0;
+    *waiting = false;
+    for (size_t i = 0; i < count && *begun < AT_ONCE && !status; i++) {
+        if (tries[i] >= TRIES || is_there(&pulls[i]) || is_repeated(pulls, i)) continue;
+        download *d = &downloads[*begun];
+        *d = (download){.pull = &pulls[i], .lock = {-1}};
+        bool busy, done;
+        status = begin(batch, d, &busy, &done, &pulls[i].err);
+        if (busy) *waiting = true;
+        if (!status && !busy && !done) {
+            transfers[(*begun)++] = &d->transfer;
+            continue;
+        }
+        download_clear(batch, d);
+        if (status == KN_ERR_NOMEM) return kni_no_memory(err, "downloading");
+        pulls[i].status = status; /* this one cannot be had */
+        status = KN_OK;
+    }
+    return status;
+}
+
+/* Notes what came of a download; one that arrived wrong is tried once more. */
+static kn_status note(kni_pull *pulls, uint8_t *tries, download *d, kn_error *err) {
+    kni_pull *pull = d->pull;
+    uint8_t *count = &tries[pull - pulls];
+    pull->status = end(d, &pull->err);
+    if (pull->status == KN_ERR_NOMEM) return kni_no_memory(err, "downloading");
+    *count = (uint8_t)(pull->status == KN_ERR_INTEGRITY ? *count + 1 : TRIES);
+    return KN_OK;
+}
+
+/* Ends when everything is there or has failed. */
+static kn_status pull_contents(kni_batch *batch, kni_pull *pulls, size_t count, uint8_t *tries,
+                               download *downloads, kni_transfer **transfers, kn_error *err) {
+    int64_t waiting_since = kni_clock_ms();
+    for (;;) {
+        size_t begun;
+        bool waiting;
+        kn_status status = pull_some(batch, pulls, count, tries, downloads, transfers, &begun,
+                                     &waiting, err);
+        if (!status && begun)
+            status = kni_batch_transfer(batch, transfers, begun, false, err);
+        for (size_t i = 0; i < begun; i++) {
+            if (!status) status = note(pulls, tries, &downloads[i], err);
+            download_clear(batch, &downloads[i]);
+        }
+        if (status || (!begun && !waiting)) return status;
+        if (begun) {
+            waiting_since = kni_clock_ms();
+            continue;
+        }
+        if (kni_batch_is_cancelled(batch)) return kni_fail(err, KN_ERR_CANCELLED, "stopped");
+        if (kni_clock_ms() - waiting_since > batch->settings.timeout_ms) {
+            return kni_fail(err, KN_ERR_TIMEOUT,
+                            "another process holds the lock of a file of '%s' and makes no progress; "
+                            "end it, or wait longer with KERNELS_TIMEOUT=SECONDS",
+                            pulls[0].want->id);
+        }
+        kni_sleep_ms(WAIT_MS);
+    }
+}
+
+/* Links what is there into the snapshots. */
+static kn_status link_all(kni_pull *pulls, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        kni_pull *p = &pulls[i];
+        bool skip = p->want->needs_lock;
+        for (size_t k = 0; k < count && !skip && !p->status && !is_there(p); k++) {
+            /* The content was another pull's to bring. */
+            if (strcmp(pulls[k].entry->oid, p->entry->oid) != 0 || !pulls[k].status) continue;
+            p->status = pulls[k].status;
+            kni_fail(&p->err, p->status, "%s", pulls[k].err.message);
+        }
+        if (skip || p->status) continue;
+        kni_content content = content_of(p);
+        p->status = kni_cache_snapshot_add(kni_want_cache(p->want), p->want->commit, p->entry->path,
+                                           &content, &p->err);
+        if (p->status == KN_ERR_NOMEM) return KN_ERR_NOMEM;
+    }
+    return KN_OK;
+}
+
+/* Wants that may not work yet, or never, drop out. */
+static void settle_who_may(kni_pull *pulls, size_t count, uint8_t *tries) {
+    for (size_t i = 0; i < count; i++) {
+        kni_want *w = pulls[i].want;
+        kn_error_init(&pulls[i].err);
+        if (is_there(&pulls[i])) continue;
+        if (w->offline) {
+            tries[i] = TRIES;
+            pulls[i].status =
+                kni_fail(&pulls[i].err, w->net_status ? w->net_status : KN_ERR_NOT_FOUND,
+                         "'%s' of '%s' is not in the cache, and no request is made in offline mode%s%s",
+                         pulls[i].entry->path, w->id, w->net_message ? ": " : "",
+                         w->net_message ? w->net_message : "");
+        } else if (!kni_want_may_work(w)) {
+            tries[i] = TRIES;
+        }
+    }
+}
+
+kn_status kni_pull_files(kni_batch *batch, kni_pull *pulls, size_t count, kn_error *err) {
+    const kn_alloc *alloc = batch->alloc;
+    size_t room = count < AT_ONCE ? count : AT_ONCE;
+    uint8_t *tries = kni_new(alloc, count);
+    download *downloads = kni_new(alloc, room * sizeof *downloads);
+    kni_transfer **transfers = kni_new(alloc, room * sizeof(kni_transfer *));
+    kn_status status = KN_OK;
+    if (tries && downloads && transfers) {
+        settle_who_may(pulls, count, tries);
+        status = pull_contents(batch, pulls, count, tries, downloads, transfers, err);
+    } else {
+        status = KN_ERR_NOMEM;
+    }
+    if (!status) status = link_all(pulls, count);
+    if (status == KN_ERR_NOMEM) status = kni_no_memory(err, "downloading");
+    kni_free(alloc, tries);
+    kni_free(alloc, downloads);
+    kni_free(alloc, transfers);
+    return status;
+}
+
+/* ---- the stage ---- */
+
+static size_t count_missing(const kni_batch *batch) {
+    size_t count = 0;
+    for (size_t i = 0; i < batch->count; i++) {
+        const kni_want *w = batch->wants[i];
+        for (size_t k = 0; w->step == KNI_WANT_PULL && k < w->file_count; k++)
+            count += w->files[k].found != KNI_FILE_GOOD;
+    }
+    return count;
+}
+
+/* Every file that a want misses; what is damaged goes first. */
+static kn_status collect(kni_batch *batch, kni_pull *pulls, kn_error *err) {
+    size_t count = 0;
+    for (size_t i = 0; i < batch->count; i++) {
+        kni_want *w = batch->wants[i];
+        for (size_t k = 0; w->step == KNI_WANT_PULL && k < w->file_count; k++) {
+            const kni_checked *file = &w->files[k];
+            if (file->found == KNI_FILE_GOOD) continue;
+            batch->to_pull += file->content.size;
+            pulls[count++] =
+                (kni_pull){.want = w, .entry = kni_listing_find(&w->listing, file->path)};
+            kn_status status = file->found == KNI_FILE_DAMAGED
+                                   ? kni_cache_forget(kni_want_cache(w), w->commit, file, err)
+                                   : KN_OK;
+            if (status) return status;
+        }
+    }
+    return KN_OK;
+}
+
+/* The want's files as pulled: all good, or the first failure. */
+static kn_status take_pulls(kni_want *w, const kni_pull *pulls, size_t count, kn_error *err) {
+    for (size_t i = 0; i < count; i++) {
+        if (pulls[i].want != w) continue;
+        if (pulls[i].status) return kni_fail(err, pulls[i].status, "%s", pulls[i].err.message);
+    }
+    for (size_t i = 0; i < w->file_count; i++) w->files[i].found = KNI_FILE_GOOD;
+    w->fetched = true;
+    w->step = KNI_WANT_FINISH;
+    return KN_OK;
+}
+
+kn_status kni_batch_pull(kni_batch *batch, kn_error *err) {
+    size_t count = count_missing(batch);
+    if (!count) return KN_OK;
+    kni_pull *pulls = kni_new(batch->alloc, count * sizeof *pulls);
+    if (!pulls) return kni_no_memory(err, "downloading");
+    kn_status status = collect(batch, pulls, err);
+    if (!status) status = kni_pull_files(batch, pulls, count, err);
+    for (size_t i = 0; i < batch->count && !status; i++) {
+        kni_want *w = batch->wants[i];
+        if (w->step != KNI_WANT_PULL) continue;
+        kn_status one = take_pulls(w, pulls, count, &w->err);
+        if (one) status = kni_want_fail_online(w, one, err);
+    }
+    kni_free(batch->alloc, pulls);
+    return status;
+}

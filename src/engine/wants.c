@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One thing wanted: made, redirected, failed, freed. */
+#include <kernels/version.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "engine/fetch.h"
+#include "layers/repo.h"
+
+#define REDIRECTS_MAX 8
+
+/* Whether `text` is a plain number; *out points behind its leading zeros. */
+static bool is_number(const char *text, const char **out) {
+    size_t length = strspn(text, "0123456789");
+    if (!length || text[length]) return false;
+    while (text[0] == '0' && text[1]) text++;
+    *out = text;
+    return true;
+}
+
+kn_status kni_request_text(const kn_alloc *alloc, const char *revision, const char *version,
+                           char **out, kn_error *err) {
+    *out = NULL;
+    if (revision && version)
+        return kni_fail(err, KN_ERR_VALUE, "Only one of `revision` or `version` must be specified.");
+    kni_text text;
+    kni_text_init(&text, alloc);
+    const char *number;
+    if (version && is_number(version, &number)) {
+        kni_text_addf(&text, "version:%s", number);
+    } else if (version) {
+        kn_status status = kn_specifier_check(version, err);
+        if (status) return status;
+        kni_text_addf(&text, "specifier:%s", version);
+    } else if (revision && kni_is_commit(revision)) {
+        kni_text_addf(&text, "commit:%s", revision);
+    } else {
+        kni_text_addf(&text, "revision:%s", revision ? revision : "main");
+    }
+    *out = kni_text_take(&text);
+    return *out ? KN_OK : kni_no_memory(err, "reading a request");
+}
+
+static bool copy_text(const kn_alloc *alloc, const char *text, char **out) {
+    *out = kni_text_copy(alloc, text);
+    return *out || !text;
+}
+
+static kn_status fill_want(kni_want *w, const kn_repo_info *info, kn_error *err) {
+    bool ok = copy_text(w->alloc, info->id, &w->id) &&
+              copy_text(w->alloc, kni_repo_display(info), &w->display) &&
+              copy_text(w->alloc, info->allowed, &w->allowed) &&
+              copy_text(w->alloc, info->user_agent, &w->user_agent) &&
+              copy_text(w->alloc, info->backend, &w->backend);
+    if (!ok) return kni_no_memory(err, "looking for a kernel");
+    if (info->kind != KN_REPO_HUB) return KN_OK;
+    return kni_request_text(w->alloc, info->revision, info->version, &w->request, err);
+}
+
+/* What tells this want from others, in this process. */
+static kn_status make_key(const kni_batch *batch, kni_want *w, kn_error *err) {
+    const kni_settings *s = &batch->settings;
+    kni_text text;
+    kni_text_init(&text, w->alloc);
+    kni_text_addf(&text, "%d|%d|%d|%s|%s|%s|", (int)w->kind, (int)w->depth, (int)w->device,
+                  w->id, w->request ? w->request : "", w->backend ? w->backend : "");
+    if (w->kind == KN_REPO_HUB) {
+        kni_text_addf(&text, "%s|%s|%s|%s|%d%d", s->endpoint, s->cache,
+                      s->local_kernels ? s->local_kernels : "", w->allowed ? w->allowed : "",
+                      w->offline, s->strict_trust);
+    }
+    w->key = kni_text_take(&text);
+    return w->key ? KN_OK : kni_no_memory(err, "looking for a kernel");
+}
+
+kn_status kni_want_new(kni_batch *batch, const kn_repo_info *info, kn_device_type device,
+                       kni_depth depth, kni_want **out, kn_error *err) {
+    *out = NULL;
+    if (info->kind == KN_REPO_HOST || !info->id) {
+        return kni_fail(err, KN_ERR_VALUE,
+                        "%s is not a kernel that can be looked up: only its host can load it",
+                        kni_repo_display(info));
+    }
+    kni_want *w = kni_new(batch->alloc, sizeof *w);
+    if (!w) return kni_no_memory(err, "looking for a kernel");
+    w->alloc = batch->alloc;
+    w->kind = info->kind;
+    w->device = device;
+    w->depth = depth;
+    w->cache_only = info->cache_only;
+    w->refresh = info->refresh && batch->may_ask;
+    w->offline = batch->settings.offline || info->cache_only || !batch->may_ask;
+    w->valid_until_s = INT64_MAX;
+    kn_error_init(&w->err);
+    kn_status status = fill_want(w, info, err);
+    if (!status) status = make_key(batch, w, err);
+    if (status)
+        kni_want_free(w);
+    else
+        *out = w;
+    return status;
+}
+
+/* What is known about a repository; the wish itself stays. */
+static void forget_repository(kni_want *w) {
+    if (w->caches[0].alloc) {
+        kni_resolution_clear(&w->caches[0], &w->cached);
+        kni_cache_close(&w->caches[0]);
+        kni_cache_close(&w->caches[1]);
+    }
+    kni_listing_clear(&w->listing);
+    kni_free(w->alloc, w->ref);
+    kni_free(w->alloc, w->page);
+    kni_free(w->alloc, w->variant);
+    kni_free(w->alloc, w->files);
+    kni_free(w->alloc, w->folder);
+    kn_metadata_free(w->metadata);
+    w->metadata = NULL;
+    w->listing = (kni_listing){0};
+    w->cached = (kni_resolution){0};
+    w->caches[0] = w->caches[1] = (kni_cache){0};
+    w->ref = w->page = w->variant = w->folder = NULL;
+    w->files = NULL;
+    w->file_count = w->pages = 0;
+    w->commit[0] = '\0';
+    w->type = KNI_REPO_KERNEL;
+    w->type_known = w->has_cached = w->asked = w->ask_trust = w->is_redirect = w->fetched = false;
+    w->ask = KNI_ASK_NOTHING;
+    w->step = KNI_WANT_LOOK;
+}
+
+void kni_want_free(kni_want *w) {
+    if (!w) return;
+    forget_repository(w);
+    char *texts[] = {w->id,      w->request, w->display, w->allowed, w->user_agent,
+                     w->backend, w->key,     w->seen,    w->net_message};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) kni_free(w->alloc, texts[i]);
+    kni_free(w->alloc, w->depends);
+    kni_free(w->alloc, w);
+}
+
+void kni_want_restart(kni_want *w) { forget_repository(w); }
+
+const kni_cache *kni_want_cache(const kni_want *w) { return &w->caches[w->type]; }
+
+/* One of its own where metadata alone is looked at: that says nothing about the other files. */
+const char *kni_want_receipt(kni_want *w) {
+    snprintf(w->receipt, sizeof w->receipt, "%s%s", w->variant,
+             w->depth == KNI_DEPTH_METADATA ? ".metadata" : "");
+    return w->receipt;
+}
+
+kn_status kni_want_fail(kni_want *w, kn_status status, const kn_error *cause) {
+    if (status == KN_ERR_NOMEM || status == KN_ERR_CANCELLED) return status;
+    w->step = KNI_WANT_FAILED;
+    w->status = status;
+    if (cause != &w->err) kni_fail(&w->err, status, "%s", cause->message);
+    return KN_OK;
+}
+
+/* Whether `seen`, one a line, has `id`. */
+static bool has_line(const char *seen, const char *id) {
+    size_t length = strlen(id);
+    while (seen && *seen) {
+        size_t line = strcspn(seen, "\n");
+        if (line == length && memcmp(seen, id, length) == 0) return true;
+        seen += line + (seen[line] == '\n');
+    }
+    return false;
+}
+
+static size_t count_lines(const char *seen) {
+    size_t count = 0;
+    for (; seen && *seen; seen++) count += *seen == '\n';
+    return count;
+}
+
+kn_status kni_want_redirect(kni_want *w, const char *repo, const char *revision, kn_error *err) {
+    kni_text seen;
+    kni_text_init(&seen, w->alloc);
+    kni_text_addf(&seen, "%s%s\n", w->seen ? w->seen : "", w->id);
+    char *lines = kni_text_take(&seen);
+    if (!lines) return kni_no_memory(err, "following a redirect");
+    kni_free(w->alloc, w->seen);
+    w->seen = lines;
+    if (has_line(lines, repo) || count_lines(lines) > REDIRECTS_MAX) {
+        return kni_fail(err, KN_ERR_VALUE,
+                        "'%s' redirects to '%s', which %s: its owner has to correct "
+                        "kernel-status.toml; name the repository that has the kernel",
+                        w->id, repo,
+                        has_line(lines, repo) ? "leads back to it" : "is one redirect too many");
+    }
+    kn_error cause;
+    kn_error_init(&cause);
+    kn_status status = kni_repo_id_check(repo, &cause);
+    if (status) {
+        return kni_fail(err, status, "'%s' redirects to a malformed repository: %s", w->id,
+                        cause.message);
+    }
+    char *id = kni_text_copy(w->alloc, repo), *request = NULL;
+    status = id ? kni_request_text(w->alloc, revision, NULL, &request, err)
+                : kni_no_memory(err, "following a redirect");
+    if (status) {
+        kni_free(w->alloc, id);
+        return status;
+    }
+    kni_free(w->alloc, w->id);
+    kni_free(w->alloc, w->request);
+    w->id = id;
+    w->request = request;
+    forget_repository(w);
+    return KN_OK;
+}
+
+kn_status kni_want_go_offline(kni_want *w, kn_error *err) {
+    char *message = kni_text_copy(w->alloc, w->err.message);
+    if (!message) return kni_no_memory(err, "turning to the cache");
+    kni_free(w->alloc, w->net_message);
+    w->net_message = message;
+    w->net_status = w->status;
+    w->offline = true;
+    w->status = KN_OK;
+    forget_repository(w);
+    return KN_OK;
+}
