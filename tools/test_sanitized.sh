@@ -17,7 +17,7 @@ cmake --build $build
 rm -rf "$site"
 mkdir -p "$site"
 cp -r "$installed/kernels" "$installed"/kernels-*.dist-info "$site"
-cp $build/python/ext/_core.abi3.so "$site/kernels"
+cp $build/python/ext/_core.abi3.so $build/libkernels_net.so "$site/kernels"
 
 # The documents build programs of their own, which have no sanitizers.
 PYTHONPATH=$site ASAN_OPTIONS=detect_leaks=0 \

@@ -10,6 +10,7 @@
 #include <kernels/host.h>
 #include <kernels/mapping.h>
 #include <kernels/plan.h>
+#include <kernels/transport.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -22,6 +23,10 @@ typedef struct kn_engine_options {
     const kn_alloc *alloc;      /* must outlive the engine; NULL: malloc */
     const char *builtin_folder; /* holds the first-party kernels, "<folder>/norm/build/..."; NULL:
                                    there are none */
+    /* Makes the transports that a Hub is asked through, one for each call of the engine that is
+     * under way at the same time; they are kept for later calls. NULL: libcurl. */
+    kn_status (*transport_new)(void *ctx, kn_transport *out, kn_error *err);
+    void *transport_ctx;
 } kn_engine_options;
 
 KN_API kn_status kn_engine_new(const kn_engine_options *options, kn_engine **out, kn_error *err);

@@ -275,16 +275,6 @@ def _this_system(backend):
     )
 
 
-def _decisions(names, backend=None):
-    """What this machine takes of the builds that the folders `names` of a kernel hold, best first, then the rest.
-
-    Names that are no build variant's are left out. `backend` is the name of this machine's, or "cpu".
-    """
-    names = list(names)
-    ranked = _rank(names, [None] * len(names), _this_system(backend))
-    return [_decision(parse_variant(name), reason) for name, reason in ranked]
-
-
 def _major_minor(version):
     if version is None:
         return -1, -1

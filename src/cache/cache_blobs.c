@@ -18,6 +18,7 @@ struct kni_blob {
     char *folder;        /* blobs/ */
     kni_partial partial;
     kni_digest *digest;     /* of all bytes there are, or what `follower` has seen of them */
+    int64_t hashed;         /* bytes that the digest has; of the thread, while there is one */
     kni_follower *follower; /* NULL: none yet, or the file is small, or there was no thread */
     bool wrong;             /* it can never become right */
 };
@@ -45,13 +46,21 @@ static kn_status no_memory(kn_error *err) { return kni_no_memory(err, "writing t
 
 static kn_status new_digest(kni_blob *blob, kn_error *err) {
     if (blob->digest) blob->net->digest_free(blob->digest);
+    blob->hashed = 0;
     blob->digest = kni_content_digest_new(blob->alloc, blob->net, &blob->content);
     return blob->digest ? KN_OK : no_memory(err);
 }
 
 static bool take_bytes(void *ctx, const void *bytes, size_t length) {
     kni_blob *blob = ctx;
-    return blob->digest && blob->net->digest_add(blob->digest, bytes, length);
+    if (!blob->digest || !blob->net->digest_add(blob->digest, bytes, length)) return false;
+    /* Here and not where bytes arrive, as a busy disk makes this wait. */
+    int64_t before = blob->hashed;
+    blob->hashed += (int64_t)length;
+    if (before / FLUSH_BYTES != blob->hashed / FLUSH_BYTES) {
+        kni_partial_flush(&blob->partial, before / FLUSH_BYTES * FLUSH_BYTES, FLUSH_BYTES);
+    }
+    return true;
 }
 
 static bool is_large(const kni_blob *blob) { return blob->content.size >= THREAD_BYTES; }
@@ -129,15 +138,6 @@ kn_status kni_blob_restart(kni_blob *blob, kn_error *err) {
     return status;
 }
 
-/* Tells the thread of new bytes, and the disk to begin with them. */
-static void follow_write(kni_blob *blob, int64_t before) {
-    int64_t now = blob->partial.length;
-    if (blob->follower) kni_follower_reach(blob->follower, now);
-    if (before / FLUSH_BYTES != now / FLUSH_BYTES) {
-        kni_partial_flush(&blob->partial, now - FLUSH_BYTES, FLUSH_BYTES);
-    }
-}
-
 kn_status kni_blob_write(kni_blob *blob, const void *bytes, size_t length, kn_error *err) {
     int64_t before = blob->partial.length;
     if (length > (uint64_t)(blob->content.size - before)) {
@@ -154,7 +154,7 @@ kn_status kni_blob_write(kni_blob *blob, const void *bytes, size_t length, kn_er
         blob->wrong = true;
         return fail_digest(blob, err);
     }
-    follow_write(blob, before);
+    if (blob->follower) kni_follower_reach(blob->follower, blob->partial.length);
     return status;
 }
 

@@ -21,6 +21,8 @@ kn_status kn_engine_new(const kn_engine_options *options, kn_engine **out, kn_er
     if (!engine) return kni_no_memory(err, "starting the engine");
     engine->alloc = alloc;
     engine->lock = kni_lock_new(alloc);
+    engine->transport_new = options->transport_new;
+    engine->transport_ctx = options->transport_ctx;
     engine->builtin_folder = kni_text_copy(alloc, options->builtin_folder);
     kn_status status = kn_mapping_extend(alloc, NULL, NULL, 0, &engine->mapping, err);
     if (!engine->lock || (options->builtin_folder && !engine->builtin_folder)) {

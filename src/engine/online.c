@@ -64,19 +64,26 @@ static kni_idle_transport *take_idle(kn_engine *engine) {
     return found;
 }
 
+static kn_status make_transport(kni_batch *batch, kn_transport *out, kn_error *err) {
+    kn_engine *engine = batch->engine;
+    if (engine->transport_new) return engine->transport_new(engine->transport_ctx, out, err);
+    const kni_net *net;
+    kn_status status = kni_batch_net(batch, &net, err);
+    return status ? status : net->transport_new(engine->alloc, CONNECTIONS, out, err);
+}
+
 static kn_status get_transport(kni_batch *batch, kn_error *err) {
     if (batch->transport) return KN_OK;
     batch->transport = take_idle(batch->engine);
     if (batch->transport) return KN_OK;
-    const kni_net *net;
-    kn_status status = kni_batch_net(batch, &net, err);
-    if (status) return status;
-    kni_idle_transport *made = kni_new(batch->engine->alloc, sizeof *made);
+    kn_engine *engine = batch->engine;
+    kni_idle_transport *made = kni_new(engine->alloc, sizeof *made);
     if (!made) return kni_no_memory(err, "opening the network");
     made->process = kni_process_id();
-    status = net->transport_new(batch->engine->alloc, CONNECTIONS, &made->transport, err);
+    made->transport.size = sizeof made->transport;
+    kn_status status = make_transport(batch, &made->transport, err);
     if (status)
-        kni_free(batch->engine->alloc, made);
+        kni_free(engine->alloc, made);
     else
         batch->transport = made;
     return status;

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "engine/fetch.h"
 #include "os/clock.h"
+#include "os/parallel.h"
 
 #define AT_ONCE 128  /* downloads under way: each has a file open */
 #define WAIT_MS 50   /* between looks at a lock that somebody else holds */
@@ -133,11 +134,15 @@ static kn_status pull_some(kni_batch *batch, kni_pull *pulls, size_t count, cons
     return status;
 }
 
+static void end_one(void *ctx, size_t index) {
+    download *d = &((download *)ctx)[index];
+    d->pull->status = end(d, &d->pull->err);
+}
+
 /* Notes what came of a download; one that arrived wrong is tried once more. */
-static kn_status note(kni_pull *pulls, uint8_t *tries, download *d, kn_error *err) {
+static kn_status note(kni_pull *pulls, uint8_t *tries, const download *d, kn_error *err) {
     kni_pull *pull = d->pull;
     uint8_t *count = &tries[pull - pulls];
-    pull->status = end(d, &pull->err);
     if (pull->status == KN_ERR_NOMEM) return kni_no_memory(err, "downloading");
     *count = (uint8_t)(pull->status == KN_ERR_INTEGRITY ? *count + 1 : TRIES);
     return KN_OK;
@@ -154,6 +159,9 @@ static kn_status pull_contents(kni_batch *batch, kni_pull *pulls, size_t count, 
                                      &waiting, err);
         if (!status && begun)
             status = kni_batch_transfer(batch, transfers, begun, false, err);
+        /* All are synced to the disk at once: one after the other would take longer than the
+         * network. */
+        if (!status) kni_parallel(begun, end_one, downloads);
         for (size_t i = 0; i < begun; i++) {
             if (!status) status = note(pulls, tries, &downloads[i], err);
             download_clear(batch, &downloads[i]);

@@ -5,7 +5,6 @@
 #define KNI_ENGINE_STATE_H
 
 #include <kernels/engine.h>
-#include <kernels/transport.h>
 
 #include "layers/plan.h"
 #include "load/source.h"
@@ -89,6 +88,8 @@ struct kn_engine {
     size_t root_count, root_capacity;
     kni_claim *claims;
     size_t claim_count, claim_capacity;
+    kn_status (*transport_new)(void *ctx, kn_transport *out, kn_error *err); /* NULL: libcurl */
+    void *transport_ctx;
     const struct kni_net *net; /* the network's module, once it was needed */
     kni_idle_transport *idle[4];
     size_t idle_count;

@@ -165,7 +165,8 @@ static void transfer_free(transfer *one) {
 /* Takes it out of the list and off its host. */
 static void detach(client *own, transfer *one) {
     transfer **at = &own->first;
-    while (*at != one) at = &(*at)->next;
+    while (*at && *at != one) at = &(*at)->next;
+    if (!*at) return;
     *at = one->next;
     if (own->last == &one->next) own->last = at;
     if (one->easy) {

@@ -36,10 +36,11 @@ static kn_status add_path(tree_walk *walk, kni_names *to, char *path) {
                     walk->limit);
 }
 
-/* Where an entry belongs; NULL: nowhere. What vanishes meanwhile is told by its status. */
+/* Where an entry belongs; NULL: nowhere. What vanishes meanwhile counts as a
+ * file: who reads it learns that it is gone. */
 static kni_names *place_of(tree_walk *walk, int directory, const char *name) {
     struct stat about;
-    if (fstatat(directory, name, &about, AT_SYMLINK_NOFOLLOW)) return &walk->files;
+    if (directory < 0 || fstatat(directory, name, &about, AT_SYMLINK_NOFOLLOW)) return &walk->files;
     if (S_ISDIR(about.st_mode)) return &walk->folders;
     if (S_ISREG(about.st_mode)) return &walk->files;
     if (!S_ISLNK(about.st_mode)) return NULL;

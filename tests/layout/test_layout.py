@@ -82,6 +82,12 @@ def test_exported_symbols_are_the_public_functions(shared_library):
     assert declared - exported == set(), "declared in include/kernels, but not exported"
 
 
+def test_network_module_exports_its_table_alone(shared_library):
+    module = shared_library.with_name("libkernels_net.so")
+    output = nm("--dynamic", "--defined-only", "--format=posix", module)
+    assert rules.exported_symbols(output) == {"kni_net_table"}
+
+
 def test_mutable_globals_are_the_engines(shared_library):
     engine_objects = {f"{path.name}.o" for path in (ROOT / "src/engine").glob("*.c")}
     output = nm("--format=sysv", shared_library.with_suffix(".a"))

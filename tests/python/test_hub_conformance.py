@@ -1,63 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loopback Hub behaves as the public one: the real clients work on it; and each of its faults does harm."""
+"""The loopback Hub behaves as the public one: the real clients work on it."""
 
-import hashlib
 import http.client
 import json
 import os
-import socket
 import subprocess
-import sys
-import textwrap
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from hub_support import (
+    FIRST,
+    OTHER,
+    RESOLVE,
+    SECOND,
+    TREE,
+    WEIGHTS,
+    WEIGHTS_SHA256,
+    ask,
+    run_client,
+    set_back,
+    write_repositories,
+)
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
-
-from hub import Hub, git_oid, kernel_files
-
-WEIGHTS = bytes(range(256)) * 400  # 102400 bytes: an LFS file here
-WEIGHTS_SHA256 = "27783e87963a4efb6829b531c9ba57b44f45797f6770bd637fbf0d807cbdbae0"
-README = b"# A model\n"
-OTHER = b"# Another model\n"
-FIRST = "1" * 40
-SECOND = "2" * 40
-PULLED = "3" * 40
-
-
-def write_repositories(hub):
-    hub.organization("open", trusted=True, fullname="Open Kernels")
-    hub.organization("closed", trusted=False)
-    hub.organization("silent")
-    model = hub.repo("open/model", type="model", lfs=["*.bin"])
-    model.commit({"README.md": README, "weights.bin": WEIGHTS}, commit=FIRST, tags=["v0.1.0"])
-    model.commit({"README.md": README}, commit=PULLED, branches=(), pulls=[1])
-    model.commit(
-        {"README.md": OTHER, "weights.bin": WEIGHTS, "deep/er/name with space+.txt": b"deep"},
-        commit=SECOND,
-        branches=["main", "feature/x"],
-        tags=["v0.2.0"],
-    )
-    hub.repo("open/hidden", type="model", private=True, grants=["insider"]).commit({"a": b"a"})
-    hub.repo("open/gated", type="model", gated="auto", grants=["insider"]).commit({"a": b"a"})
-    kernel = hub.repo("open/toy", lfs=["*.so"])
-    kernel.commit(
-        kernel_files("toy") | {"build/torch-cpu/toy.so": WEIGHTS},
-        commit=FIRST,
-        branches=["main", "v1"],
-        tags=["v0.1.0"],
-    )
-    hub.kernel("open/three", extra=0)
-    hub.kernel("open/forty", extra=37, digest=True)
-    hub.kernel("closed/three", trusted=False)
-    hub.kernel("silent/three", trusted=None)
-    broken = {"build/torch29-cu118-x86_64-linux/metadata.json": b"{}"}
-    hub.repo("open/unfit").commit(broken, branches=["v1"])
+from hub import Hub, git_oid
 
 
 @pytest.fixture(scope="module")
@@ -70,60 +37,10 @@ def served(tmp_path_factory):
 
 @pytest.fixture
 def hub(served):
-    served.clear_faults()
-    served.set(
-        latency_ms=0,
-        bandwidth=0,
-        page_size=1000,
-        sign_seconds=3600,
-        redirect_small=False,
-        redirect_large=False,
-        require_token=False,
-    )
-    served.reset_log()
-    return served
+    return set_back(served)
 
 
 # The real clients
-
-CLIENT = """
-    import json, os, sys, urllib.request
-
-    def requests():
-        "How many requests there were since the last time."
-        url = os.environ["HF_ENDPOINT"] + "/_control"
-        with urllib.request.urlopen(url + "/log") as answer:
-            count = len(answer.read().splitlines())
-        urllib.request.urlopen(url, data=b'{"reset_log": true}').close()
-        return count
-
-    def error(call, *arguments, **named):
-        try:
-            call(*arguments, **named)
-        except Exception as problem:
-            return type(problem).__name__
-        return None
-
-    out = {}
-"""
-
-
-def run_client(python, hub, home, code, token=None, **environment):
-    program = textwrap.dedent(CLIENT) + textwrap.dedent(code) + "\nprint(json.dumps(out))\n"
-    clean = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("HF_") and name.lower() not in ("http_proxy", "all_proxy")
-    }
-    done = subprocess.run(
-        [python, "-c", program],
-        env=clean | hub.environment(home, token) | environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 @pytest.fixture(scope="session", params=["KN_PEER_PYTHON", "KN_HUB1_PYTHON"])
@@ -224,7 +141,8 @@ def test_huggingface_hub_reads_all_of_it(hub, hub_client, tmp_path, redirects):
     ]
     assert WEIGHTS_SHA256 in out["blobs"]
     assert out["downloads"] > 0
-    assert (out["again"], out["requests offline"]) == (True, 0)
+    # The branch is asked for again, and nothing else.
+    assert (out["again"], out["requests again"], out["requests offline"]) == (True, 1, 0)
     assert out["organization"] == ["open", "Open Kernels", True]
     assert out["trusts"] == [False, None]
     assert all(line["authorization"] is False for line in hub.log(origin="cdn"))
@@ -241,9 +159,9 @@ def test_redirected_downloads_went_by_the_redirects(hub, hub_client, tmp_path):
     """
     out = run_client(hub_client, hub, tmp_path, code, token="insider")
     assert out["sha256"] == WEIGHTS_SHA256
-    assert [(line["status"], line["authorization"], line["bytes"]) for line in hub.log(origin="cdn")] == [
-        (200, False, 102400)
-    ]
+    assert [
+        (line["status"], line["authorization"], line["bytes"]) for line in hub.log(origin="cdn")
+    ] == [(200, False, 102400)]
     assert {line["status"] for line in hub.log() if "/resolve/" in line["path"]} == {302, 307}
     small = [line for line in hub.log(method="GET") if "/api/resolve-cache/" in line["path"]]
     assert len(small) == 2
@@ -276,9 +194,8 @@ ERRORS = """
 def test_errors_are_the_classes_of_the_real_hub(hub, hub_client, tmp_path, token):
     out = run_client(hub_client, hub, tmp_path, ERRORS, token=token)
     if token == "unknown":  # nothing is for a token that is no token
-        assert set(out.values()) == {"HfHubHTTPError", "LocalEntryNotFoundError"} or set(
-            out.values()
-        ) == {"HfHubHTTPError"}
+        assert set(out.values()) == {"HfHubHTTPError"}
+        assert {line["status"] for line in hub.log(authorization=True)} == {401}
         return
     within = token == "insider"
     assert out == {
@@ -333,7 +250,8 @@ UPSTREAM_AGAIN = """
 def test_upstream_loads_kernels_in_as_many_requests_as_ever(hub, peer, tmp_path, redirects):
     hub.set(redirect_small=redirects, redirect_large=redirects)
     out = run_client(peer, hub, tmp_path, UPSTREAM)
-    # Each file costs a HEAD more where a redirect is followed.
+    # A process asks for the register of agents first: by itself, the second would take one more. Where a
+    # redirect is followed, each file costs a HEAD more.
     assert (out["three"], out["forty"]) == ((14, 124) if redirects else (11, 84))
     assert out["forward"] == 10.0
     assert out["revision"] == "toy"
@@ -345,3 +263,241 @@ def test_upstream_loads_kernels_in_as_many_requests_as_ever(hub, peer, tmp_path,
     if not redirects:
         again = run_client(peer, hub, tmp_path, UPSTREAM_AGAIN)
         assert again == {"new process": 3, "second call": 3}
+
+
+# What is said on the wire
+
+
+def test_a_listing_is_paged_by_absolute_links(hub):
+    hub.set(page_size=2)
+    path, seen, pages = TREE, [], 0
+    while path:
+        status, headers, body = ask(hub, path)
+        seen += [entry["path"] for entry in json.loads(body)]
+        pages += 1
+        link = headers.get("link")
+        assert link is None or (
+            link.startswith(f"<{hub.url}/api/") and link.endswith('>; rel="next"')
+        )
+        path = link and link[1:].partition(">")[0].removeprefix(hub.url)
+    assert (status, pages) == (200, 3)
+    assert seen == ["deep", "README.md", "weights.bin", "deep/er", "deep/er/name with space+.txt"]
+
+
+def test_tree_ids_are_those_of_git(hub, tmp_path):
+    files = {"a/b.txt": b"b", "a.txt": b"a", "a/c/d": b"d", "a-b/e": b"e"}
+    commit = hub.repo("open/git", type="model").commit(files)
+    for path, content in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+
+    def git(*arguments):
+        command = ["git", "-C", tmp_path, "-c", "core.autocrlf=false", *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    git("init", "--quiet")
+    git("add", ".")
+    listed = git("ls-tree", "-r", "-t", git("write-tree").strip())
+    wanted = {line.split("\t")[1]: line.split()[2] for line in listed.splitlines()}
+    status, _, body = ask(hub, f"/api/models/open/git/tree/{commit}?recursive=1")
+    assert status == 200
+    assert {entry["path"]: entry["oid"] for entry in json.loads(body)} == wanted
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "content_range", "body"),
+    [
+        ("bytes=0-9", 206, "bytes 0-9/102400", WEIGHTS[:10]),
+        ("bytes=102390-", 206, "bytes 102390-102399/102400", WEIGHTS[-10:]),
+        ("bytes=-4", 206, "bytes 102396-102399/102400", WEIGHTS[-4:]),
+        ("bytes=5-999999", 206, "bytes 5-102399/102400", WEIGHTS[5:]),
+        ("bytes=102400-", 416, "bytes */102400", b"Range Not Satisfiable"),
+        ("lines=1-2", 200, None, WEIGHTS),
+    ],
+)
+def test_ranges(hub, asked, status, content_range, body):
+    got, headers, received = ask(hub, RESOLVE, Range=asked)
+    assert (got, headers.get("content-range")) == (status, content_range)
+    assert received == body
+    assert hub.log()[0]["range"] == asked
+
+
+def test_if_range_asks_for_the_whole_of_another_file(hub):
+    etag = f'"{WEIGHTS_SHA256}"'
+    assert ask(hub, RESOLVE, Range="bytes=1-2", If_Range=etag)[0] == 206
+    assert ask(hub, RESOLVE, Range="bytes=1-2", If_Range='"other"')[0] == 200
+
+
+def test_a_head_tells_what_a_get_would(hub):
+    status, headers, body = ask(hub, RESOLVE, "HEAD")
+    assert (status, headers["content-length"], body) == (200, "102400", b"")
+    assert headers["etag"] == headers["x-linked-etag"] == f'"{WEIGHTS_SHA256}"'
+    assert headers["x-linked-size"] == "102400"
+    assert headers["x-repo-commit"] == SECOND
+    assert headers["accept-ranges"] == "bytes"
+    status, headers, _ = ask(hub, "/open/model/resolve/main/README.md", "HEAD")
+    assert (status, headers["etag"]) == (200, f'"{git_oid(OTHER)}"')
+
+
+def test_small_files_are_behind_a_relative_307(hub):
+    hub.set(redirect_small=True)
+    status, headers, _ = ask(hub, "/open/model/resolve/main/README.md")
+    assert status == 307
+    assert headers["location"].startswith(
+        f"/api/resolve-cache/models/open/model/{SECOND}/README.md?"
+    )
+    assert (headers["x-repo-commit"], headers["x-linked-size"]) == (SECOND, "16")
+    status, headers, body = ask(hub, headers["location"])
+    assert (status, body, headers["etag"]) == (200, OTHER, f'"{git_oid(OTHER)}"')
+
+
+def test_large_files_are_behind_a_signed_302_to_another_origin(hub):
+    hub.set(redirect_large=True)
+    status, headers, _ = ask(hub, RESOLVE)
+    assert status == 302
+    assert (headers["x-linked-etag"], headers["x-linked-size"]) == (f'"{WEIGHTS_SHA256}"', "102400")
+    assert headers["x-repo-commit"] == SECOND
+    target = urlsplit(headers["location"])
+    assert f"{target.scheme}://{target.netloc}" == hub.cdn_url
+    there = {"host": target.hostname, "port": target.port}
+    path = f"{target.path}?{target.query}"
+    assert ask(hub, path, **there)[::2] == (200, WEIGHTS)
+    assert ask(hub, path, **there, Range="bytes=0-1")[::2] == (206, WEIGHTS[:2])
+    assert ask(hub, path, **there, Authorization="Bearer insider")[0] == 400
+    assert ask(hub, path.replace("Signature=", "Signature=0"), **there)[0] == 403
+    assert ask(hub, target.path, **there)[0] == 403
+    cdn = [(line["status"], line["authorization"]) for line in hub.log(origin="cdn")]
+    assert cdn == [(200, False), (206, False), (400, True), (403, False), (403, False)]
+
+    hub.set(sign_seconds=-1)
+    target = urlsplit(ask(hub, RESOLVE)[1]["location"])
+    assert ask(hub, f"{target.path}?{target.query}", **there)[0] == 403
+
+
+def test_a_token_is_asked_for(hub):
+    hub.set(require_token=True)
+    status, headers, _ = ask(hub, TREE)
+    assert (status, headers["x-error-code"]) == (401, "RepoNotFound")
+    assert ask(hub, "/api/organizations/open/overview")[0] == 401
+    assert ask(hub, TREE, Authorization="Bearer insider")[0] == 200
+    assert ask(hub, TREE, Authorization="Bearer nobody")[0] == 401
+
+
+def test_hostile_requests_find_nothing(hub):
+    for path in ("/open/model/resolve/main/..%2f..%2frepo.json", "/open/model/resolve/main/%00"):
+        status, headers, _ = ask(hub, path)
+        assert (status, headers["x-error-code"]) == (404, "EntryNotFound")
+    assert ask(hub, "/api/kernels/..%2fmodels/open/refs")[0] == 401
+    assert ask(hub, TREE, "POST")[0] == 405
+
+
+def test_connections_are_kept_and_numbered(hub):
+    link = http.client.HTTPConnection("127.0.0.1", hub.port)
+    for _ in range(3):
+        assert ask(hub, RESOLVE, connection=link)[0] == 200
+    link.close()
+    ask(hub, RESOLVE)
+    first, second, third, fourth = (line["connection"] for line in hub.log())
+    assert first == second == third != fourth
+
+
+def test_the_log_tells_what_was_asked(hub):
+    ask(hub, "/open/model/resolve/v0.1.0/README.md?download=true", Authorization="Bearer insider")
+    (line,) = hub.log()
+    assert {
+        key: line[key] for key in line if key not in ("time", "seconds", "connection", "host")
+    } == {
+        "method": "GET",
+        "path": "/open/model/resolve/v0.1.0/README.md",
+        "query": "download=true",
+        "status": 200,
+        "bytes": 10,
+        "origin": "hub",
+        "authorization": True,
+        "range": None,
+        "user_agent": None,
+        "accept_encoding": "identity",
+        "proxied": False,
+        "fault": None,
+        "done": True,
+    }
+    assert abs(line["time"] - time.time()) < 10
+    assert hub.log(method="HEAD") == []
+
+
+def test_a_branch_moves_under_a_running_hub(hub):
+    repo = hub.repo("open/moving")
+    first = repo.commit({"a": b"1"}, branches=["v1"])
+    second = repo.commit({"a": b"2"}, branches=["v1"])
+    path = "/kernels/open/moving/resolve/v1/a"
+    assert first != second
+    assert ask(hub, path)[2] == b"2"
+    repo.move_branch("v1", first)
+    assert ask(hub, path)[2] == b"1"
+    repo.move_branch("v1", None)
+    status, headers, _ = ask(hub, path)
+    assert (status, headers["x-error-code"]) == (404, "RevisionNotFound")
+
+
+def test_it_is_a_proxy_too(hub):
+    status, headers, body = ask(hub, f"http://hub.invalid{TREE}&limit=1", Host="hub.invalid")
+    assert status == 200
+    assert headers["link"].startswith("<http://hub.invalid/api/")
+    assert [(line["proxied"], line["path"]) for line in hub.log()] == [(True, urlsplit(TREE).path)]
+
+
+def test_latency_is_each_requests_own(hub):
+    hub.set(latency_ms=200)
+    start = time.monotonic()
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: ask(hub, TREE)[0], range(16)))
+    assert answers == [200] * 16
+    assert 0.2 <= time.monotonic() - start < 1.6
+
+
+def test_bandwidth_is_kept_to(hub):
+    hub.set(bandwidth=400_000)
+    start = time.monotonic()
+    assert ask(hub, RESOLVE)[2] == WEIGHTS
+    assert 0.2 < time.monotonic() - start < 2
+
+
+# The program
+
+
+def test_it_comes_back_on_its_port(tmp_path):
+    with Hub(tmp_path, tokens=["t"]) as hub:
+        hub.kernel("open/toy")
+        hub.set(page_size=1)
+        port = hub.port
+        hub.stop()
+        with pytest.raises(ConnectionRefusedError):
+            ask(hub, TREE)
+        hub.restart_on_same_port()
+        assert hub.port == port
+        assert len(json.loads(ask(hub, "/api/kernels/open/toy/tree/v1")[2])) == 1
+
+
+def test_a_big_file_comes_whole_and_unbuffered(hub, tmp_path):
+    big = tmp_path / "big.bin"
+    with open(big, "wb") as file:
+        file.truncate(256 << 20)
+    hub.repo("open/big", type="model").commit({"big.bin": big})
+    ask(hub, "/open/big/resolve/main/big.bin", "HEAD")
+    start, size = time.monotonic(), 0
+    link = http.client.HTTPConnection("127.0.0.1", hub.port)
+    link.request("GET", "/open/big/resolve/main/big.bin")
+    answer, buffer = link.getresponse(), bytearray(1 << 20)
+    while count := answer.readinto(buffer):
+        size += count
+    link.close()
+    assert size == 256 << 20
+    assert time.monotonic() - start < 5
+    assert hub.log(method="GET")[0]["bytes"] == 256 << 20
+
+
+def test_many_clients_are_served_at_once(hub):
+    with ThreadPoolExecutor(64) as pool:
+        bodies = list(pool.map(lambda _: ask(hub, RESOLVE)[2], range(256)))
+    assert all(body == WEIGHTS for body in bodies)
+    assert len(hub.log()) == 256

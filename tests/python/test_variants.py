@@ -11,7 +11,7 @@ import torch
 from kernel_support import run_python
 from packaging.version import Version as PackagingVersion
 
-from kernels import _core, backends, get_kernel_variants, variants
+from kernels import _core, backends
 from kernels._core import Version
 from kernels.backends import CANN, CPU, CUDA, TPU, XPU, Metal, Neuron, ROCm, parse_backend
 from kernels.variants import (
@@ -431,16 +431,6 @@ def test_variant_objects_can_be_held_against_another_machine():
     assert resolve_variants([variant], torch="2.9", backend="cu128") == [VariantAccepted(variant)]
 
 
-def test_decisions_about_names_for_this_machine():
-    assert variants._decisions(["docs", "torch-universal", "torch-rocm"], "cpu") == [
-        VariantAccepted(parse_variant("torch-universal")),
-        VariantRejected(
-            parse_variant("torch-rocm"),
-            "backend (rocm) does not match system backend (cpu) and is not universal",
-        ),
-    ]
-
-
 def test_folders_that_are_variants_are_found(tmp_path):
     for name in ("torch-universal", "torch29-cu128-x86_64-linux", "docs", "torch-cpu"):
         (tmp_path / name).mkdir()
@@ -505,8 +495,3 @@ def test_another_machine_is_decided_about_without_torch():
     lines = run_python(code).stdout.splitlines()
     assert lines[0].startswith("[VariantAccepted(variant=ArchVariant(framework=Torch(version=<")
     assert lines[1] == "[]"
-
-
-def test_the_hub_is_not_asked_yet():
-    with pytest.raises(NotImplementedError):
-        get_kernel_variants("org/name")

@@ -116,7 +116,8 @@ class Hub:
 
     @property
     def cdn_url(self):
-        return f"http://127.0.0.1:{self.cdn_port}"
+        """Where LFS files are redirected to: another host too, as some clients compare hosts only."""
+        return f"http://127.0.0.2:{self.cdn_port}"
 
     def environment(self, home, token=None, **more):
         """What a Hub client needs in its environment; `home` is HF_HOME."""
@@ -126,8 +127,8 @@ class Hub:
             "HF_HUB_CACHE": str(Path(home) / "hub"),
             "HF_TOKEN": token or "",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-            "NO_PROXY": "127.0.0.1,localhost",
-            "no_proxy": "127.0.0.1,localhost",
+            "NO_PROXY": "127.0.0.1,127.0.0.2,localhost",
+            "no_proxy": "127.0.0.1,127.0.0.2,localhost",
         } | more
 
     # The side door
@@ -205,10 +206,11 @@ class Hub:
     # What is served
 
     def organization(self, name, trusted=None, **fields):
-        """Makes a publisher known; trusted=None leaves the field out, as the Hub does for most."""
+        """Makes a publisher known, or changes it; trusted=None says nothing of it, as the Hub does for most."""
+        file = self.root / "organizations" / f"{name}.json"
         if trusted is not None:
             fields["trustedKernelPublisher"] = trusted
-        _write_json(self.root / "organizations" / f"{name}.json", fields)
+        _write_json(file, (json.loads(file.read_text()) if file.exists() else {}) | fields)
 
     def user(self, name, **fields):
         _write_json(self.root / "users" / f"{name}.json", fields)

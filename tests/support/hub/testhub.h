@@ -219,6 +219,16 @@ char *revision_from(char **parts, size_t count, size_t *used);
 /* The rest of a path, unescaped; NULL when it is hostile. "" for nothing. */
 char *path_from(char **parts, size_t count);
 
+/* testhub_tree.c */
+#define TEST_HUB_DATE "2026-01-01T00:00:00.000Z" /* what nobody dated is from */
+json_t *api_lfs(const entry *file, const char *digest_name);
+/* What repo.json says of a commit. */
+const char *api_commit_text(const repository *repo, const char *commit, const char *key,
+                            const char *otherwise);
+/* `parts` name the folder to list; none: the whole. */
+void api_tree(testhub *hub, const exchange *request, const repository *repo, const char *commit,
+              char **parts, size_t count, reply *out);
+
 /* testhub_files.c */
 void files_resolve(testhub *hub, exchange *request, const char *type, char **parts, size_t count,
                    reply *out);
@@ -229,6 +239,15 @@ void files_cdn(testhub *hub, exchange *request, char **parts, size_t count, repl
 void control_answer(testhub *hub, exchange *request, reply *out);
 bool settings_apply(settings *set, const char *key, const json_t *value);
 bool token_is_valid(testhub *hub, const char *token);
+
+/* testhub_request.c: libmicrohttpd's callbacks, whose context is the testhub */
+void *request_begin(void *context, const char *uri, struct MHD_Connection *connection);
+enum MHD_Result request_come(void *context, struct MHD_Connection *connection, const char *url,
+                             const char *method, const char *version, const char *upload,
+                             size_t *upload_length, void **state);
+void request_end(void *context, struct MHD_Connection *connection, void **state,
+                 enum MHD_RequestTerminationCode how);
+size_t request_leave_escaped(void *context, struct MHD_Connection *connection, char *text);
 
 /* testhub_main.c */
 settings hub_settings(testhub *hub);

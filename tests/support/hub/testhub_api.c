@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is under /api/: publishers, repositories, refs, listings. */
+/* What is under /api/: publishers, repositories, refs. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "testhub.h"
 
-static const char created_at[] = "2026-01-01T00:00:00.000Z";
-enum { EXPANDED_PAGE = 50 };
+static const char created_at[] = TEST_HUB_DATE;
 
 static bool is_granted(const repository *repo, const char *token) {
     const json_t *grant;
@@ -163,11 +162,6 @@ static void answer_refs(const exchange *request, const repository *repo, reply *
     reply_json(out, 200, refs);
 }
 
-static json_t *lfs_json(const entry *file, const char *digest_name) {
-    return json_pack("{s:s, s:I, s:i}", digest_name, file->sha256, "size", (json_int_t)file->size,
-                     "pointerSize", (int)file->pointer_size);
-}
-
 static json_t *siblings_json(const snapshot *tree, bool with_blobs) {
     json_t *list = json_array();
     for (size_t at = 0; at < tree->count; at++) {
@@ -177,29 +171,22 @@ static json_t *siblings_json(const snapshot *tree, bool with_blobs) {
         if (with_blobs) {
             json_object_set_new(sibling, "blobId", json_string(file->oid));
             json_object_set_new(sibling, "size", json_integer((json_int_t)file->size));
-            if (file->lfs) json_object_set_new(sibling, "lfs", lfs_json(file, "sha256"));
+            if (file->lfs) json_object_set_new(sibling, "lfs", api_lfs(file, "sha256"));
         }
         json_array_append_new(list, sibling);
     }
     return list;
 }
 
-static const char *commit_text(const repository *repo, const char *commit, const char *key,
-                               const char *otherwise) {
-    const json_t *commits = json_object_get(repo->about, "commits");
-    const char *text = json_text(json_object_get(commits, commit), key);
-    return text ? text : otherwise;
-}
-
 static void answer_info(testhub *hub, const exchange *request, const repository *repo,
                         const char *commit, reply *out) {
     const json_t *gated = json_object_get(repo->about, "gated");
-    json_t *info =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:O, s:b, s:i, s:i, s:s}", "_id",
-                  "64f000000000000000000001", "id", repo->id, "author", repo->organization, "sha",
-                  commit, "lastModified", commit_text(repo, commit, "date", created_at), "private",
-                  json_flag(repo->about, "private"), "gated", gated ? gated : json_false(),
-                  "disabled", 0, "downloads", 0, "likes", 0, "createdAt", created_at);
+    json_t *info = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:b, s:O, s:b, s:i, s:i, s:s}", "_id",
+        "64f000000000000000000001", "id", repo->id, "author", repo->organization, "sha", commit,
+        "lastModified", api_commit_text(repo, commit, "date", created_at), "private",
+        json_flag(repo->about, "private"), "gated", gated ? gated : json_false(), "disabled", 0,
+        "downloads", 0, "likes", 0, "createdAt", created_at);
 
     if (strcmp(repo->type, "models") == 0) {
         char *blobs = query_get(request->query, "blobs");
@@ -213,162 +200,17 @@ static void answer_info(testhub *hub, const exchange *request, const repository 
     reply_json(out, 200, info);
 }
 
-/* A page of a listing. */
-typedef struct listing {
-    const char *folder, *commit;
-    bool recursive, expand;
-    uint64_t first, size, total; /* `total`: as far as is known, more than first + size if there is
-                                    more */
-} listing;
-
-static bool is_true(const char *text) {
-    return text &&
-           (strcmp(text, "1") == 0 || strcmp(text, "true") == 0 || strcmp(text, "True") == 0);
-}
-
-static bool is_inside(const entry *at, const listing *page) {
-    size_t length = strlen(page->folder);
-    if (length > 0 && (strncmp(at->path, page->folder, length) != 0 || at->path[length] != '/')) {
-        return false;
-    }
-    const char *rest = at->path + length + (length > 0);
-    return page->recursive || !strchr(rest, '/');
-}
-
-static json_t *entry_json(const repository *repo, const entry *at, const listing *page) {
-    json_t *out = json_pack("{s:s, s:s, s:I, s:s}", "type", at->directory ? "directory" : "file",
-                            "oid", at->oid, "size", (json_int_t)at->size, "path", at->path);
-    if (at->lfs) json_object_set_new(out, "lfs", lfs_json(at, "oid"));
-    if (page->expand) {
-        json_object_set_new(out, "lastCommit",
-                            json_pack("{s:s, s:s, s:s}", "id", page->commit, "title",
-                                      commit_text(repo, page->commit, "title", "Upload"), "date",
-                                      commit_text(repo, page->commit, "date", created_at)));
-        if (!at->directory) {
-            json_object_set_new(out, "securityFileStatus",
-                                json_pack("{s:s, s:{s:s}, s:n}", "status", "safe", "avScan",
-                                          "status", "safe", "pickleImportScan"));
-        }
-    }
-    return out;
-}
-
-/* Cursors are opaque, and have characters that a client must not unescape or escape again. */
-static void link_next(const exchange *request, const listing *page, reply *out) {
-    if (page->first + page->size >= page->total) return;
-    reply_header(
-        out, MHD_HTTP_HEADER_LINK,
-        "<%s%s?expand=%s&recursive=%s&limit=%llu&cursor=ZXlKbWFXeGxJam9pSW4w%%3D%%3A%llu>; "
-        "rel=\"next\"",
-        request->base, request->path, page->expand ? "true" : "false",
-        page->recursive ? "true" : "false", (unsigned long long)page->size,
-        (unsigned long long)(page->first + page->size));
-}
-
-static uint64_t cursor_of(const char *query) {
-    char *cursor = query_get(query, "cursor");
-    const char *colon = cursor ? strrchr(cursor, ':') : NULL;
-    uint64_t first = colon ? strtoull(colon + 1, NULL, 10) : 0;
-    free(cursor);
-    return first;
-}
-
-static json_t *invented_entry(uint64_t number) {
-    char *path = text_format("build/torch-universal/made_up_%llu.py", (unsigned long long)number);
-    char *oid = text_format("%040llx", (unsigned long long)number);
-    json_t *out =
-        json_pack("{s:s, s:s, s:i, s:s}", "type", "file", "oid", oid, "size", 1, "path", path);
-    free(oid);
-    free(path);
-    return out;
-}
-
-static json_t *list_page(const exchange *request, const repository *repo, const snapshot *tree,
-                         listing *page) {
-    json_t *list = json_array();
-    uint64_t position = 0;
-
-    for (size_t at = 0; at < tree->count; at++) {
-        if (!is_inside(&tree->entries[at], page)) continue;
-        if (position >= page->first && position < page->first + page->size) {
-            json_array_append_new(list, entry_json(repo, &tree->entries[at], page));
-        }
-        position++;
-    }
-    page->total = position;
-    if (fault_is(request, "entries")) {
-        page->total = (uint64_t)json_number(request->fault, "count", 0);
-        json_array_clear(list);
-        for (uint64_t at = page->first; at < page->first + page->size && at < page->total; at++) {
-            json_array_append_new(list, invented_entry(at));
-        }
-    }
-    return list;
-}
-
-/* Puts the bytes of a listing fault before the bracket that closes the list. */
-static void add_hostile(const exchange *request, reply *out) {
-    const char *hex = json_text(request->fault, "append_hex");
-    size_t length = 0;
-    char *more = hex ? hex_decode(hex, &length) : NULL;
-
-    if (!more) return;
-    if (json_flag(request->fault, "replace")) out->text_length = 2;
-    bool alone = out->text_length == 2;
-    char *text = must(malloc(out->text_length + length + 2));
-    size_t at = alone ? 1 : out->text_length - 1;
-    memcpy(text, out->text, at);
-    if (!alone) text[at++] = ',';
-    memcpy(text + at, more, length);
-    text[at + length] = ']';
-    free(more);
-    free(out->text);
-    out->text = text;
-    out->text_length = out->length = at + length + 1;
-}
-
-static void answer_tree(testhub *hub, const exchange *request, const repository *repo,
-                        const char *commit, char **parts, size_t count, reply *out) {
-    const snapshot *tree = store_snapshot(hub, repo, commit, request->set.lfs_threshold);
-    char *folder = path_from(parts, count);
-    char *recursive = query_get(request->query, "recursive");
-    char *expand = query_get(request->query, "expand");
-    char *limit = query_get(request->query, "limit");
-    const entry *at = folder && folder[0] ? store_find(tree, folder) : NULL;
-
-    if (!folder || (folder[0] && (!at || !at->directory))) {
-        char *message = text_format("%s does not exist on \"%s\"", folder ? folder : "it", commit);
-        reply_error(out, 404, "EntryNotFound", message);
-        free(message);
-    } else {
-        listing page = {.folder = folder, .commit = commit, .first = cursor_of(request->query)};
-        page.recursive = is_true(recursive);
-        page.expand = is_true(expand);
-        page.size = (uint64_t)request->set.page_size;
-        if (page.expand && page.size > EXPANDED_PAGE) page.size = EXPANDED_PAGE;
-        uint64_t asked = limit ? strtoull(limit, NULL, 10) : 0;
-        if (asked > 0 && asked < page.size) page.size = asked;
-        json_t *list = list_page(request, repo, tree, &page);
-        reply_json(out, 200, list);
-        link_next(request, &page, out);
-        if (fault_is(request, "listing")) add_hostile(request, out);
-    }
-    free(folder);
-    free(recursive);
-    free(expand);
-    free(limit);
-}
-
 static void answer_commits(const repository *repo, const char *commit, reply *out) {
     json_t *list = json_array();
     const char *at = commit;
 
     for (int left = 1000; at && left > 0; left--) {
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:[{s:s}], s:s}", "id", at, "title",
-                                              commit_text(repo, at, "title", "Upload"), "message",
-                                              "", "authors", "user", repo->organization, "date",
-                                              commit_text(repo, at, "date", created_at)));
-        at = commit_text(repo, at, "parent", NULL);
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:s, s:[{s:s}], s:s}", "id", at, "title",
+                                        api_commit_text(repo, at, "title", "Upload"), "message", "",
+                                        "authors", "user", repo->organization, "date",
+                                        api_commit_text(repo, at, "date", created_at)));
+        at = api_commit_text(repo, at, "parent", NULL);
     }
     reply_json(out, 200, list);
 }
@@ -385,7 +227,7 @@ static void answer_at(testhub *hub, const exchange *request, const repository *r
         reply_error(out, 404, "RevisionNotFound", message);
         free(message);
     } else if (strcmp(what, "tree") == 0) {
-        answer_tree(hub, request, repo, commit, parts + used, count - used, out);
+        api_tree(hub, request, repo, commit, parts + used, count - used, out);
     } else if (strcmp(what, "commits") == 0 && count == used) {
         answer_commits(repo, commit, out);
     } else if (strcmp(what, "revision") == 0 && count == used) {

@@ -161,7 +161,7 @@ static void redirect_large(testhub *hub, const exchange *request, const reposito
     sign(path, expires, signature);
     reply_text(out, 302, "Found. Redirecting");
     reply_header(out, MHD_HTTP_HEADER_LOCATION,
-                 "http://127.0.0.1:%d%s?response-content-disposition=inline%%3B+filename%%3D%s&"
+                 "http://127.0.0.2:%d%s?response-content-disposition=inline%%3B+filename%%3D%s&"
                  "Expires=%lld&Signature=%s&Key-Pair-Id=TESTHUB",
                  hub->listeners[ORIGIN_CDN].port, path, file, expires, signature);
     add_hub_headers(what, commit, out);

@@ -17,7 +17,7 @@
 
 #include "testhub.h"
 
-enum { PARTS_MAX = 256, POOL_SIZE = 256 * 1024, CONNECTIONS_MAX = 8192 };
+enum { POOL_SIZE = 256 * 1024, CONNECTIONS_MAX = 8192 };
 
 settings hub_settings(testhub *hub) {
     hub_lock(hub);
@@ -50,178 +50,6 @@ void hub_refuse(testhub *hub, origin which, double seconds) {
     hub_unlock(hub);
 }
 
-/* Requests */
-
-static void *request_begin(void *context, const char *uri, struct MHD_Connection *connection) {
-    exchange *request = must(calloc(1, sizeof *request));
-    (void)context;
-    request->connection = connection;
-    request->uri = text_copy(uri);
-    return request;
-}
-
-static void request_free(exchange *request) {
-    json_decref(request->fault);
-    free(request->uri);
-    free(request->path);
-    free(request->query);
-    free(request->base);
-    free(request->token);
-    free(request->upload);
-    free(request);
-}
-
-static void request_end(void *context, struct MHD_Connection *connection, void **state,
-                        enum MHD_RequestTerminationCode how) {
-    testhub *hub = context;
-    exchange *request = *state;
-
-    (void)connection;
-    if (!request) return;
-    if (request->record) {
-        if (request->sent_by_kernel && !request->head) {
-            bool whole = how == MHD_REQUEST_TERMINATED_COMPLETED_OK;
-            request->record->bytes =
-                whole ? request->body_length
-                      : connection_sent(request->link->fd) - request->sent_before;
-        }
-        log_end(hub, request->record);
-    }
-    request_free(request);
-    *state = NULL;
-}
-
-static const char *header_of(const exchange *request, const char *name) {
-    return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
-}
-
-/* Whom a request is for: an absolute address comes to a proxy and may mean either origin. */
-static void read_target(testhub *hub, exchange *request) {
-    const char *at = request->uri, *host = header_of(request, MHD_HTTP_HEADER_HOST);
-    char *authority = NULL;
-
-    request->origin = request->link->origin;
-    if (strncmp(at, "http://", 7) == 0) {
-        size_t length = strcspn(at + 7, "/?");
-        char *cdn = text_format(":%d", hub->listeners[ORIGIN_CDN].port);
-        authority = must(strndup(at + 7, length));
-        size_t suffix = strlen(cdn);
-        bool is_cdn = length >= suffix && strcmp(authority + length - suffix, cdn) == 0;
-        request->origin = is_cdn ? ORIGIN_CDN : ORIGIN_HUB;
-        request->proxied = true;
-        at += 7 + length;
-        free(cdn);
-    }
-    size_t length = strcspn(at, "?");
-    request->path = must(strndup(at, length));
-    request->query = text_copy(at[length] ? at + length + 1 : "");
-    request->base = text_format("http://%s", authority ? authority : host ? host : "localhost");
-    free(authority);
-
-    const char *authorization = header_of(request, MHD_HTTP_HEADER_AUTHORIZATION);
-    if (authorization && strncmp(authorization, "Bearer ", 7) == 0) {
-        request->token = text_copy(authorization + 7);
-    }
-}
-
-/* Splits the path in place; the parts stay escaped. */
-static size_t split(char *path, char **parts) {
-    size_t count = 0;
-    while (*path == '/') path++;
-    while (*path && count < PARTS_MAX) {
-        parts[count++] = path;
-        path += strcspn(path, "/");
-        if (*path) *path++ = '\0';
-    }
-    return count;
-}
-
-static void route(testhub *hub, exchange *request, reply *out) {
-    char *path = text_copy(request->path), *parts[PARTS_MAX];
-    size_t count = split(path, parts);
-
-    if (request->origin == ORIGIN_CDN) {
-        files_cdn(hub, request, parts, count, out);
-    } else if (count > 0 && strcmp(parts[0], "api") == 0) {
-        api_answer(hub, request, parts + 1, count - 1, out);
-    } else if (count > 5 && strcmp(parts[0], "kernels") == 0 && strcmp(parts[3], "resolve") == 0) {
-        files_resolve(hub, request, "kernels", parts + 1, count - 1, out);
-    } else if (count > 4 && strcmp(parts[2], "resolve") == 0) {
-        files_resolve(hub, request, "models", parts, count, out);
-    } else {
-        reply_text(out, 404, "Not Found");
-    }
-    free(path);
-}
-
-static void add_usual_headers(const exchange *request, reply *out) {
-    reply_header(out, "X-Request-Id", "Root=1-%08x-%u", request->link->number,
-                 (unsigned)(request->record ? request->record->time : 0));
-    if (request->set.rate_limit_headers && request->origin == ORIGIN_HUB) {
-        reply_header(out, "RateLimit", "\"%s\";r=4999;t=100",
-                     strncmp(request->path, "/api/", 5) == 0 ? "api" : "resolvers");
-        reply_header(out, "RateLimit-Policy", "\"fixed window\";\"api\";q=5000;w=300");
-    }
-}
-
-static enum MHD_Result answer(testhub *hub, exchange *request, const char *method) {
-    reply out;
-    bool closed = false;
-
-    request->set = hub_settings(hub);
-    request->head = strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
-    read_target(hub, request);
-    if (strncmp(request->path, "/_control", 9) == 0) {
-        request->set.bandwidth = 0;
-        control_answer(hub, request, &out);
-        return reply_send(hub, request, &out);
-    }
-    request->record = log_begin(hub, request, method);
-    clock_sleep((double)request->set.latency_ms / 1000);
-    request->fault = fault_take(hub, request);
-    if (request->fault && fault_reply(hub, request, &out, &closed)) {
-        if (closed) return MHD_NO;
-    } else if (!request->head && strcmp(method, MHD_HTTP_METHOD_GET) != 0) {
-        reply_text(&out, 405, "Method Not Allowed");
-    } else {
-        route(hub, request, &out);
-        add_usual_headers(request, &out);
-        if (fault_is(request, "headers")) fault_headers(request, &out);
-    }
-    return reply_send(hub, request, &out);
-}
-
-static enum MHD_Result request_come(void *context, struct MHD_Connection *connection,
-                                    const char *url, const char *method, const char *version,
-                                    const char *upload, size_t *upload_length, void **state) {
-    testhub *hub = context;
-    exchange *request = *state;
-
-    (void)url;
-    (void)version;
-    if (!request->started) {
-        request->started = true;
-        request->link =
-            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
-        return MHD_YES;
-    }
-    if (*upload_length > 0) {
-        request->upload = must(realloc(request->upload, request->upload_length + *upload_length));
-        memcpy(request->upload + request->upload_length, upload, *upload_length);
-        request->upload_length += *upload_length;
-        *upload_length = 0;
-        return MHD_YES;
-    }
-    return answer(hub, request, method);
-}
-
-/* Addresses stay escaped: "refs%2Fpr%2F1" is one part of a path. */
-static size_t leave_escaped(void *context, struct MHD_Connection *connection, char *text) {
-    (void)context;
-    (void)connection;
-    return strlen(text);
-}
-
 /* Connections */
 
 static void link_change(void *context, struct MHD_Connection *connection, void **state,
@@ -249,12 +77,13 @@ static void link_change(void *context, struct MHD_Connection *connection, void *
     hub_unlock(hub);
 }
 
-static int listen_on(int port, int *got) {
+/* The origins differ in their host too: some clients look at nothing else. */
+static int listen_on(origin which, int port, int *got) {
     struct sockaddr_in address = {.sin_family = AF_INET};
     socklen_t length = sizeof address;
     int yes = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK + (uint32_t)which);
     address.sin_port = htons((uint16_t)port);
     if (fd < 0) return -1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
@@ -281,7 +110,7 @@ static void refuse(listener *from) {
         if (left <= 0) break;
         clock_sleep(left);
     }
-    while ((from->fd = listen_on(from->port, &from->port)) < 0) clock_sleep(0.01);
+    while ((from->fd = listen_on(from->origin, from->port, &from->port)) < 0) clock_sleep(0.01);
     hub_lock(hub);
     from->refusing = false;
     hub_unlock(hub);
@@ -321,7 +150,7 @@ static bool listener_start(testhub *hub, origin which, int port) {
 
     from->hub = hub;
     from->origin = which;
-    from->fd = listen_on(port, &from->port);
+    from->fd = listen_on(which, port, &from->port);
     if (from->fd < 0 || pipe2(from->wake, O_CLOEXEC) != 0) {
         fprintf(stderr, "test_hub: cannot listen on port %d: %s\n", port, strerror(errno));
         return false;
@@ -331,9 +160,10 @@ static bool listener_start(testhub *hub, origin which, int port) {
             MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC,
         0, NULL, NULL, request_come, hub, MHD_OPTION_URI_LOG_CALLBACK, request_begin, NULL,
         MHD_OPTION_NOTIFY_COMPLETED, request_end, hub, MHD_OPTION_NOTIFY_CONNECTION, link_change,
-        from, MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)POOL_SIZE, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
-        MHD_OPTION_THREAD_STACK_SIZE, (size_t)(512 * 1024), MHD_OPTION_END);
+        from, MHD_OPTION_UNESCAPE_CALLBACK, request_leave_escaped, NULL,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_SIZE, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)CONNECTIONS_MAX, MHD_OPTION_THREAD_STACK_SIZE, (size_t)(512 * 1024),
+        MHD_OPTION_END);
     if (!from->daemon || pthread_create(&thread, NULL, listen_for_ever, from) != 0) {
         fprintf(stderr, "test_hub: cannot start\n");
         return false;

@@ -318,7 +318,8 @@ static void test_registering_without_memory_keeps_the_mapping(void **state) {
 
 static kn_status start_engine(const kn_alloc *alloc, void *ctx, kn_error *err) {
     (void)ctx;
-    const kn_engine_options options = {sizeof options, alloc, "/builtin"};
+    const kn_engine_options options = {
+        .size = sizeof options, .alloc = alloc, .builtin_folder = "/builtin"};
     kn_engine *engine;
     kn_status status = kn_engine_new(&options, &engine, err);
     assert_int_equal(engine != NULL, status == KN_OK);

@@ -52,6 +52,8 @@ static void test_text_comes_through(void **state) {
     assert_json("a = \"t\\t n\\n q\\\" b\\\\ \\u00e9 \\U0001F600\"",
                 "{\"a\":\"t\\u0009 n\\u000a q\\u0022 b\\u005c \xC3\xA9 \xF0\x9F\x98\x80\"}");
     assert_json("a = \"nul \\u0000.\"", "{\"a\":\"nul \\u0000.\"}");
+    assert_json("a = \"\"\"\\\n\xC2\xA1\xE2\x82\xAC\"\"\"", "{\"a\":\"\xC2\xA1\xE2\x82\xAC\"}");
+    assert_json("a = 1 # \xC2\xA1\n", "{\"a\":1}");
     assert_json("a = 'C:\\x'", "{\"a\":\"C:\\u005cx\"}");
     assert_json("a = \"\"\"\none \\\n   two\"\"\"\"\"", "{\"a\":\"one two\\u0022\\u0022\"}");
     assert_json("a = '''\n'it''s [[[ \"\"\" '''\nb = 1", /* brackets in texts do not nest */
@@ -101,6 +103,11 @@ static void test_what_is_no_toml_is_told_with_its_place(void **state) {
     assert_refused("a = 2021-02-30", "not valid TOML");
     assert_refused("a = \"\\uD800\"", "not valid TOML");
     assert_refused("= 1", "not valid TOML");
+    assert_refused("a = [ }", "not valid TOML");
+    assert_refused("\xC3\xA9 = 1", "not valid TOML");
+    assert_refused("\xC2\xA1 = 1", "not valid TOML");
+    assert_refused("a = \xC2\xA1", "not valid TOML");
+    assert_refused("a = [1, }", "not valid TOML");
     assert_refused_n("a = 1\0", 6, "not valid TOML");
 }
 

@@ -8,8 +8,11 @@
 
 void engine_fixture_open(engine_fixture *fx) {
     failing_alloc_init(&fx->memory, SIZE_MAX);
+    setenv("HF_HUB_OFFLINE", "1", 1);
+    setenv("KERNELS_CACHE", "/no/such/cache", 1);
     fx->host = fake_host_new();
-    const kn_engine_options options = {sizeof options, &fx->memory.alloc, fx->builtin_folder};
+    const kn_engine_options options = {
+        .size = sizeof options, .alloc = &fx->memory.alloc, .builtin_folder = fx->builtin_folder};
     kn_error err = KN_ERROR_INIT;
     if (kn_engine_new(&options, &fx->engine, &err)) fail_msg("%s", err.message);
 }
