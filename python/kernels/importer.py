@@ -9,17 +9,18 @@ _Module = type(sys)
 
 
 class _Unread:
-    """Metadata that is read when somebody asks for it."""
+    """Metadata as it was when the kernel was loaded, to be parsed when somebody asks for it."""
 
-    __slots__ = ("path",)
+    __slots__ = ("content",)
 
-    def __init__(self, path):
-        self.path = path
+    def __init__(self, content):
+        self.content = content
 
 
 def _metadata_of(folder):
-    """The metadata of the variant in `folder`, to give to `LoadedKernel`, which reads it when it is asked for it."""
-    return _Unread(f"{folder}/metadata.json")
+    """The metadata of the variant in `folder`, to give to `LoadedKernel`."""
+    with open(f"{folder}/metadata.json", "rb") as file:
+        return _Unread(file.read())
 
 
 class LoadedKernel(_Frozen):
@@ -47,7 +48,7 @@ class LoadedKernel(_Frozen):
         if type(metadata) is _Unread:
             from kernels._rust import Metadata
 
-            metadata = Metadata.read_from_file(metadata.path)
+            metadata = Metadata.from_bytes(metadata.content)
             object.__setattr__(self, "_metadata", metadata)
         return metadata
 

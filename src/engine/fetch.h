@@ -51,7 +51,8 @@ typedef struct kni_want {
     char *allowed;     /* see kni_trust_facts */
     char *user_agent;
     char *backend;
-    char *key; /* of what is known in this process */
+    char *path; /* the folder to look in, absolute; NULL: it is the Hub's */
+    char *key;  /* of what is known in this process */
     kn_device_type device;
     kni_depth depth;
     bool refresh;
@@ -151,7 +152,8 @@ kn_status kni_want_fail(kni_want *want, kn_status status, const kn_error *cause)
 /* The repository's folder in the cache. */
 const kni_cache *kni_want_cache(const kni_want *want);
 /* Begins again at `look` with another repository. */
-kn_status kni_want_redirect(kni_want *want, const char *repo, const char *revision, kn_error *err);
+kn_status kni_want_redirect(const kni_batch *batch, kni_want *want, const char *repo,
+                            const char *revision, kn_error *err);
 /* The name of its receipt in the cache. Borrowed. */
 const char *kni_want_receipt(kni_want *want);
 /* Begins again at `look`: another process may have done the work. */
@@ -170,6 +172,9 @@ kn_status kni_want_fail_online(kni_want *want, kn_status status, kn_error *err);
 
 /* "cuda" for "cu130", "rocm" for "rocm64", "cpu" for "cpu". */
 void kni_backend_family(const char *backend, char *out, size_t capacity);
+/* The folder to look in for what is not the Hub's, as a copy; NULL: it is. */
+kn_status kni_want_local_path(const kni_batch *batch, const kni_want *want, char **out,
+                              kn_error *err);
 /* The backends to look for a variant of; the first that has one counts. */
 kn_status kni_want_backends(const kni_want *want, const kn_system *system, const char *out[2],
                             size_t *count, kn_error *err);

@@ -205,7 +205,7 @@ static kn_status follow(kni_batch *batch, kni_want *w, kn_error *err) {
     if (!status && (w->asked || w->offline))
         status = record_redirect(batch, w, repo, revision, err);
     if (!status) status = kni_batch_warn(batch, "'%s' redirected to '%s'", w->id, repo);
-    if (!status) status = kni_want_redirect(w, repo, revision, err);
+    if (!status) status = kni_want_redirect(batch, w, repo, revision, err);
     kni_free(w->alloc, path);
     kni_free(w->alloc, bytes);
     kni_free(w->alloc, json);

@@ -79,8 +79,8 @@ static kn_status absolute_path(const kn_alloc *alloc, const char *path, char **o
     return *out ? KN_OK : kni_no_memory(err, "finding a kernel");
 }
 
-/* The folder to look in, as a copy; NULL: it is the Hub's. */
-static kn_status local_path(const kni_batch *batch, const kni_want *w, char **out, kn_error *err) {
+kn_status kni_want_local_path(const kni_batch *batch, const kni_want *w, char **out,
+                              kn_error *err) {
     *out = NULL;
     if (w->kind == KN_REPO_LOCAL) return absolute_path(w->alloc, w->id, out, err);
     char *override;
@@ -239,7 +239,7 @@ static kn_status use_cached(kni_batch *batch, kni_want *w, kn_error *err) {
         w->cached = (kni_resolution){0};
         kni_cache cache = w->caches[w->type]; /* its allocator outlives the redirect */
         kn_status status = kni_batch_warn(batch, "'%s' redirected to '%s'", w->id, to.redirect_repo);
-        if (!status) status = kni_want_redirect(w, to.redirect_repo, to.redirect_revision, err);
+        if (!status) status = kni_want_redirect(batch, w, to.redirect_repo, to.redirect_revision, err);
         kni_resolution_clear(&cache, &to);
         return status;
     }
@@ -351,13 +351,7 @@ static kn_status look_in_cache(kni_batch *batch, kni_want *w, kn_error *err) {
 }
 
 static kn_status look_one(kni_batch *batch, kni_want *w, kn_error *err) {
-    char *path;
-    kn_status status = local_path(batch, w, &path, err);
-    if (status) return status;
-    if (!path) return look_in_cache(batch, w, err);
-    status = find_in_folder(batch, w, path, err);
-    kni_free(w->alloc, path);
-    return status;
+    return w->path ? find_in_folder(batch, w, w->path, err) : look_in_cache(batch, w, err);
 }
 
 kn_status kni_batch_look(kni_batch *batch, kn_error *err) {

@@ -63,13 +63,13 @@ static kn_status make_key(const kni_batch *batch, kni_want *w, kn_error *err) {
     const kni_settings *s = &batch->settings;
     kni_text text;
     kni_text_init(&text, w->alloc);
-    kni_text_addf(&text, "%d|%d|%d|%s|%s|%s|", (int)w->kind, (int)w->depth, (int)w->device,
-                  w->id, w->request ? w->request : "", w->backend ? w->backend : "");
-    if (w->kind == KN_REPO_HUB) {
-        kni_text_addf(&text, "%s|%s|%s|%s|%d%d", s->endpoint, s->cache,
-                      s->local_kernels ? s->local_kernels : "", w->allowed ? w->allowed : "",
-                      w->offline, s->strict_trust);
-    }
+    kni_text_addf(&text, "%d|%d|%s|%s|%d%d|%s|%s|", (int)w->depth, (int)w->device,
+                  w->backend ? w->backend : "", w->allowed ? w->allowed : "", w->offline,
+                  s->strict_trust, s->endpoint, s->cache);
+    if (w->path)
+        kni_text_add(&text, w->path);
+    else
+        kni_text_addf(&text, "%s|%s", w->id, w->request);
     w->key = kni_text_take(&text);
     return w->key ? KN_OK : kni_no_memory(err, "looking for a kernel");
 }
@@ -94,6 +94,7 @@ kn_status kni_want_new(kni_batch *batch, const kn_repo_info *info, kn_device_typ
     w->valid_until_s = INT64_MAX;
     kn_error_init(&w->err);
     kn_status status = fill_want(w, info, err);
+    if (!status) status = kni_want_local_path(batch, w, &w->path, err);
     if (!status) status = make_key(batch, w, err);
     if (status)
         kni_want_free(w);
@@ -134,7 +135,7 @@ void kni_want_free(kni_want *w) {
     if (!w) return;
     forget_repository(w);
     char *texts[] = {w->id,      w->request, w->display, w->allowed, w->user_agent,
-                     w->backend, w->key,     w->seen,    w->net_message};
+                     w->backend, w->path,    w->key,     w->seen,    w->net_message};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) kni_free(w->alloc, texts[i]);
     kni_free(w->alloc, w->depends);
     kni_free(w->alloc, w);
@@ -176,7 +177,7 @@ static size_t count_lines(const char *seen) {
     return count;
 }
 
-kn_status kni_want_redirect(kni_want *w, const char *repo, const char *revision, kn_error *err) {
+kn_status kni_want_redirect(const kni_batch *batch, kni_want *w, const char *repo, const char *revision, kn_error *err) {
     kni_text seen;
     kni_text_init(&seen, w->alloc);
     kni_text_addf(&seen, "%s%s\n", w->seen ? w->seen : "", w->id);
@@ -210,7 +211,7 @@ kn_status kni_want_redirect(kni_want *w, const char *repo, const char *revision,
     w->id = id;
     w->request = request;
     forget_repository(w);
-    return KN_OK;
+    return kni_want_local_path(batch, w, &w->path, err);
 }
 
 kn_status kni_want_go_offline(kni_want *w, kn_error *err) {

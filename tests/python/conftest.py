@@ -21,6 +21,14 @@ def clean_slate(monkeypatch):
 
 
 @pytest.fixture
+def offline(monkeypatch, tmp_path):
+    """No network, and a cache that has nothing: its folder."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("KERNELS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
 def layer_class():
     """A new extensible class: its forward returns its input."""
 

@@ -155,12 +155,7 @@ def test_an_unknown_name_is_an_attribute_error():
         ("Benchmark", ()),
         ("LockedFuncRepository", ("org/name", None, "f")),
         ("LockedLayerRepository", ("org/name", None, "L")),
-        ("Metadata", ()),
-        ("get_kernel_dep", ("org/name",)),
-        ("get_kernel_variants", ("org/name",)),
         ("get_locked_kernel", ("org/name",)),
-        ("has_kernel", ("org/name",)),
-        ("install_kernel", ("org/name",)),
         ("load_kernel", ("org/name",)),
     ],
 )

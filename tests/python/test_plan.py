@@ -133,7 +133,7 @@ def test_a_plan_changes_nothing(model, local):
     assert forwards(model) == before
 
 
-def test_a_repository_that_only_the_hub_has_stays_unresolved(layer_class):
+def test_a_repository_that_only_the_hub_has_stays_unresolved(layer_class, offline):
     register_kernel_mapping({"Identity": {"cpu": LayerRepository("org/name", "Layer", version=1)}})
     (decision,) = plan(layer_class(), mode=INFERENCE, device="cpu")
     assert (decision.stage, decision.action, decision.repo, decision.repo_layer) == (
