@@ -237,7 +237,7 @@ int main(void) {
                       plus = {"AddOne", NULL, add_one};
     graph g = {{{"first", &square, NULL}, {"second", &plus, NULL}, {"third", &square, NULL}}};
     kn_error err = KN_ERROR_INIT;
-    kn_engine_options options = {sizeof options, NULL, NULL};
+    kn_engine_options options = {.size = sizeof options};
     kn_engine *engine = NULL;
 
     double before = run(&g, 3.0);

@@ -205,6 +205,9 @@ SIGNATURES = """
 MORE_THAN_UPSTREAM = {
     # include and exclude are ours.
     "kernelize": [["include", "None"], ["exclude", "None"]],
+    # Asks the Hub again.
+    "get_kernel": [["refresh", "False"]],
+    "install_kernel": [["refresh", "False"]],
     # A kernel's benchmarks cannot be run yet; upstream's class has no __init__ at all.
     "Benchmark": [],
 }
