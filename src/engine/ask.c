@@ -195,8 +195,11 @@ static kn_status take_version(kni_batch *batch, kni_want *w, const kni_refs *ref
     int64_t newest = -1, taken = version_of_branch(ref);
     for (size_t i = 0; i < refs->count; i++) {
         int64_t other = version_of_branch(&refs->items[i]);
-        if (other > newest) newest = other;
+        if (other <= newest) continue;
+        newest = other;
+        memcpy(w->newest_commit, refs->items[i].commit, sizeof w->newest_commit);
     }
+    w->newest_version = newest;
     kn_status status = take_ref(w, ref, err);
     if (status || newest <= taken) return status;
     return kni_batch_warn(batch,

@@ -162,6 +162,7 @@ kn_status kni_batch_choose(kni_batch *batch, kn_error *err) {
         kni_want *w = batch->wants[i];
         if (w->step != KNI_WANT_CHOOSE || w->needs_lock) continue;
         kn_status status = choose_one(batch, w, &w->err);
+        if (status == KN_ERR_NOT_FOUND && !w->variant) kni_want_suggest(batch, w);
         if (status) status = kni_want_fail_online(w, status, err);
         if (status) return status;
     }

@@ -76,6 +76,8 @@ typedef struct kni_want {
     kni_resolution cached;
     char commit[KNI_COMMIT_MAX];
     char *ref; /* the branch or tag; NULL: none */
+    int64_t newest_version; /* of those that there are, with its commit ("": not asked) */
+    char newest_commit[KNI_COMMIT_MAX];
     enum { KNI_ASK_NOTHING, KNI_ASK_REFS, KNI_ASK_REVISION } ask;
     bool asked; /* the Hub said so just now: it is recorded */
     bool ask_trust;
@@ -167,6 +169,10 @@ kn_status kni_request_text(const kn_alloc *alloc, const char *revision, const ch
 /* Ends a want with a failure, or, where the network failed, lets it begin again with what is cached
  * (ask.c). */
 kn_status kni_want_fail_online(kni_want *want, kn_status status, kn_error *err);
+
+/* Where there is no build for this machine: adds to the error whether the newest version has one
+ * (suggest.c). Best effort. */
+void kni_want_suggest(kni_batch *batch, kni_want *want);
 
 /* ---- look.c ---- */
 

@@ -222,8 +222,15 @@ static kn_status follow_redirects(kni_batch *batch, kni_pull *pulls, kn_error *e
         if (w->step != KNI_WANT_CHOOSE || w->is_redirect) continue;
         const kni_entry *entry = kni_listing_find(&w->listing, STATUS_FILE);
         w->is_redirect = entry != NULL;
-        bool fits = entry && (uint64_t)entry->size <= STATUS_LIMIT;
-        if (fits) pulls[count++] = (kni_pull){.want = w, .entry = entry};
+        if (!entry) continue;
+        if ((uint64_t)entry->size <= STATUS_LIMIT) {
+            pulls[count++] = (kni_pull){.want = w, .entry = entry};
+        } else {
+            kni_fail(&w->err, KN_ERR_VALUE, STATUS_FILE " of '%s' has %lld bytes, expected at most %d",
+                     w->id, (long long)entry->size, (int)STATUS_LIMIT);
+            kn_status status = kni_want_fail(w, KN_ERR_VALUE, &w->err);
+            if (status) return status;
+        }
     }
     if (!count) return KN_OK;
     kn_status status = kni_pull_files(batch, pulls, count, err);

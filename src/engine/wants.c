@@ -124,7 +124,7 @@ static void forget_repository(kni_want *w) {
     w->ref = w->page = w->variant = w->folder = NULL;
     w->files = NULL;
     w->file_count = w->pages = 0;
-    w->commit[0] = '\0';
+    w->commit[0] = w->newest_commit[0] = '\0';
     w->type = KNI_REPO_KERNEL;
     w->type_known = w->has_cached = w->asked = w->ask_trust = w->is_redirect = w->fetched = false;
     w->ask = KNI_ASK_NOTHING;
