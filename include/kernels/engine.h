@@ -96,8 +96,8 @@ KN_API kn_status kn_engine_get_kernel(kn_engine *engine, const kn_host *host,
 KN_API kn_status kn_engine_get_layer(kn_engine *engine, const kn_host *host,
                                      const kn_repo_info *info, kn_layer *out, kn_error *err);
 
-/* Fetches a kernel, with all that it depends on, and imports nothing. *folder is that of the variant
- * for this machine; freed with kn_text_free. */
+/* Fetches a kernel, with all that it depends on, and imports nothing. *folder is that of the
+ * variant for this machine; freed with kn_text_free. */
 KN_API kn_status kn_engine_install(kn_engine *engine, const kn_host *host, const kn_repo_info *info,
                                    char **folder, kn_error *err);
 KN_API void kn_text_free(kn_engine *engine, char *text);

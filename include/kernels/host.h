@@ -74,7 +74,7 @@ typedef struct kn_kernel_info {
     const char *name;        /* the kernel's name */
     const char *module_name; /* the name as an identifier */
     const char *variant;
-    const char *repo; /* as the user named it */
+    const char *repo;     /* as the user named it */
     const char *repo_id;  /* the repository of the Hub that it came from; NULL: from elsewhere */
     const char *revision; /* the branch, tag or commit that was asked for; a commit for versions */
     const char *commit;

@@ -29,7 +29,8 @@ typedef struct kn_repo_info {
     const char *version;    /* a version or a version specifier; NULL when not given */
     const char *backend;    /* "cpu" or the name of the system's own backend; NULL: the latter */
     const char *display;    /* how messages name it; NULL: `id` */
-    const char *allowed;    /* whose code may run although its publisher is not trusted: NULL: nobody's,
+    const char *allowed;    /* whose code may run although its publisher is not trusted: NULL:
+                               nobody's,
                                "*": everybody's, else repository ids, one a line */
     const char *user_agent; /* added to what requests say about their sender; NULL: nothing */
     bool refresh;           /* ask the Hub, however fresh the last answer is */

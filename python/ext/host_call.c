@@ -136,11 +136,10 @@ static kn_status host_system(void *ctx, kn_system *out, kn_error *err) {
     if (!state->system) state->system = call_glue(ctx, "system", PyTuple_New(0));
     PyObject *system = state->system;
     int free_threaded = 0;
-    bool ok =
-        system && PyArg_ParseTuple(system, "iiiiissspz", &out->torch_major, &out->torch_minor,
-                                   &out->torch_cxx11_abi, &out->tvm_ffi_major, &out->tvm_ffi_minor,
-                                   &out->backend, &out->arch, &out->os, &free_threaded,
-                                   &out->python);
+    bool ok = system &&
+              PyArg_ParseTuple(system, "iiiiissspz", &out->torch_major, &out->torch_minor,
+                               &out->torch_cxx11_abi, &out->tvm_ffi_major, &out->tvm_ffi_minor,
+                               &out->backend, &out->arch, &out->os, &free_threaded, &out->python);
     out->free_threaded = free_threaded != 0;
     return ok ? KN_OK : core_call_fail(ctx, err);
 }

@@ -67,8 +67,8 @@ static PyObject *list_variants(const kn_variants *variants) {
     for (size_t i = 0; list && i < kn_variants_count(variants); i++) {
         kn_variant variant = {.size = sizeof variant};
         kn_variants_get(variants, i, &variant);
-        PyObject *item = Py_BuildValue("(sNz)", variant.name, PyBool_FromLong(variant.accepted),
-                                       variant.reason);
+        PyObject *item =
+            Py_BuildValue("(sNz)", variant.name, PyBool_FromLong(variant.accepted), variant.reason);
         if (!item || PyList_Append(list, item) < 0) Py_CLEAR(list);
         Py_XDECREF(item);
     }
@@ -79,7 +79,8 @@ PyObject *core_hub_variants(PyObject *module, PyObject *repo) {
     kernel_call k;
     kn_variants *variants = NULL;
     if (kernel_call_begin(&k, module, repo) < 0) return NULL;
-    kn_status status = kn_engine_variants(k.state->engine, &k.call.host, &k.info, &variants, &k.err);
+    kn_status status =
+        kn_engine_variants(k.state->engine, &k.call.host, &k.info, &variants, &k.err);
     PyObject *list = status ? NULL : list_variants(variants);
     kn_variants_free(variants);
     return kernel_call_end(&k, status, list);

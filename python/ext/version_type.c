@@ -200,6 +200,8 @@ static PyObject *version_compare(core_version *self, PyObject *other, int operat
     case Py_GE:
         answer = order >= 0;
         break;
+    default:
+        break;
     }
     return PyBool_FromLong(answer);
 }

@@ -33,17 +33,17 @@ def get_kernel(
             version specifier such as ">=0.1,<0.2" over the repository's tags. Not together with `revision`.
         backend (`str`, *optional*): "cpu" or the backend of this torch. By default the latter.
         user_agent (`str` or `dict`, *optional*): Added to what requests say about their sender.
-        trust_remote_code (`bool` or `list[str]`, *optional*, defaults to `False`): Whether code of publishers that the
-            Hub does not call trusted may run; a list names the repositories whose code may.
-        check_arch (`bool`, *optional*, defaults to `True`): Whether a build without code for the current GPU is refused.
+        trust_remote_code (`bool` or `list[str]`, *optional*, defaults to `False`): Whether code of publishers that
+            the Hub does not call trusted may run; a list names the repositories whose code may.
+        check_arch (`bool`, *optional*, defaults to `True`): Whether a build without code for this GPU is refused.
         refresh (`bool`, *optional*, defaults to `False`): Asks the Hub again, however fresh its last answer is.
 
     Returns:
         `ModuleType`: The imported kernel.
 
     Raises:
-        ValueError: When both `revision` and `version` are given, for an unknown version or backend, for a publisher that
-            is not trusted, and for kernels that depend on each other.
+        ValueError: When both `revision` and `version` are given, for an unknown version or backend, for a publisher
+            that is not trusted, and for kernels that depend on each other.
         FileNotFoundError: When the kernel has no variant for this machine, or it is not in the cache in offline mode.
         OSError: When the Hub cannot be reached and the cache does not help, when there is no such repository or
             revision, when a file is not what it should be (see `kernels.errors`).

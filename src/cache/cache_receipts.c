@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -6,7 +7,7 @@
 #include "cache/content_digest.h"
 #include "cache/record.h"
 
-#define STALE_SECONDS (24 * 60 * 60)
+#define STALE_SECONDS INT64_C(86400)
 
 kni_json *kni_receipt_parse(const char *bytes, size_t length) {
     kni_json *document;
@@ -113,6 +114,7 @@ static kn_status write_receipt(const check *c) {
     for (size_t i = 0; i < c->count; i++) {
         const kni_checked *file = &c->files[i];
         const kni_file_facts *facts = &c->facts[i];
+        assert(file && facts);
         if (file->found != KNI_FILE_GOOD) continue;
         kni_text_add(&text, separator);
         separator = ",\n";
@@ -191,7 +193,7 @@ kn_status kni_cache_receipt_write(const kni_cache *cache, const char *commit, co
     kni_checked *copies = status ? NULL : kni_new(cache->alloc, (count + 1) * sizeof *copies);
     if (!status && !copies) status = no_memory(err);
     c.files = copies;
-    for (size_t i = 0; i < count && !status; i++) {
+    for (size_t i = 0; i < count && !status && copies; i++) {
         status = kni_path_check("the file", files[i].path, err);
         if (!status) status = kni_content_check(&files[i].content, err);
         if (status) break;

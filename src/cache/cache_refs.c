@@ -34,13 +34,13 @@ kn_status kni_cache_ref_read(const kni_cache *cache, const char *name,
     out[0] = '\0';
     *found = false;
     char *inner, *bytes = NULL;
-    size_t length;
+    size_t length = 0;
     kn_status status = name_in_refs(cache, name, &inner, err);
     if (status) return status;
     char *path = kni_path_join(cache->alloc, cache->folder, inner);
     status = path ? kni_file_read(cache->alloc, path, REF_MAX, &bytes, &length, err)
                   : kni_no_memory(err, "reading a branch or tag from the cache");
-    if (!status) *found = take_commit(bytes, length, out);
+    if (!status && bytes) *found = take_commit(bytes, length, out);
     kni_free(cache->alloc, bytes);
     kni_free(cache->alloc, path);
     kni_free(cache->alloc, inner);

@@ -18,7 +18,7 @@ static kn_status visit(const kni_cache *cache, const char *snapshot, int folder,
     kni_file_facts facts;
     kni_file_look(folder, path, &facts);
     if (!facts.regular) return KN_OK; /* a link to nothing */
-    char *file = kni_path_join(cache->alloc, snapshot, path), *target;
+    char *file = kni_path_join(cache->alloc, snapshot, path), *target = NULL;
     kn_status status = file ? kni_path_read_link(cache->alloc, file, &target, err)
                             : kni_no_memory(err, "reading the cache");
     kni_free(cache->alloc, file);

@@ -3,8 +3,8 @@
 #ifndef KNI_CACHE_PLACE_H
 #define KNI_CACHE_PLACE_H
 
-#include "cache/cache.h"
 #include "base/text.h"
+#include "cache/cache.h"
 #include "os/store.h"
 
 #define KNI_RECORD_MAX ((size_t)1 << 20)

@@ -50,9 +50,8 @@ static kn_status add_question(questions *q, kni_want *w, char *url, bool is_trus
         return kni_no_memory(err, "asking the Hub");
     }
     size_t publisher = strcspn(w->id, "/");
-    snprintf(made->what, sizeof made->what,
-                       is_trust ? "publisher '%.*s'" : "repository '%.*s'",
-                       is_trust ? (int)publisher : (int)strlen(w->id), w->id);
+    snprintf(made->what, sizeof made->what, is_trust ? "publisher '%.*s'" : "repository '%.*s'",
+             is_trust ? (int)publisher : (int)strlen(w->id), w->id);
     made->want = w;
     made->is_trust = is_trust;
     made->url = url;
@@ -113,8 +112,8 @@ static kn_status take_trust(kni_batch *batch, kni_want *w, const question *q, kn
     bool trusted = false, warn = false;
     if (asked) kni_fail(&cause, asked, "%s", t->err.message);
     if (!asked) asked = kni_publisher_parse(t->body, t->body_length, q->what, &trusted, &cause);
-    kni_answer answer = asked ? KNI_ANSWER_NONE
-                              : (trusted ? KNI_ANSWER_TRUSTED : KNI_ANSWER_UNTRUSTED);
+    kni_answer answer =
+        asked ? KNI_ANSWER_NONE : (trusted ? KNI_ANSWER_TRUSTED : KNI_ANSWER_UNTRUSTED);
     status = kni_trust_after(&facts, asked, &cause, answer, &warn, err);
     w->ask_trust = false;
     bool is_answer = !asked || asked == KN_ERR_REPOSITORY || asked == KN_ERR_NOT_FOUND;
@@ -211,7 +210,8 @@ static kn_status take_specifier(kni_want *w, const kni_refs *refs, kn_error *err
     const char *specifier = w->request + strlen("specifier:");
     const char **names = refs->count ? kni_new(w->alloc, refs->count * sizeof *names) : NULL;
     if (refs->count && !names) return kni_no_memory(err, "choosing a version");
-    for (size_t i = 0; i < refs->count; i++) names[i] = refs->items[i].is_tag ? refs->items[i].name : "";
+    for (size_t i = 0; i < refs->count; i++)
+        names[i] = refs->items[i].is_tag ? refs->items[i].name : "";
     size_t best = SIZE_MAX;
     kn_status status = kn_specifier_select(specifier, names, refs->count, &best, err);
     kni_free(w->alloc, (void *)names);
@@ -235,8 +235,8 @@ static kn_status take_specifier(kni_want *w, const kni_refs *refs, kn_error *err
 
 static kn_status take_refs(kni_batch *batch, kni_want *w, const question *q, kn_error *err) {
     kni_refs refs;
-    kn_status status = kni_refs_parse(w->alloc, q->transfer.body, q->transfer.body_length, q->what,
-                                      &refs, err);
+    kn_status status =
+        kni_refs_parse(w->alloc, q->transfer.body, q->transfer.body_length, q->what, &refs, err);
     if (status) return status;
     w->type_known = true;
     if (strncmp(w->request, "version:", 8) == 0) {
@@ -317,7 +317,8 @@ static kn_status take_answers(kni_batch *batch, const questions *q, kn_error *er
     return KN_OK;
 }
 
-static kn_status make_transfers(kni_batch *batch, const questions *q, bool impatient, kn_error *err) {
+static kn_status make_transfers(kni_batch *batch, const questions *q, bool impatient,
+                                kn_error *err) {
     kni_transfer **transfers = kni_new(q->alloc, q->count * sizeof(kni_transfer *));
     if (!transfers) return kni_no_memory(err, "asking the Hub");
     for (size_t i = 0; i < q->count; i++) transfers[i] = &q->items[i]->transfer;

@@ -19,8 +19,8 @@ static kn_status rank(const kni_want *w, char **names, size_t count, const kn_sy
                       char **out, kn_variants **refused, kn_error *err) {
     kn_variants *ranking;
     *out = NULL;
-    kn_status status = kn_variants_rank(w->alloc, (const char *const *)names, count, system,
-                                        &ranking, err);
+    kn_status status =
+        kn_variants_rank(w->alloc, (const char *const *)names, count, system, &ranking, err);
     if (status) return status;
     kn_variant best = {.size = sizeof best};
     if (kn_variants_count(ranking)) kn_variants_get(ranking, 0, &best);
@@ -123,10 +123,11 @@ static kn_status fail_offline(const kni_want *w, kn_error *err) {
         if (w->files[i].found == KNI_FILE_DAMAGED) bad = &w->files[i];
     }
     if (bad) {
-        return kni_fail(err, KN_ERR_INTEGRITY,
-                        "'%s' of '%s' in the cache is damaged: it is not what the repository has at "
-                        "commit %s; go online to have it fetched again",
-                        bad->path, w->id, w->commit);
+        return kni_fail(
+            err, KN_ERR_INTEGRITY,
+            "'%s' of '%s' in the cache is damaged: it is not what the repository has at "
+            "commit %s; go online to have it fetched again",
+            bad->path, w->id, w->commit);
     }
     if (w->net_status) return kni_fail(err, w->net_status, "%s", w->net_message);
     for (size_t i = 0; i < w->file_count && !bad; i++) {

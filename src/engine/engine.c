@@ -61,7 +61,8 @@ void kn_engine_free(kn_engine *engine, const kn_host *host) {
         kn_repo_release(engine->host_layers[i].repo);
     }
     for (size_t i = 0; i < engine->known_count; i++) kni_free(engine->alloc, engine->known[i].key);
-    for (size_t i = 0; i < engine->kernel_count; i++) kernel_release(engine, host, engine->kernels[i]);
+    for (size_t i = 0; i < engine->kernel_count; i++)
+        kernel_release(engine, host, engine->kernels[i]);
     for (size_t i = 0; i < engine->told_count; i++) kni_free(engine->alloc, engine->told[i]);
     void *arrays[] = {engine->roots, engine->claims,  engine->bindings, engine->host_layers,
                       engine->known, engine->kernels, engine->told};

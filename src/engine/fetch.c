@@ -79,17 +79,18 @@ static kn_status record(kni_batch *batch, kni_want *w, kn_error *err) {
     status = kni_cache_resolution_write(cache, w->request, &made, err);
     bool has_snapshot = w->depth != KNI_DEPTH_VARIANTS && w->ref;
     if (!status && has_snapshot) status = kni_cache_ref_write(cache, w->ref, w->commit, err);
-    int64_t until = made.time + (strncmp(w->request, "revision:", 9) == 0
-                                     ? batch->settings.ref_age_s
-                                     : batch->settings.version_age_s);
+    int64_t until =
+        made.time + (strncmp(w->request, "revision:", 9) == 0 ? batch->settings.ref_age_s
+                                                              : batch->settings.version_age_s);
     if (until < w->valid_until_s) w->valid_until_s = until;
     return status == KN_ERR_OS ? KN_OK : status;
 }
 
 static kn_status warn_of_network(kni_batch *batch, const kni_want *w) {
     if (!w->net_status) return KN_OK;
-    return kni_batch_warn(batch, "'%s' is taken from the cache (commit %s), since the Hub did not "
-                                 "answer: %s",
+    return kni_batch_warn(batch,
+                          "'%s' is taken from the cache (commit %s), since the Hub did not "
+                          "answer: %s",
                           w->id, w->commit, w->net_message);
 }
 
@@ -104,8 +105,8 @@ static kn_status check_digest(kni_batch *batch, const kni_want *w, const kn_meta
     kni_variant_file *files = kni_new(w->alloc, (w->file_count + 1) * sizeof *files);
     if (!files) return kni_no_memory(err, "checking a digest");
     for (size_t i = 0; i < w->file_count; i++) files[i].path = w->files[i].path + prefix;
-    status = kni_digest_check_files(w->alloc, metadata, w->variant, w->folder, files,
-                                    w->file_count, net, err);
+    status = kni_digest_check_files(w->alloc, metadata, w->variant, w->folder, files, w->file_count,
+                                    net, err);
     kni_free(w->alloc, files);
     return status;
 }
@@ -181,8 +182,7 @@ static kn_status add_depends(kni_batch *batch, kni_want *w, const kn_metadata *m
             .refresh = w->refresh,
             .cache_only = w->cache_only,
         };
-        kn_status status =
-            kni_batch_add(batch, &info, w->device, w->depth, &w->depends[i], err);
+        kn_status status = kni_batch_add(batch, &info, w->device, w->depth, &w->depends[i], err);
         if (status) return status;
         w->depend_count++;
     }

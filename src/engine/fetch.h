@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From what is wanted to a folder on disk: any number of kernels at once, with the kernels that they
- * depend on. Every stage is one step for all of them, so that its requests run side by side:
+/* From what is wanted to a folder on disk: any number of kernels at once, with the kernels that
+ * they depend on. Every stage is one step for all of them, so that its requests run side by side:
  *
  *   look     what the first-party kernels, LOCAL_KERNELS and the cache know      wants.c, look.c
  *   ask      the publisher's standing, and which commit a branch or version is   ask.c
@@ -75,14 +75,14 @@ typedef struct kni_want {
     bool has_cached; /* `cached` is what the cache has for the request */
     kni_resolution cached;
     char commit[KNI_COMMIT_MAX];
-    char *ref; /* the branch or tag; NULL: none */
+    char *ref;              /* the branch or tag; NULL: none */
     int64_t newest_version; /* of those that there are, with its commit ("": not asked) */
     char newest_commit[KNI_COMMIT_MAX];
     enum { KNI_ASK_NOTHING, KNI_ASK_REFS, KNI_ASK_REVISION } ask;
     bool asked; /* the Hub said so just now: it is recorded */
     bool ask_trust;
     kni_answer answer; /* what the Hub said of the publisher, to be recorded */
-    bool needs_lock; /* something has to be asked or pulled, which one process does at a time */
+    bool needs_lock;   /* something has to be asked or pulled, which one process does at a time */
     bool is_locked;
     kni_listing listing;
     char *page; /* the next page of the listing */
@@ -94,11 +94,11 @@ typedef struct kni_want {
     char receipt[160];
     kni_checked *files; /* paths and ids are borrowed from `listing` */
     size_t file_count;
-    bool fetched; /* some of them just now */
+    bool fetched;          /* some of them just now */
     char *folder;          /* of the variant */
     kn_metadata *metadata; /* with KNI_DEPTH_METADATA, of the variant */
     kni_kernel *kernel;    /* the engine's, in the end */
-    size_t *depends; /* numbers of wants */
+    size_t *depends;       /* numbers of wants */
     size_t depend_count, depend_capacity;
 } kni_want;
 
@@ -120,7 +120,7 @@ typedef struct kni_batch {
         kni_cache_lock lock;
     } *held; /* the repositories that this process works on, for one pass over the stages */
     size_t held_count, held_capacity;
-    void *left;         /* what the host's `leave` gave */
+    void *left;              /* what the host's `leave` gave */
     int64_t pulled, to_pull; /* bytes */
     int64_t shown;           /* what the host was last told of them */
     int64_t life_ms;         /* when other processes were last shown that work goes on */
@@ -208,9 +208,11 @@ kn_status kni_pull_files(kni_batch *batch, kni_pull *pulls, size_t count, kn_err
 
 /* ---- hold.c: one process at a time works on a repository ---- */
 
-/* Whether `want` may go on to the network; if not, it is noted to be locked before the next pass. */
+/* Whether `want` may go on to the network; if not, it is noted to be locked before the next pass.
+ */
 bool kni_want_may_work(kni_want *want);
-/* Gives up what is held, takes the locks of all wants that need them, and lets those begin again. */
+/* Gives up what is held, takes the locks of all wants that need them, and lets those begin again.
+ */
 kn_status kni_batch_hold(kni_batch *batch, kn_error *err);
 void kni_batch_release_locks(kni_batch *batch);
 /* Shows other processes that work goes on. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One process at a time resolves and fetches a repository; the others wait and then find it in the
- * cache. Locks are taken in the order of their paths and all given up before more are taken, so that
- * no two processes wait for each other. */
+ * cache. Locks are taken in the order of their paths and all given up before more are taken, so
+ * that no two processes wait for each other. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,10 +63,11 @@ static kn_status take(kni_batch *batch, const kni_want *w, struct kni_held *held
         if (life != seen) since = kni_clock_ms();
         seen = life;
         if (kni_clock_ms() - since > batch->settings.timeout_ms) {
-            return kni_fail(err, KN_ERR_TIMEOUT,
-                            "another process is at work on '%s' in the cache and makes no progress; "
-                            "end it, or wait longer with KERNELS_TIMEOUT=SECONDS",
-                            w->id);
+            return kni_fail(
+                err, KN_ERR_TIMEOUT,
+                "another process is at work on '%s' in the cache and makes no progress; "
+                "end it, or wait longer with KERNELS_TIMEOUT=SECONDS",
+                w->id);
         }
         kni_sleep_ms(WAIT_MS);
     }

@@ -25,8 +25,8 @@ static kn_status read_listing(kni_want *w, bool *found, kn_error *err) {
     size_t length;
     *found = false;
     listing_name(w, name);
-    kn_status status = kni_cache_document_read(kni_want_cache(w), name, LISTING_BYTES_MAX, &bytes,
-                                               &length, err);
+    kn_status status =
+        kni_cache_document_read(kni_want_cache(w), name, LISTING_BYTES_MAX, &bytes, &length, err);
     if (status || !bytes) return status;
     kn_error ignored; /* a damaged one is as good as none */
     kn_error_init(&ignored);
@@ -66,11 +66,12 @@ static kn_status list_snapshot(kni_want *w, kn_error *err) {
     if (!status) status = kni_listing_finish(&w->listing, w->id, err);
     if (status || w->listing.count) return status;
     if (w->net_status) return kni_fail(err, w->net_status, "%s", w->net_message);
-    return kni_fail(err, KN_ERR_NOT_FOUND,
-                    "Cannot find a local snapshot for %s (revision: %s): it is not in the cache "
-                    "('%s'), and no request is made in offline mode; download it while online first "
-                    "(unset HF_HUB_OFFLINE)",
-                    w->id, w->commit, kni_want_cache(w)->folder);
+    return kni_fail(
+        err, KN_ERR_NOT_FOUND,
+        "Cannot find a local snapshot for %s (revision: %s): it is not in the cache "
+        "('%s'), and no request is made in offline mode; download it while online first "
+        "(unset HF_HUB_OFFLINE)",
+        w->id, w->commit, kni_want_cache(w)->folder);
 }
 
 /* ---- from the Hub ---- */
@@ -91,8 +92,7 @@ static kn_status take_page(kni_batch *batch, kni_want *w, kni_transfer *t, kn_er
     }
     if (t->status) return kni_fail(err, t->status, "%s", t->err.message);
     w->type_known = true;
-    kn_status status =
-        kni_listing_add_page(&w->listing, t->body, t->body_length, t->what, err);
+    kn_status status = kni_listing_add_page(&w->listing, t->body, t->body_length, t->what, err);
     kni_free(w->alloc, w->page);
     w->page = t->next;
     t->next = NULL;
@@ -110,21 +110,25 @@ static kn_status take_page(kni_batch *batch, kni_want *w, kni_transfer *t, kn_er
 static kn_status fetch_pages(kni_batch *batch, kni_want **wants, size_t count, kn_error *err) {
     kni_transfer *transfers = kni_new(batch->alloc, count * sizeof *transfers);
     kni_transfer **pointers = kni_new(batch->alloc, count * sizeof(kni_transfer *));
-    kn_status status = transfers && pointers ? KN_OK : kni_no_memory(err, "asking the Hub");
+    if (!transfers || !pointers) {
+        kni_free(batch->alloc, transfers);
+        kni_free(batch->alloc, pointers);
+        return kni_no_memory(err, "asking the Hub");
+    }
     bool impatient = true;
-    for (size_t i = 0; i < count && !status; i++) {
+    for (size_t i = 0; i < count; i++) {
         pointers[i] = &transfers[i];
         transfers[i].url = wants[i]->page;
         transfers[i].what = wants[i]->id;
         transfers[i].limit = KNI_JSON_LIMIT;
         if (!wants[i]->has_cached) impatient = false;
     }
-    if (!status) status = kni_batch_transfer(batch, pointers, count, impatient, err);
+    kn_status status = kni_batch_transfer(batch, pointers, count, impatient, err);
     for (size_t i = 0; i < count && !status; i++) {
         kn_status one = take_page(batch, wants[i], &transfers[i], &wants[i]->err);
         if (one) status = kni_want_fail_online(wants[i], one, err);
     }
-    for (size_t i = 0; transfers && i < count; i++) kni_transfer_clear(&transfers[i], batch->alloc);
+    for (size_t i = 0; i < count; i++) kni_transfer_clear(&transfers[i], batch->alloc);
     kni_free(batch->alloc, transfers);
     kni_free(batch->alloc, pointers);
     return status;
@@ -214,7 +218,8 @@ static kn_status follow(kni_batch *batch, kni_want *w, kn_error *err) {
     return status;
 }
 
-/* Fetches the status files of the repositories that have one, all at once, and goes where they lead. */
+/* Fetches the status files of the repositories that have one, all at once, and goes where they
+ * lead. */
 static kn_status follow_redirects(kni_batch *batch, kni_pull *pulls, kn_error *err) {
     size_t count = 0;
     for (size_t i = 0; i < batch->count; i++) {
@@ -226,8 +231,9 @@ static kn_status follow_redirects(kni_batch *batch, kni_pull *pulls, kn_error *e
         if ((uint64_t)entry->size <= STATUS_LIMIT) {
             pulls[count++] = (kni_pull){.want = w, .entry = entry};
         } else {
-            kni_fail(&w->err, KN_ERR_VALUE, STATUS_FILE " of '%s' has %lld bytes, expected at most %d",
-                     w->id, (long long)entry->size, (int)STATUS_LIMIT);
+            kni_fail(&w->err, KN_ERR_VALUE,
+                     STATUS_FILE " of '%s' has %lld bytes, expected at most %d", w->id,
+                     (long long)entry->size, (int)STATUS_LIMIT);
             kn_status status = kni_want_fail(w, KN_ERR_VALUE, &w->err);
             if (status) return status;
         }
@@ -249,9 +255,13 @@ kn_status kni_batch_list(kni_batch *batch, kn_error *err) {
     size_t room = batch->count ? batch->count : 1;
     kni_want **wants = kni_new(batch->alloc, room * sizeof(kni_want *));
     kni_pull *pulls = kni_new(batch->alloc, room * sizeof *pulls);
-    kn_status status = wants && pulls ? list_all(batch, wants, err)
-                                      : kni_no_memory(err, "asking the Hub");
-    if (!status) status = follow_redirects(batch, pulls, err);
+    kn_status status = KN_ERR_NOMEM;
+    if (wants && pulls) {
+        status = list_all(batch, wants, err);
+        if (!status) status = follow_redirects(batch, pulls, err);
+    } else {
+        kni_no_memory(err, "asking the Hub");
+    }
     kni_free(batch->alloc, wants);
     kni_free(batch->alloc, pulls);
     return status;

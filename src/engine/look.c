@@ -29,8 +29,8 @@ static bool is_builtin(const kni_want *w) {
 }
 
 /* Without a backend being named it is the system's; a layer for the CPU is looked for among its own
- * builds first, since a build of torch for a GPU runs those as well, and a kernel that ships with the
- * library is taken for the CPU where it has nothing better. */
+ * builds first, since a build of torch for a GPU runs those as well, and a kernel that ships with
+ * the library is taken for the CPU where it has nothing better. */
 kn_status kni_want_backends(const kni_want *w, const kn_system *system, const char *out[2],
                             size_t *count, kn_error *err) {
     char family[32];
@@ -140,8 +140,7 @@ static kn_status select_cached_ref(const kni_cache *cache, const char *specifier
     size_t count, best;
     kn_status status = kni_cache_refs(cache, &names, &count, err);
     if (status) return status;
-    status = kn_specifier_select(specifier, (const char *const *)names, count, &best,
-                                 err);
+    status = kn_specifier_select(specifier, (const char *const *)names, count, &best, err);
     if (!status && best < count) {
         *out = kni_text_copy(cache->alloc, names[best]);
         if (!*out) status = kni_no_memory(err, "choosing a version");
@@ -179,7 +178,8 @@ static kn_status find_cached(kni_want *w, kn_error *err) {
     kn_status status = KN_OK;
     for (size_t i = 0; !status && !found && i < 2; i++) {
         w->type = types[i];
-        status = kni_cache_resolution_read(&w->caches[types[i]], w->request, &w->cached, &found, err);
+        status =
+            kni_cache_resolution_read(&w->caches[types[i]], w->request, &w->cached, &found, err);
     }
     for (size_t i = 0; !status && !found && i < 2; i++) {
         w->type = types[i];
@@ -238,8 +238,10 @@ static kn_status use_cached(kni_batch *batch, kni_want *w, kn_error *err) {
         kni_resolution to = w->cached;
         w->cached = (kni_resolution){0};
         kni_cache cache = w->caches[w->type]; /* its allocator outlives the redirect */
-        kn_status status = kni_batch_warn(batch, "'%s' redirected to '%s'", w->id, to.redirect_repo);
-        if (!status) status = kni_want_redirect(batch, w, to.redirect_repo, to.redirect_revision, err);
+        kn_status status =
+            kni_batch_warn(batch, "'%s' redirected to '%s'", w->id, to.redirect_repo);
+        if (!status)
+            status = kni_want_redirect(batch, w, to.redirect_repo, to.redirect_revision, err);
         kni_resolution_clear(&cache, &to);
         return status;
     }
@@ -315,10 +317,11 @@ static kn_status look_at_publisher(kni_batch *batch, kni_want *w, kn_error *err)
     case KNI_TRUST_REFUSE:
         return KN_ERR_UNTRUSTED;
     case KNI_TRUST_ALLOW_WARN:
-        return kni_batch_warn(batch,
-                              "'%s': whether its publisher is trusted was never asked, and cannot be "
-                              "while the Hub is not reached; it is loaded from the cache all the same",
-                              w->id);
+        return kni_batch_warn(
+            batch,
+            "'%s': whether its publisher is trusted was never asked, and cannot be "
+            "while the Hub is not reached; it is loaded from the cache all the same",
+            w->id);
     case KNI_TRUST_ASK:
         w->ask_trust = true;
         return KN_OK;

@@ -12,10 +12,10 @@
 #include "os/clock.h"
 #include "os/files.h"
 
-#define CONNECTIONS 24       /* to one host */
-#define CONNECT_MS 10000     /* refused connections and unknown hosts are given up after it */
-#define IDLE_TRANSPORTS 4    /* kept for later calls */
-#define LIFE_MS 1000         /* between signs of life to other processes */
+#define CONNECTIONS 24    /* to one host */
+#define CONNECT_MS 10000  /* refused connections and unknown hosts are given up after it */
+#define IDLE_TRANSPORTS 4 /* kept for later calls */
+#define LIFE_MS 1000      /* between signs of life to other processes */
 
 /* ---- the module ---- */
 
@@ -147,7 +147,9 @@ static void session_trace(void *ctx, const char *line) {
     fprintf(stderr, "kernels: %s\n", line);
 }
 
-static void session_progress(void *ctx, int64_t new_bytes) { ((kni_batch *)ctx)->pulled += new_bytes; }
+static void session_progress(void *ctx, int64_t new_bytes) {
+    ((kni_batch *)ctx)->pulled += new_bytes;
+}
 
 static kn_status make_agent(kni_batch *batch, kn_error *err) {
     const kn_system *system = &batch->run->system;

@@ -8,9 +8,9 @@
 #include "os/clock.h"
 #include "os/parallel.h"
 
-#define AT_ONCE 128  /* downloads under way: each has a file open */
-#define WAIT_MS 50   /* between looks at a lock that somebody else holds */
-#define TRIES 2      /* of a content that did not arrive as it should */
+#define AT_ONCE 128 /* downloads under way: each has a file open */
+#define WAIT_MS 50  /* between looks at a lock that somebody else holds */
+#define TRIES 2     /* of a content that did not arrive as it should */
 
 /* One content on its way. */
 typedef struct download {
@@ -155,10 +155,9 @@ static kn_status pull_contents(kni_batch *batch, kni_pull *pulls, size_t count, 
     for (;;) {
         size_t begun;
         bool waiting;
-        kn_status status = pull_some(batch, pulls, count, tries, downloads, transfers, &begun,
-                                     &waiting, err);
-        if (!status && begun)
-            status = kni_batch_transfer(batch, transfers, begun, false, err);
+        kn_status status =
+            pull_some(batch, pulls, count, tries, downloads, transfers, &begun, &waiting, err);
+        if (!status && begun) status = kni_batch_transfer(batch, transfers, begun, false, err);
         /* All are synced to the disk at once: one after the other would take longer than the
          * network. */
         if (!status) kni_parallel(begun, end_one, downloads);
@@ -173,10 +172,11 @@ static kn_status pull_contents(kni_batch *batch, kni_pull *pulls, size_t count, 
         }
         if (kni_batch_is_cancelled(batch)) return kni_fail(err, KN_ERR_CANCELLED, "stopped");
         if (kni_clock_ms() - waiting_since > batch->settings.timeout_ms) {
-            return kni_fail(err, KN_ERR_TIMEOUT,
-                            "another process holds the lock of a file of '%s' and makes no progress; "
-                            "end it, or wait longer with KERNELS_TIMEOUT=SECONDS",
-                            pulls[0].want->id);
+            return kni_fail(
+                err, KN_ERR_TIMEOUT,
+                "another process holds the lock of a file of '%s' and makes no progress; "
+                "end it, or wait longer with KERNELS_TIMEOUT=SECONDS",
+                pulls[0].want->id);
         }
         kni_sleep_ms(WAIT_MS);
     }
@@ -210,11 +210,11 @@ static void settle_who_may(kni_pull *pulls, size_t count, uint8_t *tries) {
         if (is_there(&pulls[i])) continue;
         if (w->offline) {
             tries[i] = TRIES;
-            pulls[i].status =
-                kni_fail(&pulls[i].err, w->net_status ? w->net_status : KN_ERR_NOT_FOUND,
-                         "'%s' of '%s' is not in the cache, and no request is made in offline mode%s%s",
-                         pulls[i].entry->path, w->id, w->net_message ? ": " : "",
-                         w->net_message ? w->net_message : "");
+            pulls[i].status = kni_fail(
+                &pulls[i].err, w->net_status ? w->net_status : KN_ERR_NOT_FOUND,
+                "'%s' of '%s' is not in the cache, and no request is made in offline mode%s%s",
+                pulls[i].entry->path, w->id, w->net_message ? ": " : "",
+                w->net_message ? w->net_message : "");
         } else if (!kni_want_may_work(w)) {
             tries[i] = TRIES;
         }

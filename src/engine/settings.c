@@ -26,8 +26,8 @@ static bool is_true(const char *name) {
     return false;
 }
 
-/* A path from the environment: "~" at its beginning is the home, $NAME and ${NAME} are variables, as
- * in huggingface_hub. NULL: no memory. */
+/* A path from the environment: "~" at its beginning is the home, $NAME and ${NAME} are variables,
+ * as in huggingface_hub. NULL: no memory. */
 static char *expanded(const kn_alloc *alloc, const char *path) {
     kni_text text;
     kni_text_init(&text, alloc);
@@ -43,7 +43,8 @@ static char *expanded(const kn_alloc *alloc, const char *path) {
         if (!*path) break;
         bool braced = path[1] == '{';
         const char *name = path + 1 + braced;
-        size_t length = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
+        size_t length =
+            strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
         char variable[128];
         const char *value = NULL;
         bool closed = !braced || name[length] == '}';
@@ -157,9 +158,11 @@ static kn_status read_choices(kni_settings *s, kn_error *err) {
     s->strict_trust = trust && strcmp(trust, "strict") == 0;
     s->always_verify = verify && strcmp(verify, "always") == 0;
     if (trust && !s->strict_trust && strcmp(trust, "default") != 0)
-        return kni_fail(err, KN_ERR_VALUE, "KERNELS_TRUST is '%s': expected 'strict' or 'default'", trust);
+        return kni_fail(err, KN_ERR_VALUE, "KERNELS_TRUST is '%s': expected 'strict' or 'default'",
+                        trust);
     if (verify && !s->always_verify && strcmp(verify, "once") != 0)
-        return kni_fail(err, KN_ERR_VALUE, "KERNELS_VERIFY is '%s': expected 'always' or 'once'", verify);
+        return kni_fail(err, KN_ERR_VALUE, "KERNELS_VERIFY is '%s': expected 'always' or 'once'",
+                        verify);
     return KN_OK;
 }
 
@@ -181,8 +184,8 @@ void kni_settings_clear(kni_settings *settings) {
     *settings = (kni_settings){0};
 }
 
-/* Without white space around it; one with any inside, or with control characters, is none that could
- * be sent. */
+/* Without white space around it; one with any inside, or with control characters, is none that
+ * could be sent. */
 static kn_status copy_token(const kni_settings *s, const char *text, const char *origin, char **out,
                             kn_error *err) {
     text += strspn(text, " \t\r\n");
@@ -207,7 +210,8 @@ kn_status kni_settings_token(const kni_settings *s, char **out, kn_error *err) {
     if (!s->token_path || !kni_path_is_file(s->token_path)) return KN_OK;
     char *bytes;
     size_t length;
-    kn_status status = kni_file_read(s->alloc, s->token_path, TOKEN_FILE_LIMIT, &bytes, &length, err);
+    kn_status status =
+        kni_file_read(s->alloc, s->token_path, TOKEN_FILE_LIMIT, &bytes, &length, err);
     if (status) return status;
     status = copy_token(s, bytes, s->token_path, out, err);
     kni_free(s->alloc, bytes);

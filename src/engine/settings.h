@@ -8,22 +8,22 @@
 
 typedef struct kni_settings {
     const kn_alloc *alloc;
-    char *endpoint;       /* HF_ENDPOINT, without slashes at its end */
-    char *cache;          /* KERNELS_CACHE, HF_HUB_CACHE, HF_HOME/hub, XDG_CACHE_HOME/huggingface/hub
-                             or ~/.cache/huggingface/hub */
-    char *user_folder;    /* XDG_CACHE_HOME/kernels or ~/.cache/kernels; NULL: there is no home */
-    char *token_path;     /* HF_TOKEN_PATH or HF_HOME/token */
+    char *endpoint;    /* HF_ENDPOINT, without slashes at its end */
+    char *cache;       /* KERNELS_CACHE, HF_HUB_CACHE, HF_HOME/hub, XDG_CACHE_HOME/huggingface/hub
+                          or ~/.cache/huggingface/hub */
+    char *user_folder; /* XDG_CACHE_HOME/kernels or ~/.cache/kernels; NULL: there is no home */
+    char *token_path;  /* HF_TOKEN_PATH or HF_HOME/token */
     const char *local_kernels; /* borrowed from the environment, as is `token` */
-    const char *token;    /* HF_TOKEN; see kni_settings_token for the file */
-    bool use_token;       /* not HF_HUB_DISABLE_IMPLICIT_TOKEN */
-    bool offline;         /* HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE */
-    bool telemetry;       /* not HF_HUB_DISABLE_TELEMETRY, DISABLE_TELEMETRY, DO_NOT_TRACK */
-    bool strict_trust;    /* KERNELS_TRUST=strict */
-    bool always_verify;   /* KERNELS_VERIFY=always */
-    bool trace_http;      /* KERNELS_TRACE holds "http" */
-    int64_t timeout_ms;   /* KERNELS_TIMEOUT */
-    int64_t ref_age_s;    /* how long a branch or tag is believed, KERNELS_REFRESH_AFTER */
-    int64_t version_age_s; /* and a version */
+    const char *token;         /* HF_TOKEN; see kni_settings_token for the file */
+    bool use_token;            /* not HF_HUB_DISABLE_IMPLICIT_TOKEN */
+    bool offline;              /* HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE */
+    bool telemetry;            /* not HF_HUB_DISABLE_TELEMETRY, DISABLE_TELEMETRY, DO_NOT_TRACK */
+    bool strict_trust;         /* KERNELS_TRUST=strict */
+    bool always_verify;        /* KERNELS_VERIFY=always */
+    bool trace_http;           /* KERNELS_TRACE holds "http" */
+    int64_t timeout_ms;        /* KERNELS_TIMEOUT */
+    int64_t ref_age_s;         /* how long a branch or tag is believed, KERNELS_REFRESH_AFTER */
+    int64_t version_age_s;     /* and a version */
 } kni_settings;
 
 /* KN_ERR_VALUE for a variable that cannot be understood, by name. Cleared by the caller, also after

@@ -70,10 +70,10 @@ static kn_status collect_pending(kni_run *run, pending *p, kn_error *err) {
     if (!count) return KN_OK;
     p->items = kni_new(run->engine->alloc, count * sizeof *p->items);
     p->decisions = kni_new(run->engine->alloc, count * sizeof *p->decisions);
-    kn_status status = p->items && p->decisions ? KN_OK : kni_no_memory(err, "planning");
+    if (!p->items || !p->decisions) return kni_no_memory(err, "planning");
+    kn_status status = KN_OK;
     for (size_t i = 0; i < plan->count && !status; i++) {
-        if (is_pending(&plan->decisions[i], KN_STAGE_RESOLVE))
-            status = add_pending(run, p, i, err);
+        if (is_pending(&plan->decisions[i], KN_STAGE_RESOLVE)) status = add_pending(run, p, i, err);
     }
     return status;
 }

@@ -128,8 +128,9 @@ static kn_status list_variants(const kni_batch *batch, const kni_want *w, kn_var
                                kn_error *err) {
     if (w->status) return kni_fail(err, w->status, "%s", w->err.message);
     kni_names names = {.alloc = w->alloc};
-    kn_status status = w->kernel ? local_names(w, &names, err)
-                                 : kni_listing_variants(&w->listing, &names.items, &names.count, err);
+    kn_status status = w->kernel
+                           ? local_names(w, &names, err)
+                           : kni_listing_variants(&w->listing, &names.items, &names.count, err);
     if (!status) status = rank_names(batch, w, names.items, names.count, out, err);
     kni_names_clear(&names);
     return status;

@@ -137,8 +137,8 @@ typedef struct kni_sought {
 } kni_sought;
 
 /* The kernels that are sought, and those that they depend on: found, not necessarily imported. What
- * was found before is asked for neither on disk nor elsewhere. Without `may_ask` no request is made.
- * Fails as a whole for want of memory and when it is cancelled; else each has its status. */
+ * was found before is asked for neither on disk nor elsewhere. Without `may_ask` no request is
+ * made. Fails as a whole for want of memory and when it is cancelled; else each has its status. */
 kn_status kni_engine_resolve(kni_run *run, kni_sought *sought, size_t count, bool may_ask,
                              kn_error *err);
 /* The engine's kernel in that folder, which is `kernel` (taken over) when it is new. NULL: no

@@ -12,8 +12,7 @@ static kn_status list_newest(kni_batch *batch, const kni_want *w, kni_listing *o
     kn_error ignored;
     kn_error_init(&ignored);
     kni_transfer transfer = {.what = w->id, .limit = KNI_JSON_LIMIT}, *pointer = &transfer;
-    char *url =
-        kni_url_tree(w->alloc, batch->settings.endpoint, w->type, w->id, w->newest_commit);
+    char *url = kni_url_tree(w->alloc, batch->settings.endpoint, w->type, w->id, w->newest_commit);
     *out = (kni_listing){.alloc = w->alloc};
     if (!url) return KN_ERR_NOMEM;
     transfer.url = url;
@@ -38,8 +37,8 @@ static char *best_of(kni_batch *batch, const kni_want *w, const kni_listing *lis
     if (kni_want_backends(w, &system, backends, &backend_count, NULL)) return NULL;
     if (kni_listing_variants(listing, &names, &count, NULL)) return NULL;
     system.backend = backends[0];
-    kn_status status = kn_variants_rank(w->alloc, (const char *const *)names, count, &system,
-                                        &ranking, NULL);
+    kn_status status =
+        kn_variants_rank(w->alloc, (const char *const *)names, count, &system, &ranking, NULL);
     kn_variant first = {.size = sizeof first};
     if (!status && kn_variants_count(ranking)) kn_variants_get(ranking, 0, &first);
     if (first.accepted) best = kni_text_copy(w->alloc, first.name);
@@ -56,10 +55,11 @@ void kni_want_suggest(kni_batch *batch, kni_want *w) {
     char *variant = status ? NULL : best_of(batch, w, &listing);
     size_t length = strlen(w->err.message);
     if (variant) {
-        snprintf(w->err.message + length, sizeof w->err.message - length,
-                 "\nHowever, version v%lld of '%s' has a build compatible with your system (%s): use "
-                 "version=%lld",
-                 (long long)w->newest_version, w->id, variant, (long long)w->newest_version);
+        snprintf(
+            w->err.message + length, sizeof w->err.message - length,
+            "\nHowever, version v%lld of '%s' has a build compatible with your system (%s): use "
+            "version=%lld",
+            (long long)w->newest_version, w->id, variant, (long long)w->newest_version);
     }
     kni_free(w->alloc, variant);
     kni_listing_clear(&listing);

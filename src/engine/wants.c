@@ -23,7 +23,8 @@ kn_status kni_request_text(const kn_alloc *alloc, const char *revision, const ch
                            char **out, kn_error *err) {
     *out = NULL;
     if (revision && version)
-        return kni_fail(err, KN_ERR_VALUE, "Only one of `revision` or `version` must be specified.");
+        return kni_fail(err, KN_ERR_VALUE,
+                        "Only one of `revision` or `version` must be specified.");
     kni_text text;
     kni_text_init(&text, alloc);
     const char *number;
@@ -177,7 +178,8 @@ static size_t count_lines(const char *seen) {
     return count;
 }
 
-kn_status kni_want_redirect(const kni_batch *batch, kni_want *w, const char *repo, const char *revision, kn_error *err) {
+kn_status kni_want_redirect(const kni_batch *batch, kni_want *w, const char *repo,
+                            const char *revision, kn_error *err) {
     kni_text seen;
     kni_text_init(&seen, w->alloc);
     kni_text_addf(&seen, "%s%s\n", w->seen ? w->seen : "", w->id);

@@ -123,10 +123,10 @@ static kn_status fail_without_variant(search *s) {
     else
         kni_text_add(&where, "neither it nor its folder 'build'");
     char *asked_text = kni_text_take(&asked), *where_text = kni_text_take(&where);
-    kn_status status = asked_text && where_text
-                           ? kni_fail_without_variant(s->alloc, s->system, asked_text, where_text,
-                                                      tried, s->err)
-                           : no_memory(s);
+    kn_status status =
+        asked_text && where_text
+            ? kni_fail_without_variant(s->alloc, s->system, asked_text, where_text, tried, s->err)
+            : no_memory(s);
     kni_free(s->alloc, asked_text);
     kni_free(s->alloc, where_text);
     return status;

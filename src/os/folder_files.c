@@ -64,9 +64,10 @@ static kn_status list_one(walk *w, const char *folder) {
     if (!directory) return KN_OK; /* not there, or not for us to see */
 
     kn_status status = KN_OK;
-    struct dirent *entry;
-    while (!status && (entry = readdir(directory))) {
+    struct dirent *entry = readdir(directory);
+    while (!status && entry) {
         status = add_entry(w, dirfd(directory), folder, entry->d_name);
+        entry = readdir(directory);
     }
     closedir(directory);
     return status;

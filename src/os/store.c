@@ -3,6 +3,7 @@
 
 #include "os/store.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -120,7 +121,8 @@ static kn_status place_fail(const place *at, const char *doing, kn_error *err) {
 static bool place_walk(place *at, bool make) {
     const char *rest = at->name;
     at->folder = fcntl(at->base, F_DUPFD_CLOEXEC, 0);
-    for (const char *slash; at->folder >= 0 && (slash = strchr(rest, '/')); rest = slash + 1) {
+    const char *slash = strchr(rest, '/');
+    while (at->folder >= 0 && slash) {
         char part[KNI_NAME_MAX + 1];
         memcpy(part, rest, (size_t)(slash - rest));
         part[slash - rest] = '\0';
@@ -131,6 +133,8 @@ static bool place_walk(place *at, bool make) {
         }
         close_quietly(at->folder);
         at->folder = next;
+        rest = slash + 1;
+        slash = strchr(rest, '/');
     }
     at->last = rest;
     return at->folder >= 0;
@@ -248,7 +252,7 @@ kn_status kni_store_copy(const char *base, const char *name, const char *from, k
 }
 
 static bool has_no_links(int number) {
-    return number == EPERM || number == ENOTSUP || number == EOPNOTSUPP || number == ENOSYS;
+    return number == EPERM || number == ENOTSUP || number == ENOSYS;
 }
 
 /* Replaces what is there by a link. */
@@ -269,6 +273,7 @@ kn_status kni_store_link(const char *base, const char *name, const char *target,
     place at;
     kn_status status = place_make(&at, base, name, err);
     if (status) return status;
+    assert(at.last);
     if (symlinkat(target, at.folder, at.last) && (errno != EEXIST || !place_relink(&at, target))) {
         *supported = !has_no_links(errno);
         if (*supported) status = place_fail(&at, "link", err);

@@ -336,10 +336,9 @@ static kn_status read_version(const char *text, kni_version *out, kn_error *err)
     kni_part trimmed = kni_version_trim((kni_part){text, strlen(text)});
     if (kni_version_parse(trimmed, out)) return KN_OK;
     if (trimmed.length > KN_VERSION_LENGTH_MAX) {
-        return kni_fail(err, KN_ERR_VALUE,
-                        "version '%.*s...' has %zu bytes, expected at most %d; shorten it",
-                        kni_version_shown(trimmed), trimmed.at, trimmed.length,
-                        KN_VERSION_LENGTH_MAX);
+        return kni_fail(
+            err, KN_ERR_VALUE, "version '%.*s...' has %zu bytes, expected at most %d; shorten it",
+            kni_version_shown(trimmed), trimmed.at, trimmed.length, KN_VERSION_LENGTH_MAX);
     }
     return kni_fail(
         err, KN_ERR_VALUE,

@@ -208,9 +208,10 @@ static void test_a_first_party_kernel_that_is_not_there_is_told(void **state) {
 static void test_a_repository_that_only_the_hub_has_says_where_was_looked(void **state) {
     scene *s = *state;
     map_kind(s, KN_REPO_HUB, "org/fast");
-    expect_missing(s, KN_ERR_NOT_FOUND,
-                   "Cannot find a local snapshot for org/fast (revision:main): it is not in the cache "
-                   "('/no/such/cache/kernels--org--fast')");
+    expect_missing(
+        s, KN_ERR_NOT_FOUND,
+        "Cannot find a local snapshot for org/fast (revision:main): it is not in the cache "
+        "('/no/such/cache/kernels--org--fast')");
     setenv("LOCAL_KERNELS", "org/other=/nowhere", 1);
     expect_missing(s, KN_ERR_NOT_FOUND,
                    "(unset HF_HUB_OFFLINE), or name a directory that has it with "
@@ -223,7 +224,8 @@ static void test_a_plan_does_not_mind_what_only_the_hub_has(void **state) {
     kn_request request = inference();
     kn_plan *plan = make_plan(&s->fx, s->model, &request);
     assert_decisions(plan, "norm: select replace mapped org/fast");
-    apply_fails(&s->fx, s->model, plan, KN_ERR_NOT_FOUND, "Cannot find a local snapshot for org/fast");
+    apply_fails(&s->fx, s->model, plan, KN_ERR_NOT_FOUND,
+                "Cannot find a local snapshot for org/fast");
     assert_forwards(s->model, "norm=original");
     /* What was not resolved then is resolved by apply. */
     write_build(s, "fast", FITS, METADATA);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An engine over a fake host, offline and without a cache, and assertions that say in a line of text what a model runs and what
- * a plan decided. Closing it asserts that no memory and no handle was leaked. */
+/* An engine over a fake host, offline and without a cache, and assertions that say in a line of
+ * text what a model runs and what a plan decided. Closing it asserts that no memory and no handle
+ * was leaked. */
 #ifndef TEST_ENGINE_FIXTURE_H
 #define TEST_ENGINE_FIXTURE_H
 

@@ -439,8 +439,8 @@ fake_host *fake_host_new(void) {
     fake_host *host = calloc(1, sizeof *host);
     assert_non_null(host);
     host->capability = KN_CAPABILITY_UNKNOWN;
-    host->system = (kn_system){
-        sizeof(kn_system), 2, 13, 1, -1, -1, "cpu", "x86_64", "linux", false, NULL};
+    host->system =
+        (kn_system){sizeof(kn_system), 2, 13, 1, -1, -1, "cpu", "x86_64", "linux", false, NULL};
     host->table = (kn_host){
         .size = sizeof host->table,
         .ctx = host,
