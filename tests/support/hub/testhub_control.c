@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /_control: the tests' side door, on both origins and never in the log.
- *   GET /_control         {"port", "cdn_port", "settings", "faults": [{"id", "fired", "rule"}]}
- *   GET /_control/log     JSON lines
- *   POST /_control        any of {<setting>: value, "tokens": [...], "fault": {...},
- * "clear_faults": true, "reset_log": true, "sever": true, "refuse_ms": 500}; the answer has "id" of
- * a fault */
+ *
+ * - GET /_control: {"port", "cdn_port", "settings", "faults": [{"id", "fired", "rule"}]}
+ * - GET /_control/log: JSON lines
+ * - POST /_control: any of {<setting>: value, "tokens": [...], "fault": {...}, "clear_faults": true,
+ *   "reset_log": true, "sever": true, "refuse_ms": 500}; the answer has the "id" of a fault */
 #include <stdlib.h>
 #include <string.h>
 

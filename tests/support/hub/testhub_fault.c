@@ -3,22 +3,23 @@
  * "origin": "hub" | "cdn", "times": 1 (-1: always), "after": 0 (so many matching requests go well
  * first)}, and
  *
- *   drop                              RST before any answer
- *   hold {ms}                         so much later
- *   refuse {ms}                       RST, and nothing listens for so long
- *   reset, truncate, stall {bytes}    so much of the body, then RST, the end, or silence
- *   slow {rate}                       bytes a second
- *   flip {offset}                     this byte of the file is another
- *   ignore-range                      200 and the whole instead of 206
- *   content-range {value}             206 with this Content-Range, else with one that begins a byte
- * later status {status, headers, body}    an error of the server's body {body | body_hex, status}
- * this instead of the right body; garbage without one headers {headers}                 the right
- * response with other headers; null takes one away redirect {location, status}       to elsewhere
- *   loop {status}                     to where the client is
- *   flood {text, fill, bytes, chunked, status}   `text`, then `fill` again and again, up to `bytes`
- *   raw {text | text_hex, fill, bytes, then}     the same past HTTP, then "close", "reset" or
- * "stall" listing {append_hex, replace}     more entries in a page of a listing, or other ones
- *   entries {count}                   a listing of so many entries, in pages */
+ * - drop: RST before any answer
+ * - hold {ms}: so much later
+ * - refuse {ms}: RST, and nothing listens for so long
+ * - reset, truncate, stall {bytes}: so much of the body, then RST, the end, or silence
+ * - slow {rate}: bytes a second
+ * - flip {offset}: this byte of the file is another
+ * - ignore-range: 200 and the whole instead of 206
+ * - content-range {value}: 206 with this Content-Range, else with one that begins a byte later
+ * - status {status, headers, body}: an error of the server's
+ * - body {body | body_hex, status}: this instead of the right body; garbage without one
+ * - headers {headers}: the right response with other headers; null takes one away
+ * - redirect {location, status}: to elsewhere
+ * - loop {status}: to where the client is
+ * - flood {text, fill, bytes, chunked, status}: `text`, then `fill` again and again, up to `bytes`
+ * - raw {text | text_hex, fill, bytes, then}: the same past HTTP, then "close", "reset" or "stall"
+ * - listing {append_hex, replace}: more entries in a page of a listing, or other ones
+ * - entries {count}: a listing of so many entries, in pages */
 #include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
