@@ -294,8 +294,10 @@ static kn_status take_answer(kni_batch *batch, kni_want *w, const questions *q, 
     if (!status && revision) status = take_revision(batch, w, find_question(q, revision), &w->err);
     bool go_on = !status || (status != KN_ERR_NOMEM && status != KN_ERR_CANCELLED);
     if (go_on && publisher) {
-        kn_status trust = take_trust(batch, w, find_question(q, publisher), &w->err);
-        if (trust) status = trust;
+        kn_error refusal;
+        kn_error_init(&refusal);
+        kn_status trust = take_trust(batch, w, find_question(q, publisher), &refusal);
+        if (trust) status = kni_fail(&w->err, trust, "%s", refusal.message);
     }
     kni_free(w->alloc, revision);
     kni_free(w->alloc, publisher);

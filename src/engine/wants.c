@@ -64,9 +64,10 @@ static kn_status make_key(const kni_batch *batch, kni_want *w, kn_error *err) {
     const kni_settings *s = &batch->settings;
     kni_text text;
     kni_text_init(&text, w->alloc);
-    kni_text_addf(&text, "%d|%d|%s|%s|%d%d|%s|%s|", (int)w->depth, (int)w->device,
+    kni_text_addf(&text, "%d|%d|%s|%s|%d%d|%lld|%lld|%s|%s|", (int)w->depth, (int)w->device,
                   w->backend ? w->backend : "", w->allowed ? w->allowed : "", w->offline,
-                  s->strict_trust, s->endpoint, s->cache);
+                  s->strict_trust, (long long)s->ref_age_s, (long long)s->version_age_s,
+                  s->endpoint, s->cache);
     if (w->path)
         kni_text_add(&text, w->path);
     else

@@ -5,9 +5,11 @@ import os
 
 import pytest
 import torch.nn as nn
+from hub_support import set_back
 from kernel_support import write_kernel
 
 import kernels
+from hub import Hub
 from kernels import use_kernel_forward_from_hub
 
 
@@ -26,6 +28,25 @@ def offline(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("KERNELS_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+@pytest.fixture(scope="session")
+def shared_hub(tmp_path_factory):
+    """The loopback Hub of all tests that use `online`; each makes repositories of its own."""
+    with Hub(tmp_path_factory.mktemp("online"), tokens=["insider", "outsider"]) as hub:
+        hub.organization("open", trusted=True)
+        hub.organization("closed", trusted=False)
+        yield hub
+
+
+@pytest.fixture
+def online(shared_hub, monkeypatch, tmp_path):
+    """The Hub as it was at the start, asked by this process with an empty cache: tmp_path/hub."""
+    for name, value in shared_hub.environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    for name in ("KERNELS_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN", "KERNELS_REFRESH_AFTER"):
+        monkeypatch.delenv(name, raising=False)
+    return set_back(shared_hub)
 
 
 @pytest.fixture

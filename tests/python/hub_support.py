@@ -148,3 +148,55 @@ def get(path):
 
 def body_of(answer):
     return answer.partition(b"\r\n\r\n")[2]
+
+
+def repository(hub, name, *, org="open", branches=("main", "v1"), tags=(), **content):
+    """A kernel of `org`, one variant only; returns its commit. `content`: see kernel_files."""
+    content = {"variants": ("torch-cpu",), "layers": None} | content
+    return hub.repo(f"{org}/{name}").commit(kernel_files(name, **content), branches, tags)
+
+
+def kinds(hub):
+    """The requests of the log: what each asked for, in no order within a call."""
+    names = []
+    for line in hub.log():
+        path = line["path"]
+        if "/overview" in path:
+            names.append("trust")
+        elif path.endswith("/refs"):
+            names.append("refs")
+        elif "/tree/" in path:
+            names.append("tree")
+        elif "/revision/" in path:
+            names.append("revision")
+        else:
+            names.append(path.rsplit("/", 1)[-1])
+    return sorted(names)
+
+
+def taken(hub):
+    """The requests since the last time."""
+    found = kinds(hub)
+    hub.reset_log()
+    return found
+
+
+def records(home, name):
+    """The files of our own in the cache below `home` that match `name`."""
+    return sorted(Path(home, "hub").glob(f"*/.kernels/{name}"))
+
+
+def age(home, name, seconds):
+    """Makes what was recorded in those files so much older."""
+    for file in records(home, name):
+        text = json.loads(file.read_text())
+
+        def older(value):
+            if isinstance(value, dict):
+                return {
+                    key: item - seconds if key == "time" else older(item)
+                    for key, item in value.items()
+                }
+            return [older(item) for item in value] if isinstance(value, list) else value
+
+        file.write_text(json.dumps(older(text)))
