@@ -94,13 +94,28 @@ static kn_status warn_of_network(kni_batch *batch, const kni_want *w) {
                           w->id, w->commit, w->net_message);
 }
 
-/* The files of the variant against the digest of its metadata. */
+/* Whether the digest was compared before: a small record beside the receipt says so. */
+static kn_status find_digest_record(const kni_want *w, char name[320], bool *found, kn_error *err) {
+    char *bytes;
+    size_t length;
+    snprintf(name, 320, "digests/%s/%s", w->commit, w->variant);
+    kn_status status = kni_cache_document_read(kni_want_cache(w), name, 16, &bytes, &length, err);
+    *found = !status && bytes;
+    kni_free(w->alloc, bytes);
+    return status;
+}
+
+/* The files of the variant against the digest of its metadata, once. */
 static kn_status check_digest(kni_batch *batch, const kni_want *w, const kn_metadata *metadata,
                               kn_error *err) {
     const kni_net *net;
     size_t prefix = strlen("build/") + strlen(w->variant) + 1;
     if (!kn_metadata_digest_count(metadata)) return KN_OK;
-    kn_status status = kni_batch_net(batch, &net, err);
+    char record[320];
+    bool checked;
+    kn_status status = find_digest_record(w, record, &checked, err);
+    if (!status && checked && !w->fetched) return KN_OK;
+    if (!status) status = kni_batch_net(batch, &net, err);
     if (status) return status;
     kni_variant_file *files = kni_new(w->alloc, (w->file_count + 1) * sizeof *files);
     if (!files) return kni_no_memory(err, "checking a digest");
@@ -108,7 +123,9 @@ static kn_status check_digest(kni_batch *batch, const kni_want *w, const kn_meta
     status = kni_digest_check_files(w->alloc, metadata, w->variant, w->folder, files, w->file_count,
                                     net, err);
     kni_free(w->alloc, files);
-    return status;
+    if (status) return status;
+    status = kni_cache_document_write(kni_want_cache(w), record, "ok\n", 3, err);
+    return status == KN_ERR_OS ? KN_OK : status; /* then it is compared again another time */
 }
 
 /* The kernel in the folder of the want's variant, as the engine keeps it. */
@@ -117,7 +134,7 @@ static kn_status take_kernel(kni_batch *batch, kni_want *w, kn_error *err) {
     if (!kernel) return kni_no_memory(err, "finding a kernel");
     kn_status status =
         kni_kernel_source_read(w->alloc, w->folder, w->variant, &kernel->source, err);
-    if (!status && w->fetched) status = check_digest(batch, w, kernel->source.metadata, err);
+    if (!status) status = check_digest(batch, w, kernel->source.metadata, err);
     if (!status) {
         bool by_name = strncmp(w->request, "revision:", 9) == 0;
         kernel->repo = kni_text_copy(w->alloc, w->id);
