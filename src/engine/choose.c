@@ -77,7 +77,7 @@ static bool is_wanted(const kni_want *w, const kni_entry *entry, const char *pre
     size_t length = strlen(prefix);
     if (strncmp(path, prefix, length) != 0 || is_bytecode(path)) return false;
     if (!entry->oid[0]) return false; /* a copy that another client made: it is as it is */
-    return w->depth == KNI_DEPTH_FILES || strcmp(path + length, "metadata.json") == 0;
+    return w->depth >= KNI_DEPTH_FILES || strcmp(path + length, "metadata.json") == 0;
 }
 
 static kn_status list_files(kni_want *w, kn_error *err) {

@@ -170,7 +170,7 @@ static kn_status finish_hub(kni_batch *batch, kni_want *w, kn_error *err) {
         if (path) w->folder = kni_cache_snapshot_path(kni_want_cache(w), w->commit, path);
         kni_free(w->alloc, path);
         if (!w->folder) return kni_no_memory(err, "finding a kernel");
-        status = w->depth == KNI_DEPTH_FILES ? take_kernel(batch, w, err) : read_metadata(w, err);
+        status = w->depth >= KNI_DEPTH_FILES ? take_kernel(batch, w, err) : read_metadata(w, err);
     }
     if (!status) status = record(batch, w, err);
     return status ? status : warn_of_network(batch, w);

@@ -26,7 +26,8 @@
 typedef enum kni_depth {
     KNI_DEPTH_VARIANTS, /* which variants there are */
     KNI_DEPTH_METADATA, /* and the metadata of the one that fits */
-    KNI_DEPTH_FILES     /* and all of its files */
+    KNI_DEPTH_FILES,    /* and all of its files */
+    KNI_DEPTH_DISK      /* the same, whatever this process knows: they are looked for on the disk */
 } kni_depth;
 
 typedef enum kni_want_step {

@@ -34,7 +34,7 @@ static kn_status read_listing(kni_want *w, bool *found, kn_error *err) {
     status = kni_listing_add_page(&w->listing, bytes, length, name, &ignored);
     if (!status) status = kni_listing_finish(&w->listing, name, &ignored);
     kni_free(w->alloc, bytes);
-    *found = status == KN_OK;
+    *found = !status && w->listing.count > 0; /* no kernel is empty */
     if (*found) return KN_OK;
     kni_listing_clear(&w->listing);
     return status == KN_ERR_NOMEM ? kni_no_memory(err, "reading the cache") : KN_OK;

@@ -54,12 +54,21 @@ kn_status kn_engine_install(kn_engine *engine, const kn_host *host, const kn_rep
     *folder = NULL;
     kni_run run;
     kni_run_init(&run, engine, host, NULL);
-    kni_kernel *found;
-    kn_status status = resolve(&run, info, &found, err);
+    kni_batch batch;
+    size_t number;
+    kn_status status = kni_batch_open(&run, true, &batch, err);
+    if (!status)
+        status = kni_batch_add(&batch, info, KN_DEVICE_OTHER, KNI_DEPTH_DISK, &number, err);
+    if (!status) status = kni_batch_run(&batch, err);
+    if (!status) status = kni_batch_link(&batch, err);
     if (!status) {
-        *folder = kni_text_copy(engine->alloc, found->source.folder);
-        if (!*folder) status = kni_no_memory(err, "installing a kernel");
+        const kni_want *w = batch.wants[number];
+        status = w->status;
+        if (status) kni_fail(err, status, "%s", w->err.message);
+        if (!status) *folder = kni_text_copy(engine->alloc, w->kernel->source.folder);
+        if (!status && !*folder) status = kni_no_memory(err, "installing a kernel");
     }
+    kni_batch_close(&batch);
     kni_run_clear(&run);
     return status;
 }
