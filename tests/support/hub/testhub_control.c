@@ -3,8 +3,8 @@
  *
  * - GET /_control: {"port", "cdn_port", "settings", "faults": [{"id", "fired", "rule"}]}
  * - GET /_control/log: JSON lines
- * - POST /_control: any of {<setting>: value, "tokens": [...], "fault": {...}, "clear_faults": true,
- *   "reset_log": true, "sever": true, "refuse_ms": 500}; the answer has the "id" of a fault */
+ * - POST /_control: any of {<setting>: value, "tokens": [...], "fault": {...}, "clear_faults":
+ * true, "reset_log": true, "sever": true, "refuse_ms": 500}; the answer has the "id" of a fault */
 #include <stdlib.h>
 #include <string.h>
 

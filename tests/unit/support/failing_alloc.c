@@ -9,18 +9,17 @@ static void *failing_resize(void *ctx, void *ptr, size_t bytes) {
     failing_alloc *failing = ctx;
     if (bytes == 0) {
         assert_non_null(ptr);
-        assert_true(failing->live > 0);
-        failing->live--;
+        __atomic_fetch_sub(&failing->live, 1, __ATOMIC_RELAXED);
         free(ptr);
         return NULL;
     }
-    if (failing->requests++ == failing->fail_at) {
+    if (__atomic_fetch_add(&failing->requests, 1, __ATOMIC_RELAXED) == failing->fail_at) {
         failing->failed = true;
         return NULL;
     }
     void *grown = realloc(ptr, bytes);
     assert_non_null(grown);
-    if (!ptr) failing->live++;
+    if (!ptr) __atomic_fetch_add(&failing->live, 1, __ATOMIC_RELAXED);
     return grown;
 }
 

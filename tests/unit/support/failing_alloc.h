@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An allocator for tests: counts what is alive and lets one allocation fail. Not thread safe. */
+/* An allocator for tests: counts what is alive and lets one allocation fail. Threads may share it.
+ */
 #ifndef TEST_FAILING_ALLOC_H
 #define TEST_FAILING_ALLOC_H
 

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A Hub in memory behind a kn_transport: what each address answers is set by the test, and one
+ * request can be made to fail. */
+#ifndef TEST_SCRIPTED_HUB_H
+#define TEST_SCRIPTED_HUB_H
+
+#include <kernels/transport.h>
+
+#define SCRIPTED_ENDPOINT "http://hub.test"
+
+typedef enum scripted_fault {
+    SCRIPTED_CONNECT, /* refused */
+    SCRIPTED_BROKEN,  /* ends in the middle of the body */
+    SCRIPTED_STATUS,  /* 500 */
+    SCRIPTED_GARBAGE  /* 200 and another body */
+} scripted_fault;
+
+typedef struct scripted_answer {
+    char *url;
+    int status;
+    char *body;
+    size_t length;
+} scripted_answer;
+
+typedef struct scripted_hub {
+    scripted_answer answers[64];
+    size_t count;
+    size_t requests; /* how many there were */
+    size_t fail_at;  /* the number, from 0, of the request that fails; SIZE_MAX: none */
+    scripted_fault fault;
+    kn_http_request waiting[64];
+    size_t waiting_count;
+} scripted_hub;
+
+void scripted_hub_init(scripted_hub *hub);
+void scripted_hub_clear(scripted_hub *hub);
+
+/* `path` behind the endpoint answers 200 with `body` from now on. */
+void scripted_hub_set(scripted_hub *hub, const char *path, const char *body);
+/* A kernel with the branches main and v1 and the variant torch-cpu: metadata.json, __init__.py and
+ * one more file. `depends` is the value of "kernel-depends". */
+void scripted_hub_kernel(scripted_hub *hub, const char *repo_id, const char *depends);
+/* A publisher that is trusted, or not. */
+void scripted_hub_publisher(scripted_hub *hub, const char *name, bool trusted);
+
+/* For kn_engine_options: `ctx` is the hub. */
+kn_status scripted_transport_new(void *ctx, kn_transport *out, kn_error *err);
+
+#endif
