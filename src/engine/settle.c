@@ -78,6 +78,28 @@ static kn_status collect_pending(kni_run *run, pending *p, kn_error *err) {
     return status;
 }
 
+/* A decision tells the repository that a redirect led to, and where it came from. */
+static kn_status note_redirect(kni_run *run, kni_decision *d, const kn_repo_info *info,
+                               const kni_kernel *kernel, kn_error *err) {
+    if (info->kind != KN_REPO_HUB || !kernel->repo || strcmp(kernel->repo, info->id) == 0)
+        return KN_OK;
+    kni_text text;
+    kni_text_init(&text, run->engine->alloc);
+    kni_text_addf(&text, "%s; '%s' redirected to '%s'", d->message ? d->message : "", info->id,
+                  kernel->repo);
+    char *message = kni_text_take(&text), *repo = kni_text_copy(run->engine->alloc, kernel->repo);
+    if (!message || !repo) {
+        kni_free(run->engine->alloc, message);
+        kni_free(run->engine->alloc, repo);
+        return kni_no_memory(err, "planning");
+    }
+    kni_free(run->engine->alloc, d->message);
+    kni_free(run->engine->alloc, d->repo_text);
+    d->message = message;
+    d->repo_text = repo;
+    return KN_OK;
+}
+
 /* Without `must_find` a repository that only the Hub can serve stays unresolved. */
 static kn_status take_found(kni_run *run, size_t index, kni_sought *sought, bool must_find,
                             kn_error *err) {
@@ -90,6 +112,8 @@ static kn_status take_found(kni_run *run, size_t index, kni_sought *sought, bool
     d->variant = kni_text_copy(run->engine->alloc, kernel->source.variant);
     d->commit = kni_text_copy(run->engine->alloc, kernel->commit);
     if (!d->variant || (kernel->commit && !d->commit)) return kni_no_memory(err, "planning");
+    status = note_redirect(run, d, &sought->info, kernel, err);
+    if (status) return status;
     d->kernel = kernel;
     d->stage = KN_STAGE_RESOLVE;
     return KN_OK;

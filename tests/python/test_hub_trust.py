@@ -261,3 +261,16 @@ def test_whatever_was_used_online_works_offline(online, tmp_path, monkeypatch, v
     with pytest.raises(FileNotFoundError, match="open/never"):
         get_kernel("open/never", version=1)
     assert taken(online) == []
+
+
+def test_a_plan_names_where_a_redirect_led(online, layer_class):
+    from kernels import LayerRepository, Mode, plan, register_kernel_mapping
+
+    commit = online.kernel("open/newhome", variants=("torch-cpu",))
+    redirect(online, "oldhome", "open/newhome", "v1")
+    register_kernel_mapping(
+        {"Identity": {"cpu": LayerRepository("open/oldhome", "Tenfold", version=1)}}
+    )
+    (decision,) = plan(layer_class(), mode=Mode.INFERENCE, device="cpu", fetch=True)
+    assert (decision.repo, decision.commit) == ("open/newhome", commit)
+    assert "'open/oldhome' redirected to 'open/newhome'" in decision.message
