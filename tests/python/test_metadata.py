@@ -427,11 +427,11 @@ def test_loaded_kernel_is_a_frozen_dataclass_to_its_users():
         loaded.metadata = None
 
 
-def test_metadata_of_a_loaded_kernel_is_read_when_it_is_asked_for(tmp_path):
-    loaded = LoadedKernel(_metadata_of(str(tmp_path)), sys, None)
+def test_metadata_of_a_loaded_kernel_is_what_it_was_when_it_was_loaded(tmp_path):
     (tmp_path / "metadata.json").write_text(json.dumps(FULL))
-    assert loaded.metadata.id == "_a_b_1"
+    loaded = LoadedKernel(_metadata_of(str(tmp_path)), sys, None)
     (tmp_path / "metadata.json").unlink()
+    assert loaded.metadata.id == "_a_b_1"
     assert loaded.metadata is loaded.metadata
 
 

@@ -279,6 +279,7 @@ static void test_every_callback_of_every_call_may_fail(void **state) {
      */
     for (int call = 0; call < FAKE_CALLS; call++) {
         if (call == FAKE_CALL_RESTORE || call == FAKE_CALL_DESCRIBE_MODULE) continue;
+        if (call >= FAKE_CALL_CAN_IMPORT) continue; /* asked only by what such a kernel says */
         if (!reached[call]) fail_msg("%s was never reached", fake_call_name((fake_call)call));
     }
 }

@@ -32,6 +32,9 @@ static const char *const call_names[FAKE_CALLS] = {
     [FAKE_CALL_WATCH] = "watch",
     [FAKE_CALL_CANCELLED] = "cancelled",
     [FAKE_CALL_LOG] = "log",
+    [FAKE_CALL_CAN_IMPORT] = "can_import",
+    [FAKE_CALL_GPU] = "gpu",
+    [FAKE_CALL_PROGRESS] = "progress",
 };
 
 const char *fake_call_name(fake_call call) { return call_names[call]; }
@@ -41,7 +44,7 @@ void fake_host_calm(fake_host *host) {
     memset(host->fail_at, 0, sizeof host->fail_at);
     memset(host->hooks, 0, sizeof host->hooks);
     memset(host->hook_at, 0, sizeof host->hook_at);
-    host->log[0] = '\0';
+    host->log[0] = host->imports[0] = '\0';
 }
 
 void fake_host_fail(fake_host *host, fake_call call, size_t at, kn_status status) {
@@ -222,13 +225,33 @@ static kn_status host_predicate(void *ctx, void *predicate, const char *path, vo
     return enter(ctx, FAKE_CALL_PREDICATE, err);
 }
 
+/* What is imported of what: a line for the test. */
+static void note_import(fake_host *host, const kn_kernel_info *info) {
+    char *line = host->imports + strlen(host->imports);
+    size_t room = sizeof host->imports - strlen(host->imports);
+    snprintf(line, room, "%s of %s at %s:", info->id, info->repo_id ? info->repo_id : "-",
+             info->revision ? info->revision : "-");
+    for (size_t i = 0; i < info->depend_count; i++) {
+        const fake_kernel *on = info->depends[i];
+        assert_int_equal(on->object.kind, FAKE_KERNEL);
+        size_t length = strlen(line);
+        snprintf(line + length, room - length, " %s=%s", info->depend_ids[i], on->id);
+    }
+    size_t length = strlen(line);
+    assert_true(length + 2 < room);
+    memcpy(line + length, "\n", 2);
+}
+
 static kn_status host_import_kernel(void *ctx, const kn_kernel_info *info, void **out,
                                     kn_error *err) {
     fake_host *host = ctx;
     kn_status status = enter(host, FAKE_CALL_IMPORT, err);
     if (status) return status;
     snprintf(host->imported, sizeof host->imported, "%s", info->folder);
-    *out = fake_object_new(host, FAKE_KERNEL, sizeof(fake_object));
+    note_import(host, info);
+    fake_kernel *kernel = fake_object_new(host, FAKE_KERNEL, sizeof *kernel);
+    snprintf(kernel->id, sizeof kernel->id, "%s", info->id);
+    *out = kernel;
     return KN_OK;
 }
 
@@ -424,6 +447,25 @@ static void host_enter(void *ctx, void *left) {
 
 static bool host_cancelled(void *ctx) { return enter(ctx, FAKE_CALL_CANCELLED, NULL) != KN_OK; }
 
+static kn_status host_can_import(void *ctx, const char *name, bool *out, kn_error *err) {
+    fake_host *host = ctx;
+    *out = !host->missing || strcmp(host->missing, name) != 0;
+    return enter(host, FAKE_CALL_CAN_IMPORT, err);
+}
+
+static kn_status host_gpu(void *ctx, kn_gpu *out, kn_error *err) {
+    fake_host *host = ctx;
+    *out = host->gpu;
+    return enter(host, FAKE_CALL_GPU, err);
+}
+
+static void host_progress(void *ctx, int64_t done, int64_t total) {
+    fake_host *host = ctx;
+    enter(host, FAKE_CALL_PROGRESS, NULL);
+    host->progress_done = done;
+    host->progress_total = total;
+}
+
 size_t fake_host_logged(const fake_host *host, const char *part) {
     size_t lines = 0;
     for (const char *line = host->log; *line;) {
@@ -439,6 +481,7 @@ fake_host *fake_host_new(void) {
     fake_host *host = calloc(1, sizeof *host);
     assert_non_null(host);
     host->capability = KN_CAPABILITY_UNKNOWN;
+    host->gpu = (kn_gpu){sizeof host->gpu, KN_CAPABILITY_UNKNOWN, NULL};
     host->system =
         (kn_system){sizeof(kn_system), 2, 13, 1, -1, -1, "cpu", "x86_64", "linux", false, NULL};
     host->table = (kn_host){
@@ -468,6 +511,9 @@ fake_host *fake_host_new(void) {
         .log = host_log,
         .leave = host_leave,
         .enter = host_enter,
+        .can_import = host_can_import,
+        .gpu = host_gpu,
+        .progress = host_progress,
         .cancelled = host_cancelled,
     };
     return host;

@@ -49,6 +49,12 @@ typedef struct fake_layer {
     int signature;
 } fake_layer;
 
+/* What `import_kernel` makes. */
+typedef struct fake_kernel {
+    fake_object object;
+    char id[64];
+} fake_kernel;
+
 /* What `bind` makes: a layer's forward, for one class. */
 typedef struct fake_forward {
     fake_object object;
@@ -119,6 +125,9 @@ typedef enum fake_call {
     FAKE_CALL_WATCH,     /* failing: it says that it cannot */
     FAKE_CALL_CANCELLED, /* failing: it says stop */
     FAKE_CALL_LOG,       /* cannot fail */
+    FAKE_CALL_CAN_IMPORT,
+    FAKE_CALL_GPU,
+    FAKE_CALL_PROGRESS, /* cannot fail */
     FAKE_CALLS
 } fake_call;
 
@@ -144,12 +153,17 @@ struct fake_host {
     size_t left; /* how often it was left and not entered again: then no callback may come */
     size_t leaves;
     char imported[512]; /* the folder of the last kernel */
+    char imports[2048]; /* all of them, a line each: "id of repository at revision: what it
+                           depends on as 'repository=id', ..." */
+    const char *missing;   /* the name of the package that cannot be imported; NULL: none */
+    kn_gpu gpu;
+    int64_t progress_done, progress_total; /* as last told */
 };
 
 fake_host *fake_host_new(void);
 /* Asserts that every object is held by the host alone, and frees all. */
 void fake_host_free(fake_host *host);
-/* Sets counts, faults and hooks to nothing. */
+/* Sets counts, faults, hooks and logs to nothing. */
 void fake_host_calm(fake_host *host);
 void fake_host_fail(fake_host *host, fake_call call, size_t at, kn_status status);
 void fake_host_hook(fake_host *host, fake_call call, size_t at, fake_hook hook, void *ctx);
