@@ -99,7 +99,7 @@ def test_a_million_entries_are_refused_in_bounded_memory(hub):
     with pytest.raises(OSError, match="100000 files"):
         install_kernel("open/million", version=1)
     assert peak_mb() - before < 300
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 120
 
 
 @pytest.mark.parametrize("stage", ["/tree/", "/refs", "/overview", "/resolve/"])
@@ -113,7 +113,7 @@ def test_a_flood_is_cut_off(hub, stage, chunked):
     with pytest.raises(OSError):
         install_kernel("open/flood", version=1)
     assert peak_mb() - before < 300
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 120
 
 
 def test_branches_with_harmful_names(hub, tmp_path):
