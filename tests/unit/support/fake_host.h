@@ -152,10 +152,10 @@ struct fake_host {
     char log[8192];             /* a line a message: "warning: ..." */
     size_t left; /* how often it was left and not entered again: then no callback may come */
     size_t leaves;
-    char imported[512]; /* the folder of the last kernel */
-    char imports[2048]; /* all of them, a line each: "id of repository at revision: what it
-                           depends on as 'repository=id', ..." */
-    const char *missing;   /* the name of the package that cannot be imported; NULL: none */
+    char imported[512];  /* the folder of the last kernel */
+    char imports[2048];  /* all of them, a line each: "id of repository at revision: what it
+                            depends on as 'repository=id', ..." */
+    const char *missing; /* the name of the package that cannot be imported; NULL: none */
     kn_gpu gpu;
     int64_t progress_done, progress_total; /* as last told */
 };
