@@ -38,6 +38,8 @@ has_cmocka() {
 }
 has_cmake() { "$cmake" --version; }
 has_ninja() { ninja --version; }
+has_openssl() { openssl version; }
+has_nghttpx() { PATH=$PATH:/usr/sbin nghttpx --version; }
 has_python() { "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))'; }
 has_venv() { "$python" -c 'import ensurepip, venv'; }
 has_python_headers() {
@@ -65,6 +67,8 @@ check() {
     need has_cmocka libcmocka-dev
     need has_cmake cmake
     need has_ninja ninja-build
+    need has_openssl openssl
+    need has_nghttpx nghttp2-proxy
     need has_python python3
     need has_venv python3-venv
     need has_python_headers python3-dev
