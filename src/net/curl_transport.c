@@ -4,11 +4,14 @@
  * while it is in a callback. */
 #include <curl/curl.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/text.h"
 #include "net/net_parts.h"
 #include "os/files.h"
+#include "os/fork.h"
 
 #define CONNECT_TIMEOUT_MS 10000L
 #define RECEIVE_BUFFER (512L << 10)
@@ -153,6 +156,27 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *ctx) {
     return one->refused ? CURL_WRITEFUNC_ERROR : length;
 }
 
+/* ---- sockets: those of this process are closed in a child ---- */
+
+static curl_socket_t open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *address) {
+    (void)ctx;
+    (void)purpose;
+    kni_fork_block();
+    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    if (fd >= 0 && !kni_fork_own(fd)) {
+        close(fd);
+        fd = -1;
+    }
+    kni_fork_unblock();
+    return fd < 0 ? CURL_SOCKET_BAD : fd;
+}
+
+static int close_socket(void *ctx, curl_socket_t fd) {
+    (void)ctx;
+    kni_fork_close(fd);
+    return 0;
+}
+
 /* ---- a transfer's life ---- */
 
 static void transfer_free(transfer *one) {
@@ -215,6 +239,8 @@ static CURLcode set_options(transfer *one, CURL *easy) {
     SET(CURLOPT_HEADERDATA, one);
     SET(CURLOPT_WRITEFUNCTION, on_body);
     SET(CURLOPT_WRITEDATA, one);
+    SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    SET(CURLOPT_CLOSESOCKETFUNCTION, close_socket);
     SET(CURLOPT_PRIVATE, one);
     return set_certificates(easy);
 }

@@ -10,19 +10,35 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "os/fork.h"
 #include "os/store.h"
 
 #define LOCK_FLAGS (O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
 #define TRIES 100
 
 /* Another user's lock file may be readable only: that is enough for flock. */
-static int open_lock(int folder, const char *name) {
+static int open_file(int folder, const char *name) {
     int fd = openat(folder, name, O_RDWR | O_CREAT | LOCK_FLAGS, 0666);
     if (fd < 0 && (errno == EACCES || errno == EPERM || errno == EROFS)) {
         int number = errno;
         fd = openat(folder, name, O_RDONLY | LOCK_FLAGS);
         if (fd < 0) errno = number;
     }
+    return fd;
+}
+
+/* The same, for this process alone: a child with the descriptor would keep the lock. */
+static int open_lock(int folder, const char *name) {
+    kni_fork_block();
+    int fd = open_file(folder, name);
+    if (fd >= 0 && !kni_fork_own(fd)) {
+        close(fd);
+        fd = -1;
+        errno = ENOMEM;
+    }
+    int number = errno;
+    kni_fork_unblock();
+    errno = number;
     return fd;
 }
 
@@ -44,7 +60,7 @@ static int lock_once(int folder, const char *name) {
         errno = 0;
     }
     int number = errno;
-    close(fd);
+    kni_fork_close(fd);
     errno = number;
     return -1;
 }
@@ -71,11 +87,11 @@ kn_status kni_file_lock_try(const char *folder, const char *name, int *fd, kn_er
 }
 
 void kni_file_lock_drop(int fd) {
-    if (fd < 0) return;
-    flock(fd, LOCK_UN); /* a child that was forked meanwhile has the descriptor, too */
-    close(fd);
+    if (fd < 0 || !kni_fork_owns(fd)) return; /* in a child it is another file by now */
+    flock(fd, LOCK_UN); /* a child that was made in another way has the descriptor, too */
+    kni_fork_close(fd);
 }
 
 void kni_file_lock_touch(int fd) {
-    if (fd >= 0) (void)futimens(fd, NULL);
+    if (fd >= 0 && kni_fork_owns(fd)) (void)futimens(fd, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Locks between processes: flock(2) on a file, as Python's filelock takes them. The lock goes with
- * the descriptor, so with the process, too. */
+ * the descriptor, so with the process, too. A child that is forked has none of them. */
 #ifndef KNI_OS_FILE_LOCK_H
 #define KNI_OS_FILE_LOCK_H
 

@@ -9,11 +9,12 @@
 #endif
 
 #include <assert.h>
-#include <pthread.h>
+#include "os/fork.h"
 
 struct kni_lock {
     const kn_alloc *alloc;
     pthread_mutex_t mutex;
+    kni_fork_guard guard;
 };
 
 kni_lock *kni_lock_new(const kn_alloc *alloc) {
@@ -25,11 +26,17 @@ kni_lock *kni_lock_new(const kn_alloc *alloc) {
         kni_free(alloc, lock);
         return NULL;
     }
+    if (!kni_fork_guard_add(&lock->guard, &lock->mutex)) {
+        pthread_mutex_destroy(&lock->mutex);
+        kni_free(alloc, lock);
+        return NULL;
+    }
     return lock;
 }
 
 void kni_lock_free(kni_lock *lock) {
     if (!lock) return;
+    kni_fork_guard_remove(&lock->guard);
     pthread_mutex_destroy(&lock->mutex);
     kni_free(lock->alloc, lock);
 }

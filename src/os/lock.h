@@ -4,7 +4,8 @@
 
 #include "base/alloc.h"
 
-/* A mutex that is held briefly and never while the host is called. */
+/* A mutex that is held briefly and never while the host is called. A child that is forked while
+ * another thread holds it finds it free, and what it guards whole. */
 typedef struct kni_lock kni_lock;
 
 kni_lock *kni_lock_new(const kn_alloc *alloc); /* NULL: no memory */

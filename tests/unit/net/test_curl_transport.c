@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -502,6 +503,42 @@ static void test_polling_waits_when_nothing_happens(void **state) {
     transport.free(transport.ctx);
 }
 
+/* How many sockets of this process are connected to the server. */
+static int connections_to_server(void) {
+    int count = 0;
+    for (int fd = 0; fd < 256; fd++) {
+        struct sockaddr_in peer = {0};
+        socklen_t length = sizeof peer;
+        bool is_one = getpeername(fd, (struct sockaddr *)&peer, &length) == 0 &&
+                      ntohs(peer.sin_port) == server.port;
+        count += is_one;
+    }
+    return count;
+}
+
+static void test_a_child_has_none_of_its_parents_connections(void **state) {
+    (void)state;
+    kn_transport transport = open_transport(4);
+    fetched one = {0}, again = {0};
+    begin(&transport, &one, "/hello");
+    while (!one.ends) poll_once(&transport, 100);
+    assert_int_equal(connections_to_server(), 1);
+    pid_t child = fork();
+    if (!child) _exit(connections_to_server());
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    begin(&transport, &again, "/hello"); /* over the connection that there is */
+    while (!again.ends) poll_once(&transport, 100);
+    assert_string_equal(again.body, "hello");
+    assert_int_equal(server.worker_count, 1);
+    transport.free(transport.ctx);
+    assert_int_equal(connections_to_server(), 0);
+    free(one.body);
+    free(again.body);
+}
+
 /* libcurl's own memory is not ours to let fail. */
 static kn_status fetch_head(const kn_alloc *alloc, void *ctx, kn_error *err) {
     (void)ctx;
@@ -547,6 +584,7 @@ int main(void) {
         with_server(test_a_callback_that_returns_false_ends_its_transfer),
         with_server(test_what_is_stopped_is_heard_of_no_more),
         with_server(test_callbacks_may_start_and_stop),
+        with_server(test_a_child_has_none_of_its_parents_connections),
         with_server(test_polling_waits_when_nothing_happens),
         with_server(test_without_memory_it_fails_cleanly),
     };
