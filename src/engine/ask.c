@@ -81,7 +81,7 @@ static kn_status collect(kni_batch *batch, questions *q, bool *impatient, kn_err
     for (size_t i = 0; i < batch->count && !status; i++) {
         kni_want *w = batch->wants[i];
         if (!is_asking(w) || !kni_want_may_work(w)) continue;
-        if (!w->has_cached) *impatient = false;
+        if (!w->has_cached || w->patient) *impatient = false;
         if (w->ask_trust) {
             char *url = kni_url_publisher(w->alloc, batch->settings.endpoint, w->id);
             status = add_question(q, w, url, true, err);
@@ -122,8 +122,7 @@ static kn_status take_trust(kni_batch *batch, kni_want *w, const question *q, kn
         status = kni_batch_warn(batch, "'%s': what was recorded of its publisher serves: %s", w->id,
                                 cause.message);
     }
-    int64_t until = warn ? 0 : kni_clock_seconds() + KNI_TRUST_MAX_AGE_S;
-    if (until < w->valid_until_s) w->valid_until_s = until;
+    kni_want_believe(w, warn ? 0 : kni_clock_seconds() + KNI_TRUST_MAX_AGE_S);
     return status;
 }
 
@@ -132,7 +131,7 @@ static kn_status take_ref(kni_want *w, const kni_ref *ref, kn_error *err) {
     kni_free(w->alloc, w->ref);
     w->ref = kni_text_copy(w->alloc, ref->name);
     w->ask = KNI_ASK_NOTHING;
-    w->asked = true;
+    w->asked_s = kni_clock_seconds();
     return w->ref ? KN_OK : kni_no_memory(err, "reading the Hub's answer");
 }
 
@@ -266,19 +265,32 @@ static kn_status take_revision(kni_batch *batch, kni_want *w, const question *q,
     if (w->ask == KNI_ASK_REFS) return take_refs(batch, w, q, err);
     kn_status status = kni_revision_parse(t->body, t->body_length, q->what, w->commit, err);
     w->ask = KNI_ASK_NOTHING;
-    w->asked = true;
+    if (!status) w->asked_s = kni_clock_seconds();
     return status;
 }
 
+/* What was learnt in vain spares the next call the question, where the cache has no older answer
+ * that could still serve offline. */
+static kn_status record_refused(kni_batch *batch, kni_want *w, kn_status status, kn_error *err) {
+    bool is_refused = status == KN_ERR_UNTRUSTED || w->is_absent;
+    if (!is_refused || !w->type_known || w->has_cached) return KN_OK;
+    return kni_want_record_resolution(batch, w, NULL, NULL, err);
+}
+
 /* Where the network failed and the cache has the last answer, that one serves. */
-kn_status kni_want_fail_online(kni_want *w, kn_status status, kn_error *err) {
+kn_status kni_want_fail_online(kni_batch *batch, kni_want *w, kn_status status, kn_error *err) {
     bool by_network = status == KN_ERR_NETWORK || status == KN_ERR_TIMEOUT;
+    if (kni_is_fatal(status)) return kni_fail(err, status, "%s", w->err.message);
     if (by_network && !w->offline) {
-        w->status = status;
-        return kni_want_go_offline(w, err);
+        bool hasty = status == KN_ERR_NETWORK && batch->session.impatient && !w->patient;
+        return kni_want_go_offline(w, status, hasty, err);
     }
-    status = kni_want_fail(w, status, &w->err);
-    return status ? kni_fail(err, status, "%s", w->err.message) : KN_OK;
+    if (w->hasty) {
+        kni_want_go_online(w);
+        return KN_OK;
+    }
+    kn_status recorded = record_refused(batch, w, status, err);
+    return recorded ? recorded : kni_want_fail(w, status, &w->err);
 }
 
 /* What was answered to one want. That its publisher is refused counts more than what is wrong with
@@ -292,7 +304,7 @@ static kn_status take_answer(kni_batch *batch, kni_want *w, const questions *q, 
     if ((has_revision && !revision) || (has_trust && !publisher))
         status = kni_no_memory(&w->err, "asking the Hub");
     if (!status && revision) status = take_revision(batch, w, find_question(q, revision), &w->err);
-    bool go_on = !status || (status != KN_ERR_NOMEM && status != KN_ERR_CANCELLED);
+    bool go_on = !kni_is_fatal(status);
     if (go_on && publisher) {
         kn_error refusal;
         kn_error_init(&refusal);
@@ -301,12 +313,9 @@ static kn_status take_answer(kni_batch *batch, kni_want *w, const questions *q, 
     }
     kni_free(w->alloc, revision);
     kni_free(w->alloc, publisher);
-    if (w->type_known && w->answer != KNI_ANSWER_NONE && go_on) {
-        kn_status recorded = kni_want_record_trust(w, w->answer == KNI_ANSWER_TRUSTED, err);
-        w->answer = KNI_ANSWER_NONE;
-        if (recorded) return recorded;
-    }
-    return status ? kni_want_fail_online(w, status, err) : KN_OK;
+    kn_status recorded = go_on ? kni_want_record_trust(w, err) : KN_OK;
+    if (recorded) return recorded;
+    return status ? kni_want_fail_online(batch, w, status, err) : KN_OK;
 }
 
 static kn_status take_answers(kni_batch *batch, const questions *q, kn_error *err) {

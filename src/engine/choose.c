@@ -56,6 +56,7 @@ static kn_status choose_variant(kni_batch *batch, kni_want *w, kn_error *err) {
         const char *where = refused && kn_variants_count(refused) ? "it" : "nothing in its build/";
         status = asked ? kni_fail_without_variant(w->alloc, &system, asked, where, refused, err)
                        : kni_no_memory(err, "choosing a variant");
+        w->is_absent = status == KN_ERR_NOT_FOUND;
         kni_free(w->alloc, asked);
     }
     kn_variants_free(refused);
@@ -117,7 +118,7 @@ static kn_status check_files(kni_batch *batch, kni_want *w, size_t *missing, kn_
 }
 
 /* A file that is not what it should be, while nothing can be fetched. */
-static kn_status fail_offline(const kni_want *w, kn_error *err) {
+static kn_status fail_offline(kni_want *w, kn_error *err) {
     const kni_checked *bad = NULL;
     for (size_t i = 0; i < w->file_count && !bad; i++) {
         if (w->files[i].found == KNI_FILE_DAMAGED) bad = &w->files[i];
@@ -130,6 +131,7 @@ static kn_status fail_offline(const kni_want *w, kn_error *err) {
             bad->path, w->id, w->commit);
     }
     if (w->net_status) return kni_fail(err, w->net_status, "%s", w->net_message);
+    w->is_absent = true;
     for (size_t i = 0; i < w->file_count && !bad; i++) {
         if (w->files[i].found == KNI_FILE_MISSING) bad = &w->files[i];
     }
@@ -163,8 +165,9 @@ kn_status kni_batch_choose(kni_batch *batch, kn_error *err) {
         kni_want *w = batch->wants[i];
         if (w->step != KNI_WANT_CHOOSE || w->needs_lock) continue;
         kn_status status = choose_one(batch, w, &w->err);
-        if (status == KN_ERR_NOT_FOUND && !w->variant) kni_want_suggest(batch, w);
-        if (status) status = kni_want_fail_online(w, status, err);
+        kn_status stopped = w->is_absent ? kni_want_suggest(batch, w, err) : KN_OK;
+        if (stopped) return stopped;
+        if (status) status = kni_want_fail_online(batch, w, status, err);
         if (status) return status;
     }
     return KN_OK;

@@ -15,6 +15,7 @@ static kn_status fail_dependent(kni_want *w, const kni_want *cause, kn_error *er
     kni_free(w->alloc, message);
     w->step = KNI_WANT_FAILED;
     w->status = cause->status;
+    w->is_absent = cause->is_absent;
     w->kernel = NULL;
     return KN_OK;
 }

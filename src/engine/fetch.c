@@ -15,7 +15,12 @@
 
 kn_status kni_batch_open(kni_run *run, bool may_ask, kni_batch *out, kn_error *err) {
     *out = (kni_batch){
-        .run = run, .engine = run->engine, .alloc = run->engine->alloc, .may_ask = may_ask};
+        .run = run,
+        .engine = run->engine,
+        .alloc = run->engine->alloc,
+        .may_ask = may_ask,
+        .process = kni_process_id(),
+    };
     kn_status status = kni_run_system(run, err);
     return status ? status : kni_settings_read(out->alloc, &out->settings, err);
 }
@@ -63,34 +68,26 @@ void kni_batch_close(kni_batch *batch) {
 
 /* ---- finish ---- */
 
-/* What was learnt is kept for other calls and processes. A cache that cannot be written is no
- * failure: then it is asked again. */
+/* What was learnt is kept for other calls and processes. */
 static kn_status record(kni_batch *batch, kni_want *w, kn_error *err) {
     const kni_cache *cache = kni_want_cache(w);
     kn_status status = KN_OK;
     if (w->fetched)
         status = kni_cache_receipt_write(cache, w->commit, kni_want_receipt(w), w->files,
                                          w->file_count, err);
-    if (status == KN_ERR_OS) status = KN_OK;
-    if (!w->asked || status) return status;
-    kni_resolution made = {.time = kni_clock_seconds(), .source = batch->settings.endpoint};
-    memcpy(made.commit, w->commit, sizeof made.commit);
-    made.ref = w->ref;
-    status = kni_cache_resolution_write(cache, w->request, &made, err);
+    status = kni_best_effort(status);
+    if (!status) status = kni_want_record_resolution(batch, w, NULL, NULL, err);
     bool has_snapshot = w->depth != KNI_DEPTH_VARIANTS && w->ref;
-    if (!status && has_snapshot) status = kni_cache_ref_write(cache, w->ref, w->commit, err);
-    int64_t until =
-        made.time + (strncmp(w->request, "revision:", 9) == 0 ? batch->settings.ref_age_s
-                                                              : batch->settings.version_age_s);
-    if (until < w->valid_until_s) w->valid_until_s = until;
-    return status == KN_ERR_OS ? KN_OK : status;
+    if (!status && w->asked_s && has_snapshot)
+        status = kni_best_effort(kni_cache_ref_write(cache, w->ref, w->commit, err));
+    return status;
 }
 
 static kn_status warn_of_network(kni_batch *batch, const kni_want *w) {
     if (!w->net_status) return KN_OK;
     return kni_batch_warn(batch,
-                          "'%s' is taken from the cache (commit %s), since the Hub did not "
-                          "answer: %s",
+                          "'%s' is taken from the cache (commit %s), since the Hub could not be "
+                          "asked: %s",
                           w->id, w->commit, w->net_message);
 }
 
@@ -124,8 +121,7 @@ static kn_status check_digest(kni_batch *batch, const kni_want *w, const kn_meta
                                     net, err);
     kni_free(w->alloc, files);
     if (status) return status;
-    status = kni_cache_document_write(kni_want_cache(w), record, "ok\n", 3, err);
-    return status == KN_ERR_OS ? KN_OK : status; /* then it is compared again another time */
+    return kni_best_effort(kni_cache_document_write(kni_want_cache(w), record, "ok\n", 3, err));
 }
 
 /* The kernel in the folder of the want's variant, as the engine keeps it. */
@@ -200,6 +196,7 @@ static kn_status add_depends(kni_batch *batch, kni_want *w, const kn_metadata *m
             .cache_only = w->cache_only,
         };
         kn_status status = kni_batch_add(batch, &info, w->device, w->depth, &w->depends[i], err);
+        w->is_absent = status == KN_ERR_NOT_FOUND;
         if (status) return status;
         w->depend_count++;
     }
@@ -219,8 +216,8 @@ static kn_status finish_all(kni_batch *batch, kn_error *err) {
         kni_want *w = batch->wants[i];
         if (w->step != KNI_WANT_FINISH) continue;
         kn_status status = finish_one(batch, w, &w->err);
-        if (status) status = kni_want_fail(w, status, &w->err);
-        if (status) return kni_fail(err, status, "%s", w->err.message);
+        if (status) status = kni_want_fail_online(batch, w, status, err);
+        if (status) return status;
     }
     return KN_OK;
 }

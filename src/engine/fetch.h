@@ -62,12 +62,16 @@ typedef struct kni_want {
     /* where it is */
     kni_want_step step;
     kn_status status;
+    bool is_absent; /* it failed since there is no build for this machine, or none offline */
     kn_error err;
     bool offline;         /* nothing is asked for it (any more) */
     kn_status net_status; /* why, when the network failed; KN_OK: it is offline by setting */
     char *net_message;
-    char *seen; /* repositories that redirected, one a line */
+    bool hasty;   /* it failed in a hurry, since something is cached */
+    bool patient; /* that was too little: in no hurry this time */
+    char *seen;   /* repositories that redirected, one a line */
     int64_t valid_until_s;
+    int64_t redirect_until_s; /* how long the redirects so far are believed */
 
     /* a Hub's kernel */
     kni_cache caches[2]; /* by kni_repo_type */
@@ -80,7 +84,7 @@ typedef struct kni_want {
     int64_t newest_version; /* of those that there are, with its commit ("": not asked) */
     char newest_commit[KNI_COMMIT_MAX];
     enum { KNI_ASK_NOTHING, KNI_ASK_REFS, KNI_ASK_REVISION } ask;
-    bool asked; /* the Hub said so just now: it is recorded */
+    int64_t asked_s; /* when the Hub said so, just now; 0: it was not asked */
     bool ask_trust;
     kni_answer answer; /* what the Hub said of the publisher, to be recorded */
     bool needs_lock;   /* something has to be asked or pulled, which one process does at a time */
@@ -109,6 +113,7 @@ typedef struct kni_batch {
     const kn_alloc *alloc;
     kni_settings settings;
     bool may_ask;
+    int64_t process;
     kni_want **wants;
     size_t count, capacity;
     kni_idle_transport *transport; /* NULL until needed */
@@ -150,6 +155,8 @@ kn_status kni_batch_link(kni_batch *batch, kn_error *err);
 kn_status kni_want_new(kni_batch *batch, const kn_repo_info *info, kn_device_type device,
                        kni_depth depth, kni_want **out, kn_error *err);
 void kni_want_free(kni_want *want);
+/* Whether a failure ends the whole batch, and not only the want that met it. */
+bool kni_is_fatal(kn_status status);
 /* Ends a want with a failure; KN_OK, or a failure of the whole batch. */
 kn_status kni_want_fail(kni_want *want, kn_status status, const kn_error *cause);
 /* The repository's folder in the cache. */
@@ -161,19 +168,24 @@ kn_status kni_want_redirect(const kni_batch *batch, kni_want *want, const char *
 const char *kni_want_receipt(kni_want *want);
 /* Begins again at `look`: another process may have done the work. */
 void kni_want_restart(kni_want *want);
-/* Begins again at `look` with what is cached, since the network failed so. */
-kn_status kni_want_go_offline(kni_want *want, kn_error *err);
+/* Begins again at `look` with what is cached, since the network failed as `want->err` says.
+ * `hasty`: it was not tried for long. */
+kn_status kni_want_go_offline(kni_want *want, kn_status status, bool hasty, kn_error *err);
+/* Begins again at `look`, online, since what is cached is too little: in no hurry. */
+void kni_want_go_online(kni_want *want);
+/* What the want comes to is believed no longer than until then. */
+void kni_want_believe(kni_want *want, int64_t until_s);
 /* "revision:main" and so on, from what the user said; the caller frees. */
 kn_status kni_request_text(const kn_alloc *alloc, const char *revision, const char *version,
                            char **out, kn_error *err);
 
-/* Ends a want with a failure, or, where the network failed, lets it begin again with what is cached
- * (ask.c). */
-kn_status kni_want_fail_online(kni_want *want, kn_status status, kn_error *err);
+/* Ends a want with the failure that `want->err` tells, or, where the network failed, lets it begin
+ * again with what is cached. KN_OK, or a failure of the whole batch (ask.c). */
+kn_status kni_want_fail_online(kni_batch *batch, kni_want *want, kn_status status, kn_error *err);
 
 /* Where there is no build for this machine: adds to the error whether the newest version has one
- * (suggest.c). Best effort. */
-void kni_want_suggest(kni_batch *batch, kni_want *want);
+ * (suggest.c). Best effort: fails for want of memory and when it is cancelled. */
+kn_status kni_want_suggest(kni_batch *batch, kni_want *want, kn_error *err);
 
 /* ---- look.c ---- */
 
@@ -185,10 +197,22 @@ kn_status kni_want_local_path(const kni_batch *batch, const kni_want *want, char
 /* The backends to look for a variant of; the first that has one counts. */
 kn_status kni_want_backends(const kni_want *want, const kn_system *system, const char *out[2],
                             size_t *count, kn_error *err);
+/* ---- records.c: what the Hub said, as the cache keeps it. A cache that cannot be written is no
+ * failure: then it is asked again another time ---- */
+
+/* KN_ERR_NOMEM, or KN_OK for any other status of a record that was to be written. */
+kn_status kni_best_effort(kn_status status);
+/* How long the Hub's answer to the request is believed, in seconds. */
+int64_t kni_want_age_limit(const kni_batch *batch, const kni_want *want);
 /* What is known of the publisher's standing. */
 kn_status kni_want_trust_facts(const kni_batch *batch, const kni_want *want, kni_trust_facts *out,
                                kn_error *err);
-kn_status kni_want_record_trust(const kni_want *want, bool trusted, kn_error *err);
+/* Records what the Hub said of the publisher, if it did, once it is known where. */
+kn_status kni_want_record_trust(kni_want *want, kn_error *err);
+/* Records what the request came to, if the Hub just said so: the commit, or the repository that
+ * has taken the place of this one (else NULL). */
+kn_status kni_want_record_resolution(const kni_batch *batch, kni_want *want, char *redirect_repo,
+                                     char *redirect_revision, kn_error *err);
 
 /* ---- the stages: each takes every want that is at it one step on ---- */
 

@@ -11,6 +11,7 @@
 
 #define LOCK_NAME "repository"
 #define WAIT_MS 20
+#define HASTE_MS 5000 /* how long those wait for a sign of life who have something cached */
 
 bool kni_want_may_work(kni_want *w) {
     if (!w->is_locked) w->needs_lock = true;
@@ -47,9 +48,11 @@ void kni_batch_release_locks(kni_batch *batch) {
 
 /* Waits while another process holds it and shows that it lives. A cache in which there can be no
  * locks is used without. */
-static kn_status take(kni_batch *batch, const kni_want *w, struct kni_held *held, kn_error *err) {
+static kn_status take(kni_batch *batch, const kni_want *w, struct kni_held *held, bool hasty,
+                      kn_error *err) {
     const kni_cache *cache = &w->caches[KNI_REPO_KERNEL];
-    int64_t since = kni_clock_ms(), seen = 0;
+    int64_t since = kni_clock_ms(), seen = 0, limit = batch->settings.timeout_ms;
+    if (hasty && limit > HASTE_MS) limit = HASTE_MS;
     for (;;) {
         bool taken;
         kn_error cause;
@@ -62,7 +65,7 @@ static kn_status take(kni_batch *batch, const kni_want *w, struct kni_held *held
         int64_t life = kni_cache_lock_life(cache, LOCK_NAME);
         if (life != seen) since = kni_clock_ms();
         seen = life;
-        if (kni_clock_ms() - since > batch->settings.timeout_ms) {
+        if (kni_clock_ms() - since > limit) {
             return kni_fail(
                 err, KN_ERR_TIMEOUT,
                 "another process is at work on '%s' in the cache and makes no progress; "
@@ -73,21 +76,36 @@ static kn_status take(kni_batch *batch, const kni_want *w, struct kni_held *held
     }
 }
 
-static const kni_want *find_want(const kni_batch *batch, const char *path) {
-    for (size_t i = 0; i < batch->count; i++) {
-        const kni_want *w = batch->wants[i];
-        if (w->needs_lock && strcmp(w->caches[KNI_REPO_KERNEL].locks, path) == 0) return w;
-    }
-    return NULL;
+static bool waits_for(const kni_want *w, const char *path) {
+    return w->needs_lock && strcmp(w->caches[KNI_REPO_KERNEL].locks, path) == 0;
 }
 
-static void fail_all(kni_batch *batch, const char *path, kn_status status, const kn_error *cause) {
+/* One of the wants that need the lock at `path`; *hasty: all have something cached. */
+static const kni_want *find_want(const kni_batch *batch, const char *path, bool *hasty) {
+    const kni_want *found = NULL;
+    *hasty = true;
     for (size_t i = 0; i < batch->count; i++) {
-        kni_want *w = batch->wants[i];
-        if (!w->needs_lock || strcmp(w->caches[KNI_REPO_KERNEL].locks, path) != 0) continue;
-        w->needs_lock = false;
-        kni_want_fail(w, status, cause);
+        const kni_want *w = batch->wants[i];
+        if (!waits_for(w, path)) continue;
+        found = w;
+        if (!w->has_cached || w->patient) *hasty = false;
     }
+    return found;
+}
+
+/* Without the lock at `path` nothing is asked: what is cached serves. */
+static kn_status do_without(kni_batch *batch, const char *path, bool hasty, kn_status cause,
+                            const kn_error *why, kn_error *err) {
+    kn_status status = KN_OK;
+    for (size_t i = 0; i < batch->count && !status; i++) {
+        kni_want *w = batch->wants[i];
+        if (!waits_for(w, path)) continue;
+        w->needs_lock = false;
+        kni_fail(&w->err, cause, "%s", why->message);
+        status = cause == KN_ERR_TIMEOUT ? kni_want_go_offline(w, cause, hasty, err)
+                                         : kni_want_fail_online(batch, w, cause, err);
+    }
+    return status;
 }
 
 kn_status kni_batch_hold(kni_batch *batch, kn_error *err) {
@@ -100,16 +118,12 @@ kn_status kni_batch_hold(kni_batch *batch, kn_error *err) {
     if (!status && batch->held_count)
         qsort(batch->held, batch->held_count, sizeof *batch->held, compare_held);
     for (size_t i = 0; i < batch->held_count && !status; i++) {
-        const kni_want *w = find_want(batch, batch->held[i].path);
+        bool hasty;
+        const kni_want *w = find_want(batch, batch->held[i].path, &hasty);
         kn_error cause;
         kn_error_init(&cause);
-        status = take(batch, w, &batch->held[i], &cause);
-        if (status == KN_ERR_TIMEOUT) {
-            fail_all(batch, batch->held[i].path, status, &cause);
-            status = KN_OK;
-        } else if (status) {
-            kni_fail(err, status, "%s", cause.message);
-        }
+        kn_status one = take(batch, w, &batch->held[i], hasty, &cause);
+        if (one) status = do_without(batch, batch->held[i].path, hasty, one, &cause, err);
     }
     for (size_t i = 0; i < batch->count && !status; i++) {
         kni_want *w = batch->wants[i];

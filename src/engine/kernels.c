@@ -36,9 +36,9 @@ kni_kernel *kni_engine_find_known(kn_engine *engine, const char *key, int64_t *v
     kni_lock_take(engine->lock);
     for (size_t i = 0; i < engine->known_count && !found; i++) {
         if (strcmp(engine->known[i].key, key) != 0) continue;
+        if (now >= engine->known[i].valid_until_s) break;
+        found = engine->known[i].kernel;
         *valid_until_s = engine->known[i].valid_until_s;
-        if (now < *valid_until_s) found = engine->known[i].kernel;
-        break;
     }
     kni_lock_drop(engine->lock);
     return found;
@@ -122,7 +122,7 @@ static kn_status collect(kni_batch *batch, kni_sought *sought, const size_t *num
         const kni_want *w = batch->wants[i];
         if (w->step != KNI_WANT_DONE) continue;
         status = link_kernel(batch->engine, batch, w, err);
-        if (!status) status = remember(batch->engine, w, err);
+        if (!status && batch->may_ask) status = remember(batch->engine, w, err);
     }
     for (size_t i = 0; i < count && !status; i++) {
         if (sought[i].status) continue; /* it was no request at all */
@@ -239,12 +239,15 @@ static kn_status check_depends(kni_run *run, const kn_metadata *metadata, kn_err
 }
 
 kn_status kni_engine_check_gpu(kni_run *run, const kn_metadata *metadata, const char *variant,
-                               kn_error *err) {
+                               bool *refused, kn_error *err) {
     kn_gpu gpu = {.size = sizeof gpu, .capability = KN_CAPABILITY_UNKNOWN};
+    *refused = false;
     if (!kn_metadata_archs_count(metadata) || !run->host->gpu) return KN_OK;
     kn_status status = run->host->gpu(run->host->ctx, &gpu, err);
     if (status) return status;
-    return kni_archs_check(run->engine->alloc, metadata, variant, &gpu, err);
+    status = kni_archs_check(run->engine->alloc, metadata, variant, &gpu, err);
+    *refused = status == KN_ERR_RUNTIME;
+    return status;
 }
 
 /* Everything that can be said against a kernel before its code runs. */
@@ -255,8 +258,9 @@ static kn_status check_kernel(kni_run *run, const kni_kernel *kernel, bool any_a
     kn_metadata_get(metadata, &info);
     kn_status status = check_depends(run, metadata, err);
     if (!status) status = kni_minver_check(&info, kernel->source.variant, err);
+    bool refused;
     if (!status && !any_arch)
-        status = kni_engine_check_gpu(run, metadata, kernel->source.variant, err);
+        status = kni_engine_check_gpu(run, metadata, kernel->source.variant, &refused, err);
     if (status) return status;
     char *warning = NULL;
     status =

@@ -6,7 +6,6 @@
 #include "base/error.h"
 #include "codec/json.h"
 #include "engine/fetch.h"
-#include "os/clock.h"
 #include "os/files.h"
 
 #define PAGES_MAX 1000
@@ -49,7 +48,7 @@ static kn_status write_listing(const kni_want *w, kn_error *err) {
     if (status) return KN_OK; /* too long to be kept: it is asked again another time */
     status = kni_cache_document_write(kni_want_cache(w), name, bytes, length, err);
     kni_free(w->alloc, bytes);
-    return status == KN_ERR_OS ? KN_OK : status; /* then it is asked again another time */
+    return kni_best_effort(status);
 }
 
 static kn_status add_snapshot_file(void *ctx, const char *path, const char *oid, int64_t size,
@@ -66,6 +65,7 @@ static kn_status list_snapshot(kni_want *w, kn_error *err) {
     if (!status) status = kni_listing_finish(&w->listing, w->id, err);
     if (status || w->listing.count) return status;
     if (w->net_status) return kni_fail(err, w->net_status, "%s", w->net_message);
+    w->is_absent = true;
     return kni_fail(
         err, KN_ERR_NOT_FOUND,
         "Cannot find a local snapshot for %s (revision: %s): it is not in the cache "
@@ -85,14 +85,22 @@ static kn_status first_page(const kni_batch *batch, kni_want *w, kn_error *err) 
     return w->page ? KN_OK : kni_no_memory(err, "asking the Hub");
 }
 
+/* Now it is known where the answer about the publisher belongs. */
+static kn_status know_type(kni_want *w, kni_repo_type type, kn_error *err) {
+    w->type = type;
+    w->type_known = true;
+    return kni_want_record_trust(w, err);
+}
+
 static kn_status take_page(kni_batch *batch, kni_want *w, kni_transfer *t, kn_error *err) {
     if (t->status == KN_ERR_REPOSITORY && !w->type_known && w->type == KNI_REPO_KERNEL) {
         w->type = KNI_REPO_MODEL; /* the older type */
         return first_page(batch, w, err);
     }
     if (t->status) return kni_fail(err, t->status, "%s", t->err.message);
-    w->type_known = true;
-    kn_status status = kni_listing_add_page(&w->listing, t->body, t->body_length, t->what, err);
+    kn_status status = know_type(w, w->type, err);
+    if (status) return status;
+    status = kni_listing_add_page(&w->listing, t->body, t->body_length, t->what, err);
     kni_free(w->alloc, w->page);
     w->page = t->next;
     t->next = NULL;
@@ -121,12 +129,12 @@ static kn_status fetch_pages(kni_batch *batch, kni_want **wants, size_t count, k
         transfers[i].url = wants[i]->page;
         transfers[i].what = wants[i]->id;
         transfers[i].limit = KNI_JSON_LIMIT;
-        if (!wants[i]->has_cached) impatient = false;
+        if (!wants[i]->has_cached || wants[i]->patient) impatient = false;
     }
     kn_status status = kni_batch_transfer(batch, pointers, count, impatient, err);
     for (size_t i = 0; i < count && !status; i++) {
         kn_status one = take_page(batch, wants[i], &transfers[i], &wants[i]->err);
-        if (one) status = kni_want_fail_online(wants[i], one, err);
+        if (one) status = kni_want_fail_online(batch, wants[i], one, err);
     }
     for (size_t i = 0; i < count; i++) kni_transfer_clear(&transfers[i], batch->alloc);
     kni_free(batch->alloc, transfers);
@@ -134,10 +142,23 @@ static kn_status fetch_pages(kni_batch *batch, kni_want **wants, size_t count, k
     return status;
 }
 
+/* The listing that the cache has, in the folder of either type where the type is not known. */
+static kn_status find_listing(kni_want *w, bool *found, kn_error *err) {
+    kni_repo_type assumed = w->type;
+    kn_status status = read_listing(w, found, err);
+    if (!status && !*found && !w->type_known) {
+        w->type = KNI_REPO_MODEL;
+        status = read_listing(w, found, err);
+    }
+    if (status || *found) return status ? status : know_type(w, w->type, err);
+    w->type = assumed;
+    return KN_OK;
+}
+
 /* Whether the want has its listing now, or has to fetch it. */
 static kn_status begin_listing(kni_batch *batch, kni_want *w, kn_error *err) {
     bool found = false;
-    kn_status status = read_listing(w, &found, err);
+    kn_status status = find_listing(w, &found, err);
     if (status) return status;
     if (found) {
         w->step = KNI_WANT_CHOOSE;
@@ -162,7 +183,7 @@ static kn_status list_all(kni_batch *batch, kni_want **wants, kn_error *err) {
         kni_want *w = batch->wants[i];
         if (w->step != KNI_WANT_LIST) continue;
         kn_status one = begin_listing(batch, w, &w->err);
-        if (one) status = kni_want_fail_online(w, one, err);
+        if (one) status = kni_want_fail_online(batch, w, one, err);
     }
     for (bool more = true; more && !status;) {
         size_t count = 0;
@@ -179,18 +200,6 @@ static kn_status list_all(kni_batch *batch, kni_want **wants, kn_error *err) {
 
 /* ---- redirects ---- */
 
-static kn_status record_redirect(kni_batch *batch, const kni_want *w, char *repo, char *revision,
-                                 kn_error *err) {
-    kni_resolution made = {
-        .time = kni_clock_seconds(),
-        .redirect_repo = repo,
-        .redirect_revision = revision,
-        .source = batch->settings.endpoint,
-    };
-    kn_status status = kni_cache_resolution_write(kni_want_cache(w), w->request, &made, err);
-    return status == KN_ERR_OS ? KN_OK : status;
-}
-
 /* Reads the repository's status file, which has been pulled. */
 static kn_status follow(kni_batch *batch, kni_want *w, kn_error *err) {
     const kni_net *net;
@@ -206,8 +215,7 @@ static kn_status follow(kni_batch *batch, kni_want *w, kn_error *err) {
     if (!status) status = net->toml_to_json(w->alloc, bytes, length, what, &json, err);
     if (!status)
         status = kni_status_parse(w->alloc, json, strlen(json), what, &repo, &revision, err);
-    if (!status && (w->asked || w->offline))
-        status = record_redirect(batch, w, repo, revision, err);
+    if (!status) status = kni_want_record_resolution(batch, w, repo, revision, err);
     if (!status) status = kni_batch_warn(batch, "'%s' redirected to '%s'", w->id, repo);
     if (!status) status = kni_want_redirect(batch, w, repo, revision, err);
     kni_free(w->alloc, path);
@@ -246,7 +254,7 @@ static kn_status follow_redirects(kni_batch *batch, kni_pull *pulls, kn_error *e
         kn_status one = pulls[i].status;
         if (one) kni_fail(&w->err, one, "%s", pulls[i].err.message);
         if (!one) one = follow(batch, w, &w->err);
-        if (one) status = kni_want_fail_online(w, one, err);
+        if (one) status = kni_want_fail_online(batch, w, one, err);
     }
     return status;
 }

@@ -4,15 +4,12 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "codec/json.h"
 #include "engine/fetch.h"
 #include "os/clock.h"
 #include "os/files.h"
 #include "trust/publisher.h"
 
 #define BUILTIN_PREFIX "builtin/"
-#define TRUST_DOCUMENT "trust.json"
-#define TRUST_DOCUMENT_LIMIT 4096
 
 /* ---- folders that are named, or that ship with the library ---- */
 
@@ -110,6 +107,7 @@ static kn_status find_in_folder(kni_batch *batch, kni_want *w, const char *path,
         if (status != KN_ERR_NOT_FOUND) break;
     }
     if (status) {
+        w->is_absent = status == KN_ERR_NOT_FOUND;
         kni_free(w->alloc, kernel);
         return status;
     }
@@ -206,13 +204,8 @@ static kn_status look_for_commit(kni_want *w, kn_error *err) {
     return KN_OK;
 }
 
-/* How long the Hub's answer to the request is believed. */
-static int64_t age_limit(const kni_batch *batch, const kni_want *w) {
-    bool is_version = strncmp(w->request, "revision:", 9) != 0;
-    return is_version ? batch->settings.version_age_s : batch->settings.ref_age_s;
-}
-
-static kn_status fail_uncached(const kni_want *w, kn_error *err) {
+static kn_status fail_uncached(kni_want *w, kn_error *err) {
+    w->is_absent = !w->net_status;
     if (w->net_status) return kni_fail(err, w->net_status, "%s", w->net_message);
     return kni_fail(err, KN_ERR_NOT_FOUND,
                     "Cannot find a local snapshot for %s (%s): it is not in the cache ('%s'), and "
@@ -223,7 +216,8 @@ static kn_status fail_uncached(const kni_want *w, kn_error *err) {
 
 /* Takes what the cache knows, or notes that the Hub has to be asked. */
 static kn_status use_cached(kni_batch *batch, kni_want *w, kn_error *err) {
-    int64_t now = kni_clock_seconds(), age = now - w->cached.time, limit = age_limit(batch, w);
+    int64_t now = kni_clock_seconds(), age = now - w->cached.time;
+    int64_t limit = kni_want_age_limit(batch, w);
     bool fresh = w->has_cached && w->cached.time > 0 && age >= 0 && age < limit && !w->refresh;
     if (!fresh && !w->offline) {
         w->ask = KNI_ASK_REFS;
@@ -231,9 +225,9 @@ static kn_status use_cached(kni_batch *batch, kni_want *w, kn_error *err) {
     }
     if (!w->has_cached) return fail_uncached(w, err);
     if (fresh)
-        w->valid_until_s = w->cached.time + limit;
-    else if (w->net_status)
-        w->valid_until_s = 0;
+        kni_want_believe(w, w->cached.time + limit);
+    else /* offline another process may learn more */
+        kni_want_believe(w, w->net_status ? 0 : now + limit);
     if (w->cached.redirect_repo) {
         kni_resolution to = w->cached;
         w->cached = (kni_resolution){0};
@@ -252,67 +246,12 @@ static kn_status use_cached(kni_batch *batch, kni_want *w, kn_error *err) {
 
 /* ---- the publisher ---- */
 
-/* What was recorded of the publisher's standing. */
-static kn_status read_trust(const kni_want *w, kni_answer *answer, int64_t *time, kn_error *err) {
-    *answer = KNI_ANSWER_NONE;
-    *time = 0;
-    for (size_t i = 0; i < 2 && *answer == KNI_ANSWER_NONE; i++) {
-        char *bytes;
-        size_t length;
-        kn_status status = kni_cache_document_read(&w->caches[i], TRUST_DOCUMENT,
-                                                   TRUST_DOCUMENT_LIMIT, &bytes, &length, err);
-        if (status) return status;
-        if (!bytes) continue;
-        kni_json *document;
-        int64_t trusted;
-        if (kni_json_parse(bytes, length, TRUST_DOCUMENT, &document, NULL) == KN_OK) {
-            if (kni_json_integer(kni_json_member(document, "trusted"), &trusted) &&
-                kni_json_integer(kni_json_member(document, "time"), time)) {
-                *answer = trusted ? KNI_ANSWER_TRUSTED : KNI_ANSWER_UNTRUSTED;
-            }
-            kni_json_free(document);
-        }
-        kni_free(w->alloc, bytes);
-    }
-    return KN_OK;
-}
-
-kn_status kni_want_record_trust(const kni_want *w, bool trusted, kn_error *err) {
-    kni_text text;
-    kni_text_init(&text, w->alloc);
-    kni_text_addf(&text, "{\"trusted\": %d, \"time\": %lld}\n", (int)trusted,
-                  (long long)kni_clock_seconds());
-    size_t length = text.length;
-    char *bytes = kni_text_take(&text);
-    if (!bytes) return kni_no_memory(err, "recording an answer");
-    kn_status status =
-        kni_cache_document_write(kni_want_cache(w), TRUST_DOCUMENT, bytes, length, err);
-    kni_free(w->alloc, bytes);
-    return status == KN_ERR_OS ? KN_OK : status; /* then it is asked again another time */
-}
-
-kn_status kni_want_trust_facts(const kni_batch *batch, const kni_want *w, kni_trust_facts *out,
-                               kn_error *err) {
-    int64_t time;
-    *out = (kni_trust_facts){
-        .repo_id = w->id,
-        .allowed = w->allowed,
-        .offline = w->offline,
-        .strict = batch->settings.strict_trust,
-        .refresh = w->refresh,
-    };
-    kn_status status = read_trust(w, &out->recorded, &time, err);
-    int64_t now = kni_clock_seconds();
-    out->age_s = time > now ? KNI_TRUST_MAX_AGE_S : now - time;
-    return status;
-}
-
 static kn_status look_at_publisher(kni_batch *batch, kni_want *w, kn_error *err) {
-    if (w->depth == KNI_DEPTH_VARIANTS || !batch->may_ask) return KN_OK; /* no code is run */
+    if (w->depth == KNI_DEPTH_VARIANTS) return KN_OK; /* no code is run */
     kni_trust_facts facts;
     kn_status status = kni_want_trust_facts(batch, w, &facts, err);
     if (status) return status;
-    int64_t left = KNI_TRUST_MAX_AGE_S - facts.age_s;
+    int64_t now = kni_clock_seconds(), left = KNI_TRUST_MAX_AGE_S - facts.age_s;
     switch (kni_trust_before(&facts, err)) {
     case KNI_TRUST_REFUSE:
         return KN_ERR_UNTRUSTED;
@@ -323,14 +262,17 @@ static kn_status look_at_publisher(kni_batch *batch, kni_want *w, kn_error *err)
             "while the Hub is not reached; it is loaded from the cache all the same",
             w->id);
     case KNI_TRUST_ASK:
+        if (!batch->may_ask) {
+            return kni_fail(err, KN_ERR_NOT_FOUND,
+                            "'%s': whether its publisher is trusted has to be asked first", w->id);
+        }
         w->ask_trust = true;
         return KN_OK;
     case KNI_TRUST_ALLOW:
         break;
     }
-    bool by_record = facts.recorded != KNI_ANSWER_NONE;
-    if (by_record && kni_clock_seconds() + left < w->valid_until_s)
-        w->valid_until_s = kni_clock_seconds() + left;
+    if (facts.offline && left <= 0 && !w->net_status) left = KNI_TRUST_MAX_AGE_S;
+    if (facts.recorded != KNI_ANSWER_NONE) kni_want_believe(w, now + left);
     return KN_OK;
 }
 
@@ -362,8 +304,8 @@ kn_status kni_batch_look(kni_batch *batch, kn_error *err) {
         kni_want *w = batch->wants[i];
         while (w->step == KNI_WANT_LOOK) {
             kn_status status = look_one(batch, w, &w->err);
-            if (status) status = kni_want_fail(w, status, &w->err);
-            if (status) return kni_fail(err, status, "%s", w->err.message);
+            if (status) status = kni_want_fail_online(batch, w, status, err);
+            if (status) return status;
         }
     }
     return KN_OK;

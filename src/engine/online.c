@@ -50,8 +50,8 @@ kn_status kni_batch_net(kni_batch *batch, const kni_net **out, kn_error *err) {
 
 /* ---- transports ---- */
 
-/* One that nobody uses. What came through a fork belongs to the parent, whose connections it would
- * disturb: it is left alone. */
+/* One that nobody uses. What came through a fork belonged to the parent, and its connections are
+ * closed here: it is left alone. */
 static kni_idle_transport *take_idle(kn_engine *engine) {
     kni_idle_transport *found = NULL;
     int64_t process = kni_process_id();
@@ -99,6 +99,7 @@ static void put_transport(kni_batch *batch) {
     kni_idle_transport *transport = batch->transport;
     if (!transport) return;
     batch->transport = NULL;
+    if (transport->process != kni_process_id()) return;
     kni_lock_take(engine->lock);
     bool kept = engine->idle_count < IDLE_TRANSPORTS;
     if (kept) engine->idle[engine->idle_count++] = transport;
@@ -129,7 +130,9 @@ bool kni_batch_is_cancelled(kni_batch *batch) {
         host->progress(host->ctx, batch->pulled, batch->to_pull);
     }
     batch->left = host->leave ? host->leave(host->ctx) : NULL;
-    return cancelled;
+    /* In a child that the host has just forked there are no locks and no connections to go on with.
+     */
+    return cancelled || kni_process_id() != batch->process;
 }
 
 static bool session_cancelled(void *ctx) {
@@ -176,7 +179,10 @@ static kn_status make_agent(kni_batch *batch, kn_error *err) {
 
 static kn_status open_session(kni_batch *batch, kn_error *err) {
     kn_status status = get_transport(batch, err);
-    if (status || batch->agent) return status;
+    if (status) return status;
+    batch->session.transport = &batch->transport->transport;
+    batch->session.transport_failed = false;
+    if (batch->agent) return KN_OK;
     status = kni_settings_token(&batch->settings, &batch->token, err);
     if (!status) status = make_agent(batch, err);
     batch->session = (kni_session){
@@ -198,10 +204,21 @@ static kn_status open_session(kni_batch *batch, kn_error *err) {
 
 kn_status kni_batch_transfer(kni_batch *batch, kni_transfer *const *transfers, size_t count,
                              bool impatient, kn_error *err) {
-    kn_status status = open_session(batch, err);
-    if (status) return status;
+    kn_error cause;
+    kn_error_init(&cause);
+    kn_status status = open_session(batch, &cause);
+    if (kni_is_fatal(status)) return kni_fail(err, status, "%s", cause.message);
     batch->session.impatient = impatient;
+    for (size_t i = 0; status && i < count; i++) {
+        kn_error_init(&transfers[i]->err);
+        transfers[i]->status = kni_fail(&transfers[i]->err, status, "%s", cause.message);
+    }
+    if (status) return KN_OK;
     status = kni_session_run(&batch->session, transfers, count, err);
+    if (batch->session.transport_failed) {
+        free_transport(batch->engine, batch->transport);
+        batch->transport = NULL;
+    }
     return status == KN_ERR_TIMEOUT ? KN_OK : status; /* each transfer says so itself */
 }
 

@@ -11,6 +11,7 @@
 #define AT_ONCE 128 /* downloads under way: each has a file open */
 #define WAIT_MS 50  /* between looks at a lock that somebody else holds */
 #define TRIES 2     /* of a content that did not arrive as it should */
+#define EXCLUDED 3  /* in the place of a number of tries: it is not to be pulled */
 
 /* One content on its way. */
 typedef struct download {
@@ -67,15 +68,15 @@ static bool is_there(const kni_pull *pull) {
     return kni_cache_blob_exists(kni_want_cache(pull->want), &content);
 }
 
-/* Whether another pull before it brings the same content into the same folder. */
-static bool is_repeated(const kni_pull *pulls, size_t index) {
+/* The pull that brings the content of this one: the first for the same folder that may be made. */
+static const kni_pull *bringer(const kni_pull *pulls, size_t index, const uint8_t *tries) {
+    const kni_pull *pull = &pulls[index];
     for (size_t i = 0; i < index; i++) {
-        if (strcmp(pulls[i].entry->oid, pulls[index].entry->oid) == 0 &&
-            strcmp(kni_want_cache(pulls[i].want)->folder,
-                   kni_want_cache(pulls[index].want)->folder) == 0)
-            return true;
+        if (tries[i] != EXCLUDED && strcmp(pulls[i].entry->oid, pull->entry->oid) == 0 &&
+            strcmp(kni_want_cache(pulls[i].want)->folder, kni_want_cache(pull->want)->folder) == 0)
+            return &pulls[i];
     }
-    return false;
+    return pull;
 }
 
 /* Takes the lock of a content and opens it, unless somebody else has it in hand (*busy) or it is
@@ -109,14 +110,15 @@ static kn_status end(download *d, kn_error *err) {
 }
 
 /* Up to AT_ONCE of the pulls that are still to be made; *waiting: somebody else has one in hand. */
-static kn_status pull_some(kni_batch *batch, kni_pull *pulls, size_t count, const uint8_t *tries,
+static kn_status pull_some(kni_batch *batch, kni_pull *pulls, size_t count, uint8_t *tries,
                            download *downloads, kni_transfer **transfers, size_t *begun,
                            bool *waiting, kn_error *err) {
     kn_status status = KN_OK;
     *begun = 0;
     *waiting = false;
     for (size_t i = 0; i < count && *begun < AT_ONCE && !status; i++) {
-        if (tries[i] >= TRIES || is_there(&pulls[i]) || is_repeated(pulls, i)) continue;
+        if (tries[i] >= TRIES || is_there(&pulls[i]) || bringer(pulls, i, tries) != &pulls[i])
+            continue;
         download *d = &downloads[*begun];
         *d = (download){.pull = &pulls[i], .lock = {-1}};
         bool busy, done;
@@ -128,7 +130,8 @@ static kn_status pull_some(kni_batch *batch, kni_pull *pulls, size_t count, cons
         }
         download_clear(batch, d);
         if (status == KN_ERR_NOMEM) return kni_no_memory(err, "downloading");
-        pulls[i].status = status; /* this one cannot be had */
+        pulls[i].status = status;
+        if (status) tries[i] = TRIES; /* this one cannot be had */
         status = KN_OK;
     }
     return status;
@@ -148,6 +151,28 @@ static kn_status note(kni_pull *pulls, uint8_t *tries, const download *d, kn_err
     return KN_OK;
 }
 
+/* What is still to be made has waited for too long. */
+static void fail_waiting(kni_pull *pulls, size_t count, uint8_t *tries) {
+    for (size_t i = 0; i < count; i++) {
+        if (tries[i] >= TRIES || is_there(&pulls[i])) continue;
+        tries[i] = TRIES;
+        pulls[i].status =
+            kni_fail(&pulls[i].err, KN_ERR_TIMEOUT,
+                     "another process holds the lock of '%s' of '%s' in the cache and makes no "
+                     "progress; end it, or wait longer with KERNELS_TIMEOUT=SECONDS",
+                     pulls[i].entry->path, pulls[i].want->id);
+    }
+}
+
+/* The network gave no sign of life until the deadline: what was not begun fails likewise. */
+static void fail_silent(kni_pull *pulls, size_t count, uint8_t *tries, const download *silent) {
+    for (size_t i = 0; i < count; i++) {
+        if (tries[i] >= TRIES || is_there(&pulls[i])) continue;
+        tries[i] = TRIES;
+        pulls[i].status = kni_fail(&pulls[i].err, KN_ERR_TIMEOUT, "%s", silent->pull->err.message);
+    }
+}
+
 /* Ends when everything is there or has failed. */
 static kn_status pull_contents(kni_batch *batch, kni_pull *pulls, size_t count, uint8_t *tries,
                                download *downloads, kni_transfer **transfers, kn_error *err) {
@@ -163,6 +188,8 @@ static kn_status pull_contents(kni_batch *batch, kni_pull *pulls, size_t count, 
         if (!status) kni_parallel(begun, end_one, downloads);
         for (size_t i = 0; i < begun; i++) {
             if (!status) status = note(pulls, tries, &downloads[i], err);
+            if (!status && downloads[i].pull->status == KN_ERR_TIMEOUT)
+                fail_silent(pulls, count, tries, &downloads[i]);
             download_clear(batch, &downloads[i]);
         }
         if (status || (!begun && !waiting)) return status;
@@ -171,29 +198,21 @@ static kn_status pull_contents(kni_batch *batch, kni_pull *pulls, size_t count, 
             continue;
         }
         if (kni_batch_is_cancelled(batch)) return kni_fail(err, KN_ERR_CANCELLED, "stopped");
-        if (kni_clock_ms() - waiting_since > batch->settings.timeout_ms) {
-            return kni_fail(
-                err, KN_ERR_TIMEOUT,
-                "another process holds the lock of a file of '%s' and makes no progress; "
-                "end it, or wait longer with KERNELS_TIMEOUT=SECONDS",
-                pulls[0].want->id);
-        }
-        kni_sleep_ms(WAIT_MS);
+        if (kni_clock_ms() - waiting_since > batch->settings.timeout_ms)
+            fail_waiting(pulls, count, tries);
+        else
+            kni_sleep_ms(WAIT_MS);
     }
 }
 
 /* Links what is there into the snapshots. */
-static kn_status link_all(kni_pull *pulls, size_t count) {
+static kn_status link_all(kni_pull *pulls, size_t count, const uint8_t *tries) {
     for (size_t i = 0; i < count; i++) {
         kni_pull *p = &pulls[i];
-        bool skip = p->want->needs_lock;
-        for (size_t k = 0; k < count && !skip && !p->status && !is_there(p); k++) {
-            /* The content was another pull's to bring. */
-            if (strcmp(pulls[k].entry->oid, p->entry->oid) != 0 || !pulls[k].status) continue;
-            p->status = pulls[k].status;
-            kni_fail(&p->err, p->status, "%s", pulls[k].err.message);
-        }
-        if (skip || p->status) continue;
+        const kni_pull *by = bringer(pulls, i, tries);
+        if (!p->status && by->status && tries[i] != EXCLUDED && !is_there(p))
+            p->status = kni_fail(&p->err, by->status, "%s", by->err.message);
+        if (p->want->needs_lock || p->status) continue;
         kni_content content = content_of(p);
         p->status = kni_cache_snapshot_add(kni_want_cache(p->want), p->want->commit, p->entry->path,
                                            &content, &p->err);
@@ -202,21 +221,25 @@ static kn_status link_all(kni_pull *pulls, size_t count) {
     return KN_OK;
 }
 
-/* Wants that may not work yet, or never, drop out. */
+/* Wants that may not work yet, or never, drop out, and so do pulls that have failed already. */
 static void settle_who_may(kni_pull *pulls, size_t count, uint8_t *tries) {
     for (size_t i = 0; i < count; i++) {
         kni_want *w = pulls[i].want;
+        if (pulls[i].status) {
+            tries[i] = EXCLUDED;
+            continue;
+        }
         kn_error_init(&pulls[i].err);
         if (is_there(&pulls[i])) continue;
         if (w->offline) {
-            tries[i] = TRIES;
+            tries[i] = EXCLUDED;
             pulls[i].status = kni_fail(
                 &pulls[i].err, w->net_status ? w->net_status : KN_ERR_NOT_FOUND,
                 "'%s' of '%s' is not in the cache, and no request is made in offline mode%s%s",
                 pulls[i].entry->path, w->id, w->net_message ? ": " : "",
                 w->net_message ? w->net_message : "");
         } else if (!kni_want_may_work(w)) {
-            tries[i] = TRIES;
+            tries[i] = EXCLUDED;
         }
     }
 }
@@ -234,7 +257,7 @@ kn_status kni_pull_files(kni_batch *batch, kni_pull *pulls, size_t count, kn_err
     } else {
         status = KN_ERR_NOMEM;
     }
-    if (!status) status = link_all(pulls, count);
+    if (!status) status = link_all(pulls, count, tries);
     if (status == KN_ERR_NOMEM) status = kni_no_memory(err, "downloading");
     kni_free(alloc, tries);
     kni_free(alloc, downloads);
@@ -263,12 +286,12 @@ static kn_status collect(kni_batch *batch, kni_pull *pulls, kn_error *err) {
             const kni_checked *file = &w->files[k];
             if (file->found == KNI_FILE_GOOD) continue;
             batch->to_pull += file->content.size;
-            pulls[count++] =
-                (kni_pull){.want = w, .entry = kni_listing_find(&w->listing, file->path)};
-            kn_status status = file->found == KNI_FILE_DAMAGED
-                                   ? kni_cache_forget(kni_want_cache(w), w->commit, file, err)
-                                   : KN_OK;
-            if (status) return status;
+            kni_pull *pull = &pulls[count++];
+            *pull = (kni_pull){.want = w, .entry = kni_listing_find(&w->listing, file->path)};
+            kn_error_init(&pull->err);
+            if (file->found == KNI_FILE_DAMAGED)
+                pull->status = kni_cache_forget(kni_want_cache(w), w->commit, file, &pull->err);
+            if (pull->status == KN_ERR_NOMEM) return kni_no_memory(err, "downloading");
         }
     }
     return KN_OK;
@@ -297,7 +320,7 @@ kn_status kni_batch_pull(kni_batch *batch, kn_error *err) {
         kni_want *w = batch->wants[i];
         if (w->step != KNI_WANT_PULL) continue;
         kn_status one = take_pulls(w, pulls, count, &w->err);
-        if (one) status = kni_want_fail_online(w, one, err);
+        if (one) status = kni_want_fail_online(batch, w, one, err);
     }
     kni_free(batch->alloc, pulls);
     return status;

@@ -76,13 +76,13 @@ kn_status kn_engine_install(kn_engine *engine, const kn_host *host, const kn_rep
 void kn_text_free(kn_engine *engine, char *text) { kni_free(engine->alloc, text); }
 
 /* Whether the build of a want, and those of all that it depends on, have code for this GPU. */
-static kn_status check_gpus(kni_run *run, const kni_batch *batch, kn_error *err) {
+static kn_status check_gpus(kni_run *run, const kni_batch *batch, bool *refused, kn_error *err) {
     kn_status status = KN_OK;
     for (size_t i = 0; i < batch->count && !status; i++) {
         const kni_want *w = batch->wants[i];
         const kn_metadata *metadata = w->kernel ? w->kernel->source.metadata : w->metadata;
         const char *variant = w->kernel ? w->kernel->source.variant : w->variant;
-        if (metadata) status = kni_engine_check_gpu(run, metadata, variant, err);
+        if (metadata) status = kni_engine_check_gpu(run, metadata, variant, refused, err);
     }
     return status;
 }
@@ -94,21 +94,25 @@ kn_status kn_engine_has_kernel(kn_engine *engine, const kn_host *host, const kn_
     kni_run_init(&run, engine, host, NULL);
     kni_batch batch;
     size_t number;
+    bool has_none = false; /* as opposed to: it cannot be told */
     kn_status status = kni_batch_open(&run, true, &batch, err);
-    if (!status)
+    if (!status) {
         status = kni_batch_add(&batch, info, KN_DEVICE_OTHER, KNI_DEPTH_METADATA, &number, err);
+        has_none = status == KN_ERR_NOT_FOUND;
+    }
     if (!status) status = kni_batch_run(&batch, err);
     if (!status) status = kni_batch_link(&batch, err);
     if (!status) {
         const kni_want *w = batch.wants[number];
         status = w->status;
-        if (status && status != KN_ERR_NOT_FOUND) kni_fail(err, status, "%s", w->err.message);
-        if (!status && !info->any_arch) status = check_gpus(&run, &batch, err);
+        has_none = w->is_absent;
+        if (status && !has_none) kni_fail(err, status, "%s", w->err.message);
+        if (!status && !info->any_arch) status = check_gpus(&run, &batch, &has_none, err);
     }
     *out = status == KN_OK;
     kni_batch_close(&batch);
     kni_run_clear(&run);
-    return status == KN_ERR_NOT_FOUND || status == KN_ERR_RUNTIME ? KN_OK : status;
+    return has_none ? KN_OK : status;
 }
 
 /* The variants of a kernel in a folder on disk. */

@@ -150,9 +150,10 @@ kni_kernel *kni_engine_kernel(kn_engine *engine, const void *identity);
  * `any_arch`: a build for other devices is imported, too. */
 kn_status kni_engine_import(kni_run *run, kni_kernel *kernel, const char *repo, bool any_arch,
                             kn_error *err);
-/* KN_ERR_RUNTIME where a build has no code for the current GPU. */
+/* KN_ERR_RUNTIME where a build has no code for the current GPU (*refused, in contrast to whatever
+ * else may fail). */
 kn_status kni_engine_check_gpu(kni_run *run, const kn_metadata *metadata, const char *variant,
-                               kn_error *err);
+                               bool *refused, kn_error *err);
 /* A layer of an imported kernel; comes with a reference. */
 kn_status kni_engine_layer(kni_run *run, kni_kernel *kernel, const char *name, const char *repo,
                            kn_layer *out, kn_error *err);

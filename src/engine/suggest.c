@@ -8,19 +8,17 @@
 #include "engine/fetch.h"
 
 /* The variants of the newest version, by the first page of its listing. */
-static kn_status list_newest(kni_batch *batch, const kni_want *w, kni_listing *out) {
-    kn_error ignored;
-    kn_error_init(&ignored);
+static kn_status list_newest(kni_batch *batch, const kni_want *w, kni_listing *out, kn_error *err) {
     kni_transfer transfer = {.what = w->id, .limit = KNI_JSON_LIMIT}, *pointer = &transfer;
     char *url = kni_url_tree(w->alloc, batch->settings.endpoint, w->type, w->id, w->newest_commit);
     *out = (kni_listing){.alloc = w->alloc};
-    if (!url) return KN_ERR_NOMEM;
+    if (!url) return kni_no_memory(err, "asking the Hub");
     transfer.url = url;
-    kn_status status = kni_batch_transfer(batch, &pointer, 1, true, &ignored);
+    kn_status status = kni_batch_transfer(batch, &pointer, 1, true, err);
     if (!status) status = transfer.status;
     if (!status) {
-        status = kni_listing_add_page(out, transfer.body, transfer.body_length, w->id, &ignored);
-        if (!status) status = kni_listing_finish(out, w->id, &ignored);
+        status = kni_listing_add_page(out, transfer.body, transfer.body_length, w->id, err);
+        if (!status) status = kni_listing_finish(out, w->id, err);
     }
     kni_transfer_clear(&transfer, w->alloc);
     kni_free(w->alloc, url);
@@ -48,10 +46,13 @@ static char *best_of(kni_batch *batch, const kni_want *w, const kni_listing *lis
     return best;
 }
 
-void kni_want_suggest(kni_batch *batch, kni_want *w) {
+kn_status kni_want_suggest(kni_batch *batch, kni_want *w, kn_error *err) {
     kni_listing listing;
-    if (!w->newest_commit[0] || w->offline || strcmp(w->newest_commit, w->commit) == 0) return;
-    kn_status status = list_newest(batch, w, &listing);
+    kn_error cause;
+    kn_error_init(&cause);
+    if (!w->newest_commit[0] || w->offline || strcmp(w->newest_commit, w->commit) == 0)
+        return KN_OK;
+    kn_status status = list_newest(batch, w, &listing, &cause);
     char *variant = status ? NULL : best_of(batch, w, &listing);
     size_t length = strlen(w->err.message);
     if (variant) {
@@ -63,4 +64,5 @@ void kni_want_suggest(kni_batch *batch, kni_want *w) {
     }
     kni_free(w->alloc, variant);
     kni_listing_clear(&listing);
+    return kni_is_fatal(status) ? kni_fail(err, status, "%s", cause.message) : KN_OK;
 }

@@ -65,9 +65,9 @@ static kn_status make_key(const kni_batch *batch, kni_want *w, kn_error *err) {
     kni_text text;
     kni_text_init(&text, w->alloc);
     kni_text_addf(&text, "%d|%d|%s|%s|%d%d|%lld|%lld|%s|%s|", (int)w->depth, (int)w->device,
-                  w->backend ? w->backend : "", w->allowed ? w->allowed : "", w->offline,
-                  s->strict_trust, (long long)s->ref_age_s, (long long)s->version_age_s,
-                  s->endpoint, s->cache);
+                  w->backend ? w->backend : "", w->allowed ? w->allowed : "",
+                  s->offline || w->cache_only, s->strict_trust, (long long)s->ref_age_s,
+                  (long long)s->version_age_s, s->endpoint, s->cache);
     if (w->path)
         kni_text_add(&text, w->path);
     else
@@ -93,7 +93,7 @@ kn_status kni_want_new(kni_batch *batch, const kn_repo_info *info, kn_device_typ
     w->cache_only = info->cache_only;
     w->refresh = info->refresh && batch->may_ask;
     w->offline = batch->settings.offline || info->cache_only || !batch->may_ask;
-    w->valid_until_s = INT64_MAX;
+    w->valid_until_s = w->redirect_until_s = INT64_MAX;
     kn_error_init(&w->err);
     kn_status status = fill_want(w, info, err);
     if (!status) status = kni_want_local_path(batch, w, &w->path, err);
@@ -118,8 +118,12 @@ static void forget_repository(kni_want *w) {
     kni_free(w->alloc, w->variant);
     kni_free(w->alloc, w->files);
     kni_free(w->alloc, w->folder);
+    kni_free(w->alloc, w->depends);
     kn_metadata_free(w->metadata);
     w->metadata = NULL;
+    w->kernel = NULL;
+    w->depends = NULL;
+    w->depend_count = 0;
     w->listing = (kni_listing){0};
     w->cached = (kni_resolution){0};
     w->caches[0] = w->caches[1] = (kni_cache){0};
@@ -128,8 +132,12 @@ static void forget_repository(kni_want *w) {
     w->file_count = w->pages = 0;
     w->commit[0] = w->newest_commit[0] = '\0';
     w->type = KNI_REPO_KERNEL;
-    w->type_known = w->has_cached = w->asked = w->ask_trust = w->is_redirect = w->fetched = false;
+    w->type_known = w->has_cached = w->ask_trust = w->is_redirect = w->fetched = false;
+    w->is_absent = false;
+    w->asked_s = 0;
+    w->answer = KNI_ANSWER_NONE;
     w->ask = KNI_ASK_NOTHING;
+    w->valid_until_s = w->redirect_until_s;
     w->step = KNI_WANT_LOOK;
 }
 
@@ -139,7 +147,6 @@ void kni_want_free(kni_want *w) {
     char *texts[] = {w->id,      w->request, w->display, w->allowed, w->user_agent,
                      w->backend, w->path,    w->key,     w->seen,    w->net_message};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) kni_free(w->alloc, texts[i]);
-    kni_free(w->alloc, w->depends);
     kni_free(w->alloc, w);
 }
 
@@ -154,8 +161,10 @@ const char *kni_want_receipt(kni_want *w) {
     return w->receipt;
 }
 
+bool kni_is_fatal(kn_status status) { return status == KN_ERR_NOMEM || status == KN_ERR_CANCELLED; }
+
 kn_status kni_want_fail(kni_want *w, kn_status status, const kn_error *cause) {
-    if (status == KN_ERR_NOMEM || status == KN_ERR_CANCELLED) return status;
+    if (kni_is_fatal(status)) return status;
     w->step = KNI_WANT_FAILED;
     w->status = status;
     if (cause != &w->err) kni_fail(&w->err, status, "%s", cause->message);
@@ -213,18 +222,32 @@ kn_status kni_want_redirect(const kni_batch *batch, kni_want *w, const char *rep
     kni_free(w->alloc, w->request);
     w->id = id;
     w->request = request;
+    w->redirect_until_s = w->valid_until_s;
     forget_repository(w);
     return kni_want_local_path(batch, w, &w->path, err);
 }
 
-kn_status kni_want_go_offline(kni_want *w, kn_error *err) {
+kn_status kni_want_go_offline(kni_want *w, kn_status status, bool hasty, kn_error *err) {
     char *message = kni_text_copy(w->alloc, w->err.message);
     if (!message) return kni_no_memory(err, "turning to the cache");
     kni_free(w->alloc, w->net_message);
     w->net_message = message;
-    w->net_status = w->status;
+    w->net_status = status;
     w->offline = true;
-    w->status = KN_OK;
+    w->hasty = hasty;
     forget_repository(w);
     return KN_OK;
+}
+
+void kni_want_go_online(kni_want *w) {
+    kni_free(w->alloc, w->net_message);
+    w->net_message = NULL;
+    w->net_status = KN_OK;
+    w->offline = w->hasty = false;
+    w->patient = true;
+    forget_repository(w);
+}
+
+void kni_want_believe(kni_want *w, int64_t until_s) {
+    if (until_s < w->valid_until_s) w->valid_until_s = until_s;
 }

@@ -152,6 +152,7 @@ static kn_status step(session_run *run, kn_error *cause) {
     if (run->now - session->last_byte_ms >= session->timeout_ms) return fail_timeout(run, cause);
 
     kn_status status = session->transport->poll(session->transport->ctx, time_to_wait(run), cause);
+    if (status) session->transport_failed = true;
     run->now = session->now_ms(session->ctx);
     if (!sweep(run)) return kni_no_memory(cause, "talking to the Hub");
     return status;
@@ -197,7 +198,7 @@ kn_status kni_session_run(kni_session *session, kni_transfer *const *transfers, 
         kn_status status = step(&run, &cause);
         if (status == KN_ERR_CANCELLED || status == KN_ERR_NOMEM || status == KN_ERR_TIMEOUT)
             return end_with(&run, status, &cause, err);
-        if (status) { /* the transport is of no use any more */
+        if (status) {
             end_all(&run, status, &cause);
             return KN_OK;
         }

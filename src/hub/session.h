@@ -25,8 +25,9 @@ typedef struct kni_session {
     void (*trace)(void *ctx, const char *line);     /* NULL: none. One line a request */
     void (*progress)(void *ctx, int64_t new_bytes); /* NULL: none. Bytes of bodies to sinks */
 
-    int64_t last_byte_ms; /* kni_session_run's own */
-    uint64_t requests;    /* how many were made */
+    bool transport_failed; /* it could not be polled, and is of no use any more */
+    int64_t last_byte_ms;  /* kni_session_run's own */
+    uint64_t requests;     /* how many were made */
 } kni_session;
 
 /* Where a body goes that is not kept in memory. */

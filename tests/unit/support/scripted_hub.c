@@ -4,12 +4,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/error.h"
 #include "support/plain_digest.h"
 #include "support/unit.h"
 
 #define TEXT_MAX 4096
 
-void scripted_hub_init(scripted_hub *hub) { *hub = (scripted_hub){.fail_at = SIZE_MAX}; }
+void scripted_hub_init(scripted_hub *hub) {
+    *hub = (scripted_hub){.fail_at = SIZE_MAX, .fails = 1};
+}
 
 static char *copy(const char *text) {
     size_t size = strlen(text) + 1;
@@ -52,10 +55,12 @@ void scripted_hub_publisher(scripted_hub *hub, const char *name, bool trusted) {
 }
 
 /* Sets a file of the commit and appends its entry to the listing. */
-static void add_file(scripted_hub *hub, const char *repo_id, const char *commit, const char *name,
+static void add_file(scripted_hub *hub, const char *repo_id, bool is_model, const char *name,
                      const char *content, char *listing) {
-    char path[TEXT_MAX], oid[65];
-    snprintf(path, sizeof path, "/kernels/%s/resolve/%s/build/torch-cpu/%s", repo_id, commit, name);
+    char path[TEXT_MAX], commit[65], oid[65];
+    scripted_hub_commit(repo_id, commit);
+    snprintf(path, sizeof path, "%s/%s/resolve/%s/build/torch-cpu/%s", is_model ? "" : "/kernels",
+             repo_id, commit, name);
     scripted_hub_set(hub, path, content);
     plain_git_oid(content, strlen(content), oid);
     size_t used = strlen(listing);
@@ -65,31 +70,45 @@ static void add_file(scripted_hub *hub, const char *repo_id, const char *commit,
              used > 1 ? ", " : "", name, oid, strlen(content));
 }
 
-void scripted_hub_kernel(scripted_hub *hub, const char *repo_id, const char *depends) {
-    char commit[65], text[TEXT_MAX], path[TEXT_MAX], listing[TEXT_MAX] = "[";
+void scripted_hub_commit(const char *repo_id, char commit[65]) {
     plain_git_oid(repo_id, strlen(repo_id), commit);
+}
+
+static void add_repository(scripted_hub *hub, const char *repo_id, bool is_model,
+                           const char *depends) {
+    const char *type = is_model ? "models" : "kernels";
+    char commit[65], text[TEXT_MAX], path[TEXT_MAX], listing[TEXT_MAX] = "[";
+    scripted_hub_commit(repo_id, commit);
     snprintf(text, sizeof text,
              "{\"branches\": [{\"name\": \"main\", \"ref\": \"refs/heads/main\", \"targetCommit\": "
              "\"%s\"}, {\"name\": \"v1\", \"ref\": \"refs/heads/v1\", \"targetCommit\": \"%s\"}], "
              "\"tags\": [], \"converts\": []}",
              commit, commit);
-    snprintf(path, sizeof path, "/api/kernels/%s/refs", repo_id);
+    snprintf(path, sizeof path, "/api/%s/%s/refs", type, repo_id);
     scripted_hub_set(hub, path, text);
     snprintf(
         text, sizeof text,
         "{\"id\": \"_%s\", \"name\": \"%s\", \"version\": 1, \"backend\": {\"type\": \"cpu\"}, "
         "\"kernel-depends\": %s}",
         strrchr(repo_id, '/') + 1, strrchr(repo_id, '/') + 1, depends);
-    add_file(hub, repo_id, commit, "metadata.json", text, listing);
+    add_file(hub, repo_id, is_model, "metadata.json", text, listing);
     snprintf(text, sizeof text, "NAME = '%s'\n", repo_id);
-    add_file(hub, repo_id, commit, "__init__.py", text, listing);
+    add_file(hub, repo_id, is_model, "__init__.py", text, listing);
     snprintf(text, sizeof text, "OTHER = '%s'\n", repo_id);
-    add_file(hub, repo_id, commit, "other.py", text, listing);
+    add_file(hub, repo_id, is_model, "other.py", text, listing);
     size_t used = strlen(listing);
     snprintf(listing + used, sizeof listing - used, "]");
-    snprintf(path, sizeof path, "/api/kernels/%s/tree/%s?recursive=true&expand=false", repo_id,
+    snprintf(path, sizeof path, "/api/%s/%s/tree/%s?recursive=true&expand=false", type, repo_id,
              commit);
     scripted_hub_set(hub, path, listing);
+}
+
+void scripted_hub_kernel(scripted_hub *hub, const char *repo_id, const char *depends) {
+    add_repository(hub, repo_id, false, depends);
+}
+
+void scripted_hub_model(scripted_hub *hub, const char *repo_id) {
+    add_repository(hub, repo_id, true, "[]");
 }
 
 /* ---- the transport ---- */
@@ -122,8 +141,9 @@ static void finish(const kn_http_request *request, kn_http_failure failure, int 
 /* Head and body; `length` of it arrive. */
 static void reply(const kn_http_request *request, int status, const char *body, size_t length,
                   bool whole) {
-    const kn_http_header headers[] = {{"content-type", "application/octet-stream"}};
-    bool go_on = request->on_head(request->token, status, headers, 1);
+    const kn_http_header headers[] = {{"content-type", "application/octet-stream"},
+                                      {"x-error-code", "RepoNotFound"}};
+    bool go_on = request->on_head(request->token, status, headers, status == 404 ? 2 : 1);
     if (go_on && length) go_on = request->on_body(request->token, body, length);
     if (!go_on)
         finish(request, KN_HTTP_STOPPED, status);
@@ -141,8 +161,7 @@ static const scripted_answer *find(const scripted_hub *hub, const char *url) {
 static void break_off(const kn_http_request *request, const scripted_answer *answer,
                       scripted_fault fault) {
     switch (fault) {
-    case SCRIPTED_CONNECT:
-        finish(request, KN_HTTP_CONNECT, 0);
+    case SCRIPTED_CONNECT: /* it does not come to an answer */
         break;
     case SCRIPTED_BROKEN:
         reply(request, answer->status, answer->body, answer->length / 2, false);
@@ -159,13 +178,17 @@ static void break_off(const kn_http_request *request, const scripted_answer *ans
 static kn_status poll(void *ctx, int timeout_ms, kn_error *err) {
     scripted_hub *hub = ctx;
     (void)timeout_ms;
-    (void)err;
+    if (++hub->polls == hub->poll_fails)
+        return kni_fail(err, KN_ERR_NETWORK, "polling failed, as scripted");
     while (hub->waiting_count) {
         const kn_http_request first = hub->waiting[0], *request = &first;
         memmove(hub->waiting, hub->waiting + 1, --hub->waiting_count * sizeof *hub->waiting);
         const scripted_answer *answer = find(hub, request->url);
-        bool fails = hub->requests++ == hub->fail_at;
-        if (!answer)
+        bool fails = hub->requests >= hub->fail_at && hub->requests - hub->fail_at < hub->fails;
+        hub->requests++;
+        if (fails && hub->fault == SCRIPTED_CONNECT)
+            finish(request, KN_HTTP_CONNECT, 0);
+        else if (!answer)
             reply(request, 404, "{}", 2, true);
         else if (fails)
             break_off(request, answer, hub->fault);
@@ -175,10 +198,11 @@ static kn_status poll(void *ctx, int timeout_ms, kn_error *err) {
     return KN_OK;
 }
 
-static void free_transport(void *ctx) { (void)ctx; }
+static void free_transport(void *ctx) { ((scripted_hub *)ctx)->freed++; }
 
 kn_status scripted_transport_new(void *ctx, kn_transport *out, kn_error *err) {
     (void)err;
+    ((scripted_hub *)ctx)->opened++;
     *out = (kn_transport){.size = sizeof *out,
                           .ctx = ctx,
                           .start = start,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A Hub in memory behind a kn_transport: what each address answers is set by the test, and one
- * request can be made to fail. */
+/* A Hub in memory behind a kn_transport: what each address answers is set by the test, and requests
+ * can be made to fail. Of what is not set it knows no repository. */
 #ifndef TEST_SCRIPTED_HUB_H
 #define TEST_SCRIPTED_HUB_H
 
@@ -27,7 +27,11 @@ typedef struct scripted_hub {
     size_t count;
     size_t requests; /* how many there were */
     size_t fail_at;  /* the number, from 0, of the request that fails; SIZE_MAX: none */
+    size_t fails;    /* how many in a row do */
     scripted_fault fault;
+    size_t poll_fails;    /* the number, from 1, of the poll that fails; 0: none */
+    size_t polls;         /* how many there were */
+    size_t opened, freed; /* transports */
     kn_http_request waiting[64];
     size_t waiting_count;
 } scripted_hub;
@@ -40,6 +44,10 @@ void scripted_hub_set(scripted_hub *hub, const char *path, const char *body);
 /* A kernel with the branches main and v1 and the variant torch-cpu: metadata.json, __init__.py and
  * one more file. `depends` is the value of "kernel-depends". */
 void scripted_hub_kernel(scripted_hub *hub, const char *repo_id, const char *depends);
+/* The same as a repository of the older type. */
+void scripted_hub_model(scripted_hub *hub, const char *repo_id);
+/* The commit of all its branches. */
+void scripted_hub_commit(const char *repo_id, char commit[65]);
 /* A publisher that is trusted, or not. */
 void scripted_hub_publisher(scripted_hub *hub, const char *name, bool trusted);
 
