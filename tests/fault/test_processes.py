@@ -133,6 +133,36 @@ def test_a_child_that_was_forked_during_a_download_can_work(hub):
     assert is_whole(install_kernel("open/parent", version=1))
 
 
+def test_a_child_does_not_keep_the_locks_of_a_parent_that_is_killed(hub, monkeypatch):
+    import threading
+
+    monkeypatch.setenv("KERNELS_TIMEOUT", "20")
+    large(hub, "orphan")
+    hub.set(bandwidth=1_500_000)
+    reading, writing = os.pipe()
+
+    def parent():
+        thread = threading.Thread(target=lambda: install_kernel("open/orphan", version=1))
+        thread.start()
+        while not any("/resolve/" in line["path"] for line in hub.log()):
+            time.sleep(0.01)
+        os.write(writing, b"%d\n" % fork(lambda: time.sleep(60)))
+        thread.join()
+
+    first = fork(parent)
+    child = int(os.read(reading, 20))
+    os.kill(first, signal.SIGKILL)
+    os.waitpid(first, 0)
+    hub.set(bandwidth=0)
+    try:
+        assert is_whole(install_kernel("open/orphan", version=1))
+        os.kill(child, 0)  # it has lived on
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.close(reading)
+        os.close(writing)
+
+
 def test_a_full_disk_is_told_and_leaves_nothing_half(hub, tmp_path):
     import resource
 
