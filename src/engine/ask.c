@@ -237,7 +237,7 @@ static kn_status take_refs(kni_batch *batch, kni_want *w, const question *q, kn_
     kn_status status =
         kni_refs_parse(w->alloc, q->transfer.body, q->transfer.body_length, q->what, &refs, err);
     if (status) return status;
-    w->type_known = true;
+    w->type_known = w->type_settled = true;
     if (strncmp(w->request, "version:", 8) == 0) {
         status = take_version(batch, w, &refs, err);
     } else if (strncmp(w->request, "specifier:", 10) == 0) {
@@ -257,10 +257,7 @@ static kn_status take_refs(kni_batch *batch, kni_want *w, const question *q, kn_
 
 static kn_status take_revision(kni_batch *batch, kni_want *w, const question *q, kn_error *err) {
     const kni_transfer *t = &q->transfer;
-    if (t->status == KN_ERR_REPOSITORY && !w->type_known && w->type == KNI_REPO_KERNEL) {
-        w->type = KNI_REPO_MODEL; /* the older type */
-        return KN_OK;
-    }
+    if (t->status == KN_ERR_REPOSITORY && kni_want_switch_type(w)) return KN_OK;
     if (t->status) return kni_fail(err, t->status, "%s", t->err.message);
     if (w->ask == KNI_ASK_REFS) return take_refs(batch, w, q, err);
     kn_status status = kni_revision_parse(t->body, t->body_length, q->what, w->commit, err);
@@ -270,9 +267,10 @@ static kn_status take_revision(kni_batch *batch, kni_want *w, const question *q,
 }
 
 /* What was learnt in vain spares the next call the question, where the cache has no older answer
- * that could still serve offline. */
+ * that could still serve offline, and there is no newer version to be suggested again. */
 static kn_status record_refused(kni_batch *batch, kni_want *w, kn_status status, kn_error *err) {
-    bool is_refused = status == KN_ERR_UNTRUSTED || w->is_absent;
+    bool has_newer = w->newest_commit[0] && strcmp(w->newest_commit, w->commit) != 0;
+    bool is_refused = status == KN_ERR_UNTRUSTED || (w->is_absent && !has_newer);
     if (!is_refused || !w->type_known || w->has_cached) return KN_OK;
     return kni_want_record_resolution(batch, w, NULL, NULL, err);
 }

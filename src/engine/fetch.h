@@ -76,8 +76,9 @@ typedef struct kni_want {
     /* a Hub's kernel */
     kni_cache caches[2]; /* by kni_repo_type */
     kni_repo_type type;
-    bool type_known;
-    bool has_cached; /* `cached` is what the cache has for the request */
+    bool type_known;   /* by the cache, or by the Hub */
+    bool type_settled; /* by the Hub, or both were tried */
+    bool has_cached;   /* `cached` is what the cache has for the request */
     kni_resolution cached;
     char commit[KNI_COMMIT_MAX];
     char *ref;              /* the branch or tag; NULL: none */
@@ -161,6 +162,8 @@ bool kni_is_fatal(kn_status status);
 kn_status kni_want_fail(kni_want *want, kn_status status, const kn_error *cause);
 /* The repository's folder in the cache. */
 const kni_cache *kni_want_cache(const kni_want *want);
+/* Where the Hub has no repository of the type that was assumed: the other one, once. */
+bool kni_want_switch_type(kni_want *want);
 /* Begins again at `look` with another repository. */
 kn_status kni_want_redirect(const kni_batch *batch, kni_want *want, const char *repo,
                             const char *revision, kn_error *err);

@@ -86,19 +86,16 @@ static kn_status first_page(const kni_batch *batch, kni_want *w, kn_error *err) 
 }
 
 /* Now it is known where the answer about the publisher belongs. */
-static kn_status know_type(kni_want *w, kni_repo_type type, kn_error *err) {
-    w->type = type;
+static kn_status know_type(kni_want *w, kn_error *err) {
     w->type_known = true;
     return kni_want_record_trust(w, err);
 }
 
 static kn_status take_page(kni_batch *batch, kni_want *w, kni_transfer *t, kn_error *err) {
-    if (t->status == KN_ERR_REPOSITORY && !w->type_known && w->type == KNI_REPO_KERNEL) {
-        w->type = KNI_REPO_MODEL; /* the older type */
-        return first_page(batch, w, err);
-    }
+    if (t->status == KN_ERR_REPOSITORY && kni_want_switch_type(w)) return first_page(batch, w, err);
     if (t->status) return kni_fail(err, t->status, "%s", t->err.message);
-    kn_status status = know_type(w, w->type, err);
+    w->type_settled = true;
+    kn_status status = know_type(w, err);
     if (status) return status;
     status = kni_listing_add_page(&w->listing, t->body, t->body_length, t->what, err);
     kni_free(w->alloc, w->page);
@@ -150,7 +147,7 @@ static kn_status find_listing(kni_want *w, bool *found, kn_error *err) {
         w->type = KNI_REPO_MODEL;
         status = read_listing(w, found, err);
     }
-    if (status || *found) return status ? status : know_type(w, w->type, err);
+    if (status || *found) return status ? status : know_type(w, err);
     w->type = assumed;
     return KN_OK;
 }

@@ -271,8 +271,9 @@ static kn_status look_at_publisher(kni_batch *batch, kni_want *w, kn_error *err)
     case KNI_TRUST_ALLOW:
         break;
     }
-    if (facts.offline && left <= 0 && !w->net_status) left = KNI_TRUST_MAX_AGE_S;
-    if (facts.recorded != KNI_ANSWER_NONE) kni_want_believe(w, now + left);
+    /* An old record that did not have to be renewed sets no limit. */
+    if (facts.recorded != KNI_ANSWER_NONE && (left > 0 || w->net_status))
+        kni_want_believe(w, now + left);
     return KN_OK;
 }
 

@@ -132,7 +132,8 @@ static void forget_repository(kni_want *w) {
     w->file_count = w->pages = 0;
     w->commit[0] = w->newest_commit[0] = '\0';
     w->type = KNI_REPO_KERNEL;
-    w->type_known = w->has_cached = w->ask_trust = w->is_redirect = w->fetched = false;
+    w->type_known = w->type_settled = w->has_cached = w->ask_trust = w->is_redirect = w->fetched =
+        false;
     w->is_absent = false;
     w->asked_s = 0;
     w->answer = KNI_ANSWER_NONE;
@@ -153,6 +154,14 @@ void kni_want_free(kni_want *w) {
 void kni_want_restart(kni_want *w) { forget_repository(w); }
 
 const kni_cache *kni_want_cache(const kni_want *w) { return &w->caches[w->type]; }
+
+/* A repository may have changed its type since the cache heard of it. */
+bool kni_want_switch_type(kni_want *w) {
+    if (w->type_settled) return false;
+    w->type = w->type == KNI_REPO_KERNEL ? KNI_REPO_MODEL : KNI_REPO_KERNEL;
+    w->type_settled = true;
+    return true;
+}
 
 /* One of its own where metadata alone is looked at: that says nothing about the other files. */
 const char *kni_want_receipt(kni_want *w) {
@@ -223,6 +232,7 @@ kn_status kni_want_redirect(const kni_batch *batch, kni_want *w, const char *rep
     w->id = id;
     w->request = request;
     w->redirect_until_s = w->valid_until_s;
+    w->is_locked = false; /* that was the other repository's */
     forget_repository(w);
     return kni_want_local_path(batch, w, &w->path, err);
 }

@@ -8,6 +8,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "os/clock.h"
+
 #define BUFFER_BYTES ((size_t)256 << 10)
 #define WAKE_BYTES ((int64_t)1 << 20) /* it is woken for no less before the end */
 
@@ -18,6 +20,7 @@ struct kni_follower {
     void *ctx;
     char *buffer;
     pthread_t thread;
+    int64_t process; /* where the thread is: a child that is forked has none */
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     int64_t told; /* the writer's own: what it said last */
@@ -89,6 +92,7 @@ kni_follower *kni_follower_start(const kn_alloc *alloc, int fd, kni_follow take,
     if (!follower) return NULL;
     follower->alloc = alloc;
     follower->fd = fd;
+    follower->process = kni_process_id();
     follower->take = take;
     follower->ctx = ctx;
     follower->buffer = alloc->resize(alloc->ctx, NULL, BUFFER_BYTES);
@@ -123,7 +127,7 @@ bool kni_follower_finish(kni_follower *follower) {
 }
 
 void kni_follower_stop(kni_follower *follower) {
-    if (!follower) return;
+    if (!follower || follower->process != kni_process_id()) return;
     change(follower, follower->told, true, true);
     pthread_join(follower->thread, NULL);
     follower_free(follower);

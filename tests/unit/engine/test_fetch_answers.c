@@ -118,6 +118,28 @@ static void test_an_older_answer_does_not_hide_a_later_one(void **state) {
     assert_int_equal(requests_of(s, "org/older", "1"), 0);
 }
 
+static void set_status(scene *s, const char *part, int status) {
+    size_t found = 0;
+    for (size_t i = 0; i < s->hub.count; i++) {
+        if (!strstr(s->hub.answers[i].url, part)) continue;
+        s->hub.answers[i].status = status;
+        found++;
+    }
+    assert_true(found > 0);
+}
+
+static void test_a_repository_may_change_its_type(void **state) {
+    scene *s = *state;
+    scripted_hub_model(&s->hub, "org/older");
+    assert_int_equal(requests_of(s, "org/older", "1"), 4 + 3);
+    set_status(s, "/api/models/org/older", 404);
+    scripted_hub_kernel(&s->hub, "org/older", "[]");
+    setenv("KERNELS_REFRESH_AFTER", "0", 1);
+    assert_int_equal(requests_of(s, "org/older", "1"), 2 + 1 + 3); /* it is another folder */
+    unsetenv("KERNELS_REFRESH_AFTER");
+    assert_int_equal(requests_of(s, "org/older", "1"), 0);
+}
+
 /* ---- how long answers are believed ---- */
 
 static void test_what_has_expired_once_is_known_again(void **state) {
@@ -136,6 +158,26 @@ static void test_what_has_expired_once_is_known_again(void **state) {
         assert_int_equal(s->hub.requests, requests[turn]);
         if (turn == 0) kni_sleep_ms(2100);
         if (turn == 1) remove_from_cache(s, ""); /* the third does not look */
+    }
+    kn_engine_free(engine, &s->host->table);
+}
+
+static void test_who_allows_a_kernel_himself_needs_no_new_answer(void **state) {
+    scene *s = *state;
+    kn_status status;
+    kn_error err = KN_ERROR_INIT;
+    kn_engine *engine = new_engine(s, NULL, &status, &err);
+    kn_repo_info info = hub_kernel("org/base", "1");
+    info.allowed = "org/base";
+    scratch_file(&s->scratch, in_cache(s, "kernels--org--base/.kernels/trust.json"),
+                 "{\"trusted\": 1, \"time\": 1000}");
+    for (size_t turn = 0; turn < 2; turn++) {
+        void *kernel = NULL;
+        status = kn_engine_get_kernel(engine, &s->host->table, &info, &kernel, &err);
+        if (status) fail_msg("%s", err.message);
+        s->host->table.release(kernel);
+        assert_int_equal(s->hub.requests, 2 + 3);
+        remove_from_cache(s, ""); /* the second does not look */
     }
     kn_engine_free(engine, &s->host->table);
 }
@@ -351,6 +393,8 @@ int main(void) {
         fetch_test(test_a_refusal_keeps_what_was_learnt),
         fetch_test(test_a_refusal_by_commit_is_recorded_too),
         fetch_test(test_an_older_answer_does_not_hide_a_later_one),
+        fetch_test(test_a_repository_may_change_its_type),
+        fetch_test(test_who_allows_a_kernel_himself_needs_no_new_answer),
         fetch_test(test_what_has_expired_once_is_known_again),
         fetch_test(test_without_asking_nothing_untrusted_is_found),
         fetch_test(test_a_file_that_cannot_be_removed_fails_its_kernel_alone),

@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "os/partial.h"
@@ -125,6 +126,27 @@ static void test_it_can_be_stopped_at_any_time(void **state) {
     kni_partial_close(&partial);
 }
 
+/* The thread that follows is not there, and what it held is held for ever. */
+static void test_a_child_stops_what_it_has_not_got(void **state) {
+    (void)state;
+    kni_partial partial;
+    open_partial(&partial);
+    seen_bytes seen = {.fail_at = INT64_MAX};
+    kni_follower *follower = kni_follower_start(NULL, partial.fd, see, &seen);
+    assert_non_null(follower);
+    pid_t child = fork();
+    if (!child) {
+        alarm(20);
+        kni_follower_stop(follower);
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    kni_follower_stop(follower);
+    kni_partial_remove(&partial);
+}
+
 static void test_without_memory_there_is_none(void **state) {
     (void)state;
     for (size_t i = 0; i < 2; i++) {
@@ -194,6 +216,7 @@ int main(void) {
         follow_test(test_a_failure_is_told_at_the_end_and_the_writer_goes_on),
         follow_test(test_a_file_that_was_cut_is_a_failure),
         follow_test(test_it_can_be_stopped_at_any_time),
+        follow_test(test_a_child_stops_what_it_has_not_got),
         cmocka_unit_test(test_without_memory_there_is_none),
         follow_test(test_a_partial_file_is_kept_emptied_and_removed),
         follow_test(test_another_that_wrote_the_same_first_is_no_failure),
