@@ -122,7 +122,7 @@ static kn_status collect(kni_batch *batch, kni_sought *sought, const size_t *num
         const kni_want *w = batch->wants[i];
         if (w->step != KNI_WANT_DONE) continue;
         status = link_kernel(batch->engine, batch, w, err);
-        if (!status && batch->may_ask) status = remember(batch->engine, w, err);
+        if (!status) status = remember(batch->engine, w, err);
     }
     for (size_t i = 0; i < count && !status; i++) {
         if (sought[i].status) continue; /* it was no request at all */

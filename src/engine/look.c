@@ -226,8 +226,8 @@ static kn_status use_cached(kni_batch *batch, kni_want *w, kn_error *err) {
     if (!w->has_cached) return fail_uncached(w, err);
     if (fresh)
         kni_want_believe(w, w->cached.time + limit);
-    else /* offline another process may learn more */
-        kni_want_believe(w, w->net_status ? 0 : now + limit);
+    else /* who may ask later does so; offline another process may learn more */
+        kni_want_believe(w, w->net_status || !batch->may_ask ? 0 : now + limit);
     if (w->cached.redirect_repo) {
         kni_resolution to = w->cached;
         w->cached = (kni_resolution){0};

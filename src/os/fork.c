@@ -60,9 +60,8 @@ void kni_fork_block(void) {
 void kni_fork_unblock(void) { pthread_mutex_unlock(&mutex); }
 
 bool kni_fork_own(int fd) {
-    if (!is_watching ||
-        !kni_reserve(kni_alloc_or_default(NULL), &owned, &owned_capacity, owned_count + 1,
-                     sizeof *owned)) {
+    if (!is_watching || !kni_reserve(kni_alloc_or_default(NULL), &owned, &owned_capacity,
+                                     owned_count + 1, sizeof *owned)) {
         return false;
     }
     owned[owned_count++] = fd;

@@ -213,6 +213,25 @@ static void test_without_asking_nothing_untrusted_is_found(void **state) {
     kn_engine_free(engine, &s->host->table);
 }
 
+/* What a plan finds without asking is not what a call that may ask goes by. */
+static void test_what_was_found_without_asking_is_asked_for(void **state) {
+    scene *s = *state;
+    kn_status status;
+    kn_error err = KN_ERROR_INIT;
+    assert_int_equal(requests_of(s, "org/base", "1"), 6);
+    setenv("KERNELS_REFRESH_AFTER", "1", 1);
+    kni_sleep_ms(2100);
+    kn_engine *engine = new_engine(s, NULL, &status, &err);
+    kni_sought sought = {.info = hub_kernel("org/base", "1"), .device = KN_DEVICE_CPU};
+    static const size_t requests[] = {6, 6 + 1};
+    for (size_t turn = 0; turn < 2; turn++) {
+        if (resolve(s, engine, &sought, 1, turn == 1, &err)) fail_msg("%s", err.message);
+        assert_int_equal(sought.status, KN_OK);
+        assert_int_equal(s->hub.requests, requests[turn]);
+    }
+    kn_engine_free(engine, &s->host->table);
+}
+
 /* ---- failures are those of the want that met them ---- */
 
 static void find_two(scene *s, kni_sought sought[2]) {
@@ -397,6 +416,7 @@ int main(void) {
         fetch_test(test_who_allows_a_kernel_himself_needs_no_new_answer),
         fetch_test(test_what_has_expired_once_is_known_again),
         fetch_test(test_without_asking_nothing_untrusted_is_found),
+        fetch_test(test_what_was_found_without_asking_is_asked_for),
         fetch_test(test_a_file_that_cannot_be_removed_fails_its_kernel_alone),
         fetch_test(test_a_lock_that_is_not_let_go_fails_its_kernel_alone),
         fetch_test(test_has_kernel_is_false_where_there_is_none_and_else_an_error),
