@@ -180,8 +180,8 @@ def gpu():
 
 def progress(done, total):
     """Shows on a terminal how far downloads are; nothing where standard error is none."""
-    disabled = os.environ.get("HF_HUB_DISABLE_PROGRESS_BARS", "").upper() in ("1", "ON", "YES", "TRUE")
-    if disabled or not sys.stderr.isatty():
+    switch = os.environ.get("HF_HUB_DISABLE_PROGRESS_BARS", "").upper()
+    if switch in ("1", "ON", "YES", "TRUE") or not sys.stderr.isatty():
         return
     total = max(done, total)
     end = "\n" if done == total else ""

@@ -128,7 +128,8 @@ static void forget_repository(kni_want *w) {
     w->file_count = w->pages = 0;
     w->commit[0] = w->newest_commit[0] = '\0';
     w->type = KNI_REPO_KERNEL;
-    w->type_known = w->has_cached = w->asked = w->ask_trust = w->is_redirect = w->fetched = false;
+    w->type_known = w->has_cached = w->asked = w->ask_trust = w->is_redirect = w->fetched =
+        w->is_partial = false;
     w->ask = KNI_ASK_NOTHING;
     w->step = KNI_WANT_LOOK;
 }

@@ -2,10 +2,12 @@
 """What the environment comes to, here and in huggingface_hub: the same, but for what docs/hub.md lists."""
 
 import http.server
+import io
 import json
 import os
 import re
 import subprocess
+import sys
 import textwrap
 import threading
 
@@ -13,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kernels import install_kernel
+from kernels import _torch, install_kernel
 
 ORACLE = """
     import importlib, json, os, sys
@@ -236,3 +238,18 @@ def test_what_cannot_be_meant_is_refused_by_name(name, value, listener, tmp_path
     monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=name):
         install_kernel("open/nothing")
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [("1", ""), ("On", ""), ("0", "kernels: 2.0 of 4.0 MB"), ("", "kernels: 2.0 of 4.0 MB")]
+)  # fmt: skip
+def test_progress_is_shown_on_a_terminal_unless_it_is_switched_off(value, shown, monkeypatch):
+    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", value)
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    _torch.progress(2_000_000, 4_000_000)
+    assert sys.stderr.getvalue().strip() == shown
