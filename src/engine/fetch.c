@@ -63,6 +63,18 @@ void kni_batch_close(kni_batch *batch) {
 
 /* ---- finish ---- */
 
+/* The branch or tag that the commit was found by, for huggingface_hub: as the Hub just said; or
+ * where there is none (any more), if the commit's files were fetched again. */
+static kn_status record_ref(const kni_want *w, kn_error *err) {
+    const kni_cache *cache = kni_want_cache(w);
+    char there[KNI_CACHE_COMMIT_MAX];
+    bool found = false;
+    if (w->depth == KNI_DEPTH_VARIANTS || !w->ref || (!w->asked && !w->fetched)) return KN_OK;
+    kn_status status = w->asked ? KN_OK : kni_cache_ref_read(cache, w->ref, there, &found, err);
+    if (!status && !found) status = kni_cache_ref_write(cache, w->ref, w->commit, err);
+    return status == KN_ERR_OS ? KN_OK : status;
+}
+
 /* What was learnt is kept for other calls and processes. A cache that cannot be written is no
  * failure: then it is asked again. */
 static kn_status record(kni_batch *batch, kni_want *w, kn_error *err) {
@@ -72,13 +84,12 @@ static kn_status record(kni_batch *batch, kni_want *w, kn_error *err) {
         status = kni_cache_receipt_write(cache, w->commit, kni_want_receipt(w), w->files,
                                          w->file_count, err);
     if (status == KN_ERR_OS) status = KN_OK;
+    if (!status) status = record_ref(w, err);
     if (!w->asked || status) return status;
     kni_resolution made = {.time = kni_clock_seconds(), .source = batch->settings.endpoint};
     memcpy(made.commit, w->commit, sizeof made.commit);
     made.ref = w->ref;
     status = kni_cache_resolution_write(cache, w->request, &made, err);
-    bool has_snapshot = w->depth != KNI_DEPTH_VARIANTS && w->ref;
-    if (!status && has_snapshot) status = kni_cache_ref_write(cache, w->ref, w->commit, err);
     int64_t until =
         made.time + (strncmp(w->request, "revision:", 9) == 0 ? batch->settings.ref_age_s
                                                               : batch->settings.version_age_s);

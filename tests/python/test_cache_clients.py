@@ -15,7 +15,6 @@ from hub_support import age, kernel_files, records, repository, taken
 
 from kernels import get_kernel, install_kernel
 
-
 READ = """
     import json, sys
     from huggingface_hub import hf_hub_download, scan_cache_dir, snapshot_download

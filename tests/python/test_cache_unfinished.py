@@ -95,8 +95,12 @@ def test_a_link_to_a_blob_that_is_gone_tells_what_is_missing(online, client, tmp
 def test_where_nothing_tells_a_warning_does(online, client, tmp_path, monkeypatch, caplog):
     folder = killed(online, client, tmp_path, "unknown")
     without_listing(folder)
+    place = tmp_path / os.fsdecode(b"any \xff bytes")
+    (tmp_path / "hub").rename(place)
+    monkeypatch.setenv("HF_HUB_CACHE", str(place))
     offline(monkeypatch)
-    assert install_kernel("open/unknown", revision="main") == folder
+    found = install_kernel("open/unknown", revision="main")
+    assert found == place / folder.relative_to(tmp_path / "hub")
     assert "left a download of the repository unfinished" in caplog.text
 
 
@@ -136,7 +140,10 @@ def test_offline_the_variant_counts_that_was_fetched(online, client, tmp_path, m
     assert install_kernel("open/other", revision="main").name == "torch-cpu"
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"format_version": 2, "files": {}}', '{"format_version": 1, "files": {"../x": {"size": 1, "blob_id": "00"}}}'])  # fmt: skip
+HOSTILE = '{"format_version": 1, "files": {"../x": {"size": 1, "blob_id": "00"}}}'
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"format_version": 2, "files": {}}', HOSTILE])
 def test_a_listing_that_makes_no_sense_is_not_used(online, client, tmp_path, content):
     commit = repository(online, "senseless")
     assert start(client, "open/senseless").wait() == 0
