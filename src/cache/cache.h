@@ -31,6 +31,7 @@ typedef struct kni_cache {
     char *locks;   /* <root>/.locks/kernels--org--name */
     char *own;     /* <folder>/.kernels */
     char *private; /* where `own` goes when it cannot be written: <user folder>/<hash of folder> */
+    bool no_links; /* set by the caller: files are copied into snapshots, not linked */
 } kni_cache;
 
 /* Composes the paths; touches nothing. `prefix` is "kernels" or "models". `user_folder` may be

@@ -125,6 +125,7 @@ static kn_status find_unfinished(const kni_want *w, const kn_metadata *metadata,
         if (!path) return kni_no_memory(err, "checking a digest");
         kni_free(w->alloc, path);
         if (found) continue;
+        if (w->net_status) return kni_fail(err, w->net_status, "%s", w->net_message);
         return kni_fail(err, KN_ERR_NOT_FOUND,
                         "'build/%s/%s' of '%s' (commit %s) is not in the cache: its download was "
                         "left unfinished; load it while online once (unset HF_HUB_OFFLINE)",

@@ -174,6 +174,7 @@ static kn_status read_choices(kni_settings *s, kn_error *err) {
     s->token_variable = first_set(tokens, 2, &s->token);
     s->use_token = !is_true("HF_HUB_DISABLE_IMPLICIT_TOKEN");
     s->offline = is_true(first_set(offline, 2, &value));
+    s->no_links = is_true("HF_HUB_DISABLE_SYMLINKS");
     s->telemetry = !is_true("HF_HUB_DISABLE_TELEMETRY") && !is_true("DISABLE_TELEMETRY") &&
                    !is_true("DO_NOT_TRACK");
     s->trace_http = holds_word(kni_environment("KERNELS_TRACE"), "http");

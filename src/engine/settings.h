@@ -19,6 +19,7 @@ typedef struct kni_settings {
     const char *token_variable; /* which of them */
     bool use_token;             /* not HF_HUB_DISABLE_IMPLICIT_TOKEN */
     bool offline;               /* HF_HUB_OFFLINE; where it is not set TRANSFORMERS_OFFLINE */
+    bool no_links;              /* HF_HUB_DISABLE_SYMLINKS */
     bool telemetry;             /* not HF_HUB_DISABLE_TELEMETRY, DISABLE_TELEMETRY, DO_NOT_TRACK */
     bool strict_trust;          /* KERNELS_TRUST=strict */
     bool always_verify;         /* KERNELS_VERIFY=always */

@@ -220,6 +220,17 @@ def test_their_copies_in_the_place_of_links(online, client, monkeypatch):
     assert taken(online) == ["refs", "trust"]
 
 
+def test_our_copies_in_the_place_of_links(online, client, tmp_path, monkeypatch):
+    repository(online, "copied", extra=2)
+    monkeypatch.setenv("HF_HUB_DISABLE_SYMLINKS", "1")
+    folder = install_kernel("open/copied", version=1)
+    assert not any(path.is_symlink() for path in (tmp_path / "hub").rglob("*"))
+    assert client(LOOK, "kernel", "open/copied", "v1") == [str(folder.parents[1]), []]
+    taken(online)
+    assert install_kernel("open/copied", revision="v1") == folder
+    assert taken(online) == ["refs"]
+
+
 DELETE = """
     import json, sys
     from huggingface_hub import scan_cache_dir
