@@ -201,6 +201,45 @@ def test_a_full_disk_is_told_and_the_download_goes_on_later(online, client, tmp_
     assert client(LOOK, "kernel", "open/full", "v1")[1] == []
 
 
+LOCKLESS = """
+    #include <errno.h>
+
+    int flock(int fd, int operation) {
+        (void)fd, (void)operation;
+        errno = ENOSYS;
+        return -1;
+    }
+"""
+
+
+def test_a_file_system_without_locks(online, client, tmp_path):
+    files = kernel_files("lockless", variants=("torch-cpu",), layers=None, extra=2)
+    files["build/torch-cpu/large.bin"] = bytes(range(256)) * 2000
+    online.repo("open/lockless").commit(files, branches=["main", "v1"])
+    (tmp_path / "lockless.c").write_text(textwrap.dedent(LOCKLESS))
+    shim = str(tmp_path / "lockless.so")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", shim, tmp_path / "lockless.c"], check=True)
+    online.set(bandwidth=2_000_000)
+    run = [sys.executable, "-c", textwrap.dedent(GET), "open/lockless"]
+    processes = [
+        subprocess.Popen(
+            run, stdout=subprocess.PIPE, text=True, env=os.environ | {"LD_PRELOAD": shim}
+        )
+        for _ in range(3)
+    ]
+    (folder,) = {process.communicate()[0].strip() for process in processes}
+    found = {f"build/torch-cpu/{file.name}": file.read_bytes() for file in Path(folder).iterdir()}
+    assert found == files
+    assert not list((tmp_path / "hub/.locks").rglob("*.lock"))  # there the file itself is a lock
+    blob = (Path(folder) / "large.bin").resolve()
+    blob.unlink()
+    (Path(folder) / "large.bin").unlink()
+    theirs = client(FETCH, "kernel", "open/lockless", "v1", LD_PRELOAD=shim)
+    assert (Path(theirs) / "build/torch-cpu/large.bin").read_bytes() == files[
+        "build/torch-cpu/large.bin"
+    ]
+
+
 def test_they_read_models_that_we_fetched(online, client, tmp_path):
     files = kernel_files("older", variants=("torch-cpu",), layers=None)
     online.repo("open/older", type="model").commit(files, branches=["main", "v1"])
