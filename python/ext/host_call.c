@@ -243,7 +243,8 @@ static kn_status host_import_kernel(void *ctx, const kn_kernel_info *info, void 
             Py_CLEAR(depends);
     }
     PyObject *args =
-        depends ? Py_BuildValue("(ssssssOzz)", info->folder, info->entry, info->id, info->name,
+        depends ? Py_BuildValue("(NNssssOzz)", PyUnicode_DecodeFSDefault(info->folder),
+                                PyUnicode_DecodeFSDefault(info->entry), info->id, info->name,
                                 info->variant, info->repo, depends, info->repo_id, info->revision)
                 : NULL;
     *out = args ? call_glue(ctx, "import_kernel", args) : NULL;
@@ -375,7 +376,8 @@ static const char *host_model_name(void *ctx, void *model) {
 }
 
 static void host_log(void *ctx, kn_log_level level, const char *message) {
-    PyObject *done = call_glue(ctx, "log", Py_BuildValue("(is)", (int)level, message));
+    PyObject *text = PyUnicode_DecodeUTF8(message, (Py_ssize_t)strlen(message), "replace");
+    PyObject *done = call_glue(ctx, "log", Py_BuildValue("(iN)", (int)level, text));
     if (!done) PyErr_Clear();
     Py_XDECREF(done);
 }

@@ -180,7 +180,8 @@ def gpu():
 
 def progress(done, total):
     """Shows on a terminal how far downloads are; nothing where standard error is none."""
-    if not sys.stderr.isatty() or os.environ.get("HF_HUB_DISABLE_PROGRESS_BARS", "0") == "1":
+    switch = os.environ.get("HF_HUB_DISABLE_PROGRESS_BARS", "").upper()
+    if switch in ("1", "ON", "YES", "TRUE") or not sys.stderr.isatty():
         return
     total = max(done, total)
     end = "\n" if done == total else ""

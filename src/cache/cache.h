@@ -2,9 +2,11 @@
 /* One repository in the on-disk cache, in huggingface_hub's layout:
  *
  *   <repo>/blobs/<object id>             content
- *   <repo>/blobs/<object id>.incomplete  what a download has so far
+ *   <repo>/blobs/<object id>.incomplete  what a download has so far; huggingface_hub's is
+ *                                        <object id>.<random>.incomplete
  *   <repo>/refs/<branch or tag>          a commit
  *   <repo>/snapshots/<commit>/<path>     links to blobs (copies where there are none)
+ *   <repo>/trees/<commit>.json           all files of a commit, by huggingface_hub
  *   <locks>/<object id>.lock             flock(2) while a blob is written
  *   <repo>/.kernels/...                  ours: resolutions, listings, receipts, trust
  *
@@ -29,6 +31,7 @@ typedef struct kni_cache {
     char *locks;   /* <root>/.locks/kernels--org--name */
     char *own;     /* <folder>/.kernels */
     char *private; /* where `own` goes when it cannot be written: <user folder>/<hash of folder> */
+    bool no_links; /* set by the caller: files are copied into snapshots, not linked */
 } kni_cache;
 
 /* Composes the paths; touches nothing. `prefix` is "kernels" or "models". `user_folder` may be
@@ -96,6 +99,16 @@ void kni_cache_lock_drop(kni_cache_lock *lock);
 void kni_cache_lock_touch(const kni_cache_lock *lock);
 /* When that was last done, in some unit; 0: never. */
 int64_t kni_cache_lock_life(const kni_cache *cache, const char *name);
+/* A number that changes while a client, this one or huggingface_hub, brings the content of that id
+ * (NULL: any) and has written more of it to its partial file; 0: there is none. */
+uint64_t kni_cache_blob_life(const kni_cache *cache, const char *oid);
+
+/* ---- listings of huggingface_hub ---- */
+
+/* What huggingface_hub recorded of all files of a commit ("trees/<commit>.json"), NUL-terminated;
+ * *out NULL where it did not, or it cannot be read or has more than `limit` bytes. */
+kn_status kni_cache_tree_read(const kni_cache *cache, const char *commit, size_t limit, char **out,
+                              size_t *length, kn_error *err);
 
 /* ---- content ---- */
 
@@ -133,7 +146,8 @@ kn_status kni_cache_snapshot_add(const kni_cache *cache, const char *commit, con
 char *kni_cache_snapshot_path(const kni_cache *cache, const char *commit, const char *path);
 
 /* Calls `each` for every file of a commit's snapshot, in no order: its path, its size, and the
- * object id by which its link names it (empty for a copy). A commit without a snapshot has none. */
+ * object id by which its link names it (empty for a copy). One whose link leads to a blob that is
+ * not there has the size 0. A commit without a snapshot has none. */
 typedef kn_status (*kni_snapshot_each)(void *ctx, const char *path, const char *oid, int64_t size,
                                        kn_error *err);
 kn_status kni_cache_snapshot_walk(const kni_cache *cache, const char *commit,

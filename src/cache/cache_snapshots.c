@@ -48,9 +48,10 @@ static kn_status put_file(const kni_cache *cache, const char *name, const char *
                         cache->folder, name, content->oid);
     }
     if (kni_store_is_link_to(cache->folder, name, target)) return KN_OK;
-    bool supported;
-    kn_status status = kni_store_link(cache->folder, name, target, &supported, err);
-    if (status || supported) return status;
+    bool linked = false;
+    kn_status status =
+        cache->no_links ? KN_OK : kni_store_link(cache->folder, name, target, &linked, err);
+    if (status || linked) return status;
     char *blob = kni_path_of(cache, cache->folder, "blobs", content->oid);
     status = blob ? kni_store_copy(cache->folder, name, blob, err) : no_memory(err);
     kni_free(cache->alloc, blob);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -17,15 +18,31 @@ static kn_status visit(const kni_cache *cache, const char *snapshot, int folder,
                        kni_snapshot_each each, void *ctx, kn_error *err) {
     kni_file_facts facts;
     kni_file_look(folder, path, &facts);
-    if (!facts.regular) return KN_OK; /* a link to nothing */
     char *file = kni_path_join(cache->alloc, snapshot, path), *target = NULL;
     kn_status status = file ? kni_path_read_link(cache->alloc, file, &target, err)
                             : kni_no_memory(err, "reading the cache");
     kni_free(cache->alloc, file);
     if (status) return status;
-    status = each(ctx, path, oid_of_link(target), facts.size, err);
+    const char *oid = oid_of_link(target);
+    if (facts.regular || oid[0]) /* else a link to nowhere */
+        status = each(ctx, path, oid, facts.regular ? facts.size : 0, err);
     kni_free(cache->alloc, target);
     return status;
+}
+
+kn_status kni_cache_tree_read(const kni_cache *cache, const char *commit, size_t limit, char **out,
+                              size_t *length, kn_error *err) {
+    char name[sizeof "trees/.json" + KNI_CACHE_COMMIT_MAX];
+    *out = NULL;
+    *length = 0;
+    kn_status status = kni_commit_check(commit, err);
+    if (status) return status;
+    snprintf(name, sizeof name, "trees/%s.json", commit);
+    char *path = kni_path_join(cache->alloc, cache->folder, name);
+    if (!path) return kni_no_memory(err, "reading the cache");
+    status = kni_file_read(cache->alloc, path, limit, out, length, err);
+    kni_free(cache->alloc, path);
+    return status == KN_ERR_NOMEM ? status : KN_OK;
 }
 
 kn_status kni_cache_snapshot_walk(const kni_cache *cache, const char *commit,

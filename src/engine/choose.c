@@ -6,8 +6,10 @@
 #include "base/error.h"
 #include "engine/fetch.h"
 #include "load/source.h"
+#include "os/files.h"
 
 #define BUILD_PREFIX "build/"
+#define NAMED_MAX 5 /* missing files that a message names */
 
 static void free_names(const kni_want *w, char **names, size_t count) {
     for (size_t i = 0; i < count; i++) kni_free(w->alloc, names[i]);
@@ -35,6 +37,32 @@ static kn_status rank(const kni_want *w, char **names, size_t count, const kn_sy
     return KN_OK;
 }
 
+/* Whether the cache has anything of a variant. */
+static bool is_begun(const kni_want *w, const char *variant) {
+    kni_text text;
+    kni_text_init(&text, w->alloc);
+    kni_text_addf(&text, BUILD_PREFIX "%s", variant);
+    char *inside = kni_text_take(&text);
+    char *path = inside ? kni_cache_snapshot_path(kni_want_cache(w), w->commit, inside) : NULL;
+    bool found = path && kni_path_is_directory(path);
+    kni_free(w->alloc, path);
+    kni_free(w->alloc, inside);
+    return found;
+}
+
+/* Offline those count that the cache has something of, unless there is none. */
+static void keep_begun(const kni_want *w, char **names, size_t *count) {
+    size_t begun = 0;
+    for (size_t i = 0; i < *count; i++) {
+        if (!is_begun(w, names[i])) continue;
+        char *name = names[i];
+        names[i] = names[begun];
+        names[begun++] = name;
+    }
+    if (!begun) return;
+    while (*count > begun) kni_free(w->alloc, names[--*count]);
+}
+
 static kn_status choose_variant(kni_batch *batch, kni_want *w, kn_error *err) {
     const char *backends[2];
     size_t count, name_count;
@@ -42,6 +70,7 @@ static kn_status choose_variant(kni_batch *batch, kni_want *w, kn_error *err) {
     kn_status status = kni_want_backends(w, &batch->run->system, backends, &count, err);
     if (!status) status = kni_listing_variants(&w->listing, &names, &name_count, err);
     if (status) return status;
+    if (w->offline) keep_begun(w, names, &name_count);
     kn_variants *refused = NULL;
     kn_system system = batch->run->system;
     for (size_t i = 0; i < count && !status && !w->variant; i++) {
@@ -117,6 +146,20 @@ static kn_status check_files(kni_batch *batch, kni_want *w, size_t *missing, kn_
     return status;
 }
 
+/* "'a', 'b', 'c' and 4 more are"; NULL: no memory. */
+static char *name_missing(const kni_want *w) {
+    kni_text text;
+    kni_text_init(&text, w->alloc);
+    size_t count = 0;
+    for (size_t i = 0; i < w->file_count; i++) {
+        if (w->files[i].found != KNI_FILE_MISSING || ++count > NAMED_MAX) continue;
+        kni_text_addf(&text, "%s'%s'", count > 1 ? ", " : "", w->files[i].path);
+    }
+    if (count > NAMED_MAX) kni_text_addf(&text, " and %zu more", count - NAMED_MAX);
+    kni_text_add(&text, count == 1 ? " is" : " are");
+    return kni_text_take(&text);
+}
+
 /* A file that is not what it should be, while nothing can be fetched. */
 static kn_status fail_offline(kni_want *w, kn_error *err) {
     const kni_checked *bad = NULL;
@@ -132,13 +175,14 @@ static kn_status fail_offline(kni_want *w, kn_error *err) {
     }
     if (w->net_status) return kni_fail(err, w->net_status, "%s", w->net_message);
     w->is_absent = true;
-    for (size_t i = 0; i < w->file_count && !bad; i++) {
-        if (w->files[i].found == KNI_FILE_MISSING) bad = &w->files[i];
-    }
-    return kni_fail(err, KN_ERR_NOT_FOUND,
-                    "'%s' of '%s' (commit %s) is not in the cache, and no request is made in "
-                    "offline mode; download it while online first (unset HF_HUB_OFFLINE)",
-                    bad ? bad->path : "a file", w->id, w->commit);
+    char *missing = name_missing(w);
+    if (!missing) return kni_no_memory(err, "choosing files");
+    kni_fail(err, KN_ERR_NOT_FOUND,
+             "%s of '%s' (commit %s) not in the cache, and no request is made in offline mode; "
+             "download it while online first (unset HF_HUB_OFFLINE)",
+             missing, w->id, w->commit);
+    kni_free(w->alloc, missing);
+    return KN_ERR_NOT_FOUND;
 }
 
 static kn_status choose_one(kni_batch *batch, kni_want *w, kn_error *err) {

@@ -68,6 +68,18 @@ void kni_batch_close(kni_batch *batch) {
 
 /* ---- finish ---- */
 
+/* The branch or tag that the commit was found by, for huggingface_hub: as the Hub just said; or
+ * where there is none (any more), if the commit's files were fetched again. */
+static kn_status record_ref(const kni_want *w, kn_error *err) {
+    const kni_cache *cache = kni_want_cache(w);
+    char there[KNI_CACHE_COMMIT_MAX];
+    bool found = false;
+    if (w->depth == KNI_DEPTH_VARIANTS || !w->ref || (!w->asked_s && !w->fetched)) return KN_OK;
+    kn_status status = w->asked_s ? KN_OK : kni_cache_ref_read(cache, w->ref, there, &found, err);
+    if (!status && !found) status = kni_cache_ref_write(cache, w->ref, w->commit, err);
+    return kni_best_effort(status);
+}
+
 /* What was learnt is kept for other calls and processes. */
 static kn_status record(kni_batch *batch, kni_want *w, kn_error *err) {
     const kni_cache *cache = kni_want_cache(w);
@@ -77,10 +89,7 @@ static kn_status record(kni_batch *batch, kni_want *w, kn_error *err) {
                                          w->file_count, err);
     status = kni_best_effort(status);
     if (!status) status = kni_want_record_resolution(batch, w, NULL, NULL, err);
-    bool has_snapshot = w->depth != KNI_DEPTH_VARIANTS && w->ref;
-    if (!status && w->asked_s && has_snapshot)
-        status = kni_best_effort(kni_cache_ref_write(cache, w->ref, w->commit, err));
-    return status;
+    return status ? status : record_ref(w, err);
 }
 
 static kn_status warn_of_network(kni_batch *batch, const kni_want *w) {
@@ -102,24 +111,52 @@ static kn_status find_digest_record(const kni_want *w, char name[320], bool *fou
     return status;
 }
 
+/* Another client's snapshot may be unfinished: what the digest lists has to be there. */
+static kn_status find_unfinished(const kni_want *w, const kn_metadata *metadata, kn_error *err) {
+    for (size_t i = 0; i < kn_metadata_digest_count(metadata); i++) {
+        const char *name = kn_metadata_digest_path(metadata, i);
+        char *path = kni_path_join(w->alloc, w->folder, name);
+        bool found = path && kni_path_is_file(path);
+        if (!path) return kni_no_memory(err, "checking a digest");
+        kni_free(w->alloc, path);
+        if (found) continue;
+        if (w->net_status) return kni_fail(err, w->net_status, "%s", w->net_message);
+        return kni_fail(err, KN_ERR_NOT_FOUND,
+                        "'build/%s/%s' of '%s' (commit %s) is not in the cache: its download was "
+                        "left unfinished; load it while online once (unset HF_HUB_OFFLINE)",
+                        w->variant, name, w->id, w->commit);
+    }
+    return KN_OK;
+}
+
+/* The files of the variant that are known by name against the digest. */
+static kn_status check_listed(const kni_want *w, const kn_metadata *metadata, const kni_net *net,
+                              kn_error *err) {
+    size_t prefix = strlen("build/") + strlen(w->variant) + 1;
+    kni_variant_file *files = kni_new(w->alloc, (w->file_count + 1) * sizeof *files);
+    if (!files) return kni_no_memory(err, "checking a digest");
+    for (size_t i = 0; i < w->file_count; i++) files[i].path = w->files[i].path + prefix;
+    kn_status status = kni_digest_check_files(w->alloc, metadata, w->variant, w->folder, files,
+                                              w->file_count, net, err);
+    kni_free(w->alloc, files);
+    return status;
+}
+
 /* The files of the variant against the digest of its metadata, once. */
 static kn_status check_digest(kni_batch *batch, const kni_want *w, const kn_metadata *metadata,
                               kn_error *err) {
     const kni_net *net;
-    size_t prefix = strlen("build/") + strlen(w->variant) + 1;
     if (!kn_metadata_digest_count(metadata)) return KN_OK;
     char record[320];
     bool checked;
-    kn_status status = find_digest_record(w, record, &checked, err);
+    kn_status status = w->is_partial ? find_unfinished(w, metadata, err) : KN_OK;
+    if (!status) status = find_digest_record(w, record, &checked, err);
     if (!status && checked && !w->fetched) return KN_OK;
     if (!status) status = kni_batch_net(batch, &net, err);
     if (status) return status;
-    kni_variant_file *files = kni_new(w->alloc, (w->file_count + 1) * sizeof *files);
-    if (!files) return kni_no_memory(err, "checking a digest");
-    for (size_t i = 0; i < w->file_count; i++) files[i].path = w->files[i].path + prefix;
-    status = kni_digest_check_files(w->alloc, metadata, w->variant, w->folder, files, w->file_count,
-                                    net, err);
-    kni_free(w->alloc, files);
+    status = w->is_partial
+                 ? kni_digest_check_folder(w->alloc, metadata, w->variant, w->folder, net, err)
+                 : check_listed(w, metadata, net, err);
     if (status) return status;
     return kni_best_effort(kni_cache_document_write(kni_want_cache(w), record, "ok\n", 3, err));
 }

@@ -91,7 +91,8 @@ typedef struct kni_want {
     bool needs_lock;   /* something has to be asked or pulled, which one process does at a time */
     bool is_locked;
     kni_listing listing;
-    char *page; /* the next page of the listing */
+    bool is_partial; /* it is what the snapshot has: files may be missing that nobody knows of */
+    char *page;      /* the next page of the listing */
     size_t pages;
     bool is_redirect;
 
@@ -231,6 +232,8 @@ typedef struct kni_pull {
     const kni_entry *entry;
     kn_status status;
     kn_error err;
+    int64_t idle_since_ms; /* since when somebody else has it in hand and got no further than */
+    uint64_t life;         /* this; 0 for both: it was never found so */
 } kni_pull;
 kn_status kni_pull_files(kni_batch *batch, kni_pull *pulls, size_t count, kn_error *err);
 

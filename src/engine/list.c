@@ -19,24 +19,39 @@ static void listing_name(const kni_want *w, char out[96]) {
 
 /* ---- from the cache ---- */
 
-static kn_status read_listing(kni_want *w, bool *found, kn_error *err) {
-    char name[96], *bytes;
-    size_t length;
-    *found = false;
-    listing_name(w, name);
-    kn_status status =
-        kni_cache_document_read(kni_want_cache(w), name, LISTING_BYTES_MAX, &bytes, &length, err);
-    if (status || !bytes) return status;
-    kn_error ignored; /* a damaged one is as good as none */
+typedef kn_status (*add_listing)(kni_listing *listing, const char *bytes, size_t length,
+                                 const char *what, kn_error *err);
+
+/* The want's listing from what was recorded of it; a damaged record is as good as none. Takes
+ * `bytes` over, which may be NULL. */
+static kn_status take_record(kni_want *w, char *bytes, size_t length, add_listing add, bool *found,
+                             kn_error *err) {
+    if (!bytes) return KN_OK;
+    kn_error ignored;
     kn_error_init(&ignored);
     w->listing.alloc = w->alloc;
-    status = kni_listing_add_page(&w->listing, bytes, length, name, &ignored);
-    if (!status) status = kni_listing_finish(&w->listing, name, &ignored);
+    kn_status status = add(&w->listing, bytes, length, w->commit, &ignored);
+    if (!status) status = kni_listing_finish(&w->listing, w->commit, &ignored);
     kni_free(w->alloc, bytes);
     *found = !status && w->listing.count > 0; /* no kernel is empty */
     if (*found) return KN_OK;
     kni_listing_clear(&w->listing);
     return status == KN_ERR_NOMEM ? kni_no_memory(err, "reading the cache") : KN_OK;
+}
+
+/* What was recorded of the commit's files, here or by huggingface_hub. */
+static kn_status read_listing(kni_want *w, bool *found, kn_error *err) {
+    const kni_cache *cache = kni_want_cache(w);
+    char name[96], *bytes;
+    size_t length;
+    *found = false;
+    listing_name(w, name);
+    kn_status status =
+        kni_cache_document_read(cache, name, LISTING_BYTES_MAX, &bytes, &length, err);
+    if (!status) status = take_record(w, bytes, length, kni_listing_add_page, found, err);
+    if (status || *found) return status;
+    status = kni_cache_tree_read(cache, w->commit, LISTING_BYTES_MAX, &bytes, &length, err);
+    return status ? status : take_record(w, bytes, length, kni_listing_add_recorded, found, err);
 }
 
 static kn_status write_listing(const kni_want *w, kn_error *err) {
@@ -58,11 +73,19 @@ static kn_status add_snapshot_file(void *ctx, const char *path, const char *oid,
 }
 
 /* What another client left in the snapshot: no more is known of the commit while offline. */
-static kn_status list_snapshot(kni_want *w, kn_error *err) {
+static kn_status list_snapshot(kni_batch *batch, kni_want *w, kn_error *err) {
     w->listing.alloc = w->alloc;
+    w->is_partial = true;
     kn_status status =
         kni_cache_snapshot_walk(kni_want_cache(w), w->commit, add_snapshot_file, w, err);
     if (!status) status = kni_listing_finish(&w->listing, w->id, err);
+    if (!status && w->listing.count && kni_cache_blob_life(kni_want_cache(w), NULL)) {
+        status = kni_batch_warn(batch,
+                                "'%s' (commit %s) was put into the cache by another program, which "
+                                "left a download of the repository unfinished ('*.incomplete' in "
+                                "'%s/blobs'): a file may be missing; load it once while online",
+                                w->id, w->commit, kni_want_cache(w)->folder);
+    }
     if (status || w->listing.count) return status;
     if (w->net_status) return kni_fail(err, w->net_status, "%s", w->net_message);
     w->is_absent = true;
@@ -160,7 +183,7 @@ static kn_status begin_listing(kni_batch *batch, kni_want *w, kn_error *err) {
     if (found) {
         w->step = KNI_WANT_CHOOSE;
     } else if (w->offline) {
-        status = list_snapshot(w, err);
+        status = list_snapshot(batch, w, err);
         if (!status) w->step = KNI_WANT_CHOOSE;
     } else if (kni_want_may_work(w)) {
         status = first_page(batch, w, err);

@@ -283,6 +283,7 @@ static kn_status look_in_cache(kni_batch *batch, kni_want *w, kn_error *err) {
     for (size_t i = 0; !status && i < 2; i++) {
         status = kni_cache_open(w->alloc, batch->settings.cache, prefixes[i], w->id,
                                 batch->settings.user_folder, &w->caches[i], err);
+        w->caches[i].no_links = batch->settings.no_links;
     }
     if (status) return status;
     w->step = KNI_WANT_ASK;

@@ -94,6 +94,24 @@ static kn_status begin(kni_batch *batch, download *d, bool *busy, bool *done, kn
     return *busy || *done ? KN_OK : open_download(batch, d, err);
 }
 
+/* Somebody else has the content in hand: that is waited for while they get on with it. */
+static kn_status wait_for_holder(kni_batch *batch, kni_pull *pull, kn_error *err) {
+    const kni_cache *cache = kni_want_cache(pull->want);
+    const char *oid = pull->entry->oid;
+    int64_t now = kni_clock_ms();
+    uint64_t life = kni_cache_blob_life(cache, oid);
+    if (!pull->idle_since_ms || life != pull->life) {
+        pull->idle_since_ms = now;
+        pull->life = life;
+        kni_batch_show_life(batch); /* to those who wait for this process */
+    }
+    if (now - pull->idle_since_ms <= batch->settings.timeout_ms) return KN_OK;
+    return kni_fail(err, KN_ERR_TIMEOUT,
+                    "'%s' of '%s': another process holds the lock '%s/%s.lock' and makes no "
+                    "progress; end it, or wait longer with KERNELS_TIMEOUT=SECONDS",
+                    pull->entry->path, pull->want->id, cache->locks, oid);
+}
+
 /* Ends a download that was made: what arrived is checked and put in its place. */
 static kn_status end(download *d, kn_error *err) {
     if (d->transfer.status) {
@@ -123,7 +141,8 @@ static kn_status pull_some(kni_batch *batch, kni_pull *pulls, size_t count, uint
         *d = (download){.pull = &pulls[i], .lock = {-1}};
         bool busy, done;
         status = begin(batch, d, &busy, &done, &pulls[i].err);
-        if (busy) *waiting = true;
+        if (busy) status = wait_for_holder(batch, &pulls[i], &pulls[i].err);
+        if (busy && !status) *waiting = true;
         if (!status && !busy && !done) {
             transfers[(*begun)++] = &d->transfer;
             continue;
@@ -151,19 +170,6 @@ static kn_status note(kni_pull *pulls, uint8_t *tries, const download *d, kn_err
     return KN_OK;
 }
 
-/* What is still to be made has waited for too long. */
-static void fail_waiting(kni_pull *pulls, size_t count, uint8_t *tries) {
-    for (size_t i = 0; i < count; i++) {
-        if (tries[i] >= TRIES || is_there(&pulls[i])) continue;
-        tries[i] = TRIES;
-        pulls[i].status =
-            kni_fail(&pulls[i].err, KN_ERR_TIMEOUT,
-                     "another process holds the lock of '%s' of '%s' in the cache and makes no "
-                     "progress; end it, or wait longer with KERNELS_TIMEOUT=SECONDS",
-                     pulls[i].entry->path, pulls[i].want->id);
-    }
-}
-
 /* The network gave no sign of life until the deadline: what was not begun fails likewise. */
 static void fail_silent(kni_pull *pulls, size_t count, uint8_t *tries, const download *silent) {
     for (size_t i = 0; i < count; i++) {
@@ -176,7 +182,6 @@ static void fail_silent(kni_pull *pulls, size_t count, uint8_t *tries, const dow
 /* Ends when everything is there or has failed. */
 static kn_status pull_contents(kni_batch *batch, kni_pull *pulls, size_t count, uint8_t *tries,
                                download *downloads, kni_transfer **transfers, kn_error *err) {
-    int64_t waiting_since = kni_clock_ms();
     for (;;) {
         size_t begun;
         bool waiting;
@@ -193,15 +198,9 @@ static kn_status pull_contents(kni_batch *batch, kni_pull *pulls, size_t count, 
             download_clear(batch, &downloads[i]);
         }
         if (status || (!begun && !waiting)) return status;
-        if (begun) {
-            waiting_since = kni_clock_ms();
-            continue;
-        }
+        if (begun) continue;
         if (kni_batch_is_cancelled(batch)) return kni_fail(err, KN_ERR_CANCELLED, "stopped");
-        if (kni_clock_ms() - waiting_since > batch->settings.timeout_ms)
-            fail_waiting(pulls, count, tries);
-        else
-            kni_sleep_ms(WAIT_MS);
+        kni_sleep_ms(WAIT_MS);
     }
 }
 

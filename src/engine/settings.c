@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/settings.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "base/text.h"
+#include "hub/endpoint.h"
+#include "os/expand.h"
 #include "os/files.h"
 
 #define DEFAULT_ENDPOINT "https://huggingface.co"
@@ -14,6 +15,7 @@
 #define DEFAULT_VERSION_AGE_S 86400
 #define TOKEN_FILE_LIMIT 4096
 #define SECONDS_MAX (INT64_C(1) << 40)
+#define BLANKS " \t\r\n\v\f\x1c\x1d\x1e\x1f" /* what Python's strip() removes */
 
 /* The values that huggingface_hub takes for true. */
 static bool is_true(const char *name) {
@@ -26,72 +28,72 @@ static bool is_true(const char *name) {
     return false;
 }
 
-/* A path from the environment: "~" at its beginning is the home, $NAME and ${NAME} are variables,
- * as in huggingface_hub. NULL: no memory. */
-static char *expanded(const kn_alloc *alloc, const char *path) {
-    kni_text text;
-    kni_text_init(&text, alloc);
-    const char *home = kni_environment("HOME");
-    if (path[0] == '~' && (path[1] == '/' || !path[1]) && home) {
-        kni_text_add(&text, home);
-        path++;
-    }
-    while (*path) {
-        size_t plain = strcspn(path, "$");
-        kni_text_add_n(&text, path, plain);
-        path += plain;
-        if (!*path) break;
-        bool braced = path[1] == '{';
-        const char *name = path + 1 + braced;
-        size_t length =
-            strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
-        char variable[128];
-        const char *value = NULL;
-        bool closed = !braced || name[length] == '}';
-        if (length && closed && length < sizeof variable) {
-            memcpy(variable, name, length);
-            variable[length] = '\0';
-            value = kni_environment(variable);
-        }
-        if (value) {
-            kni_text_add(&text, value);
-            path = name + length + braced;
-        } else { /* what is not set stays as it stands */
-            kni_text_add_n(&text, path, 1);
-            path++;
-        }
-    }
-    if (!text.length) kni_text_add(&text, ".");
-    return kni_text_take(&text);
+/* The name of the first variable that is set, with its *value; where none is, the first one's, and
+ * NULL. */
+static const char *first_set(const char *const *names, size_t count, const char **value) {
+    size_t i = 0;
+    *value = NULL;
+    for (; i < count && !*value; i++) *value = kni_environment(names[i]);
+    return names[*value ? i - 1 : 0];
 }
 
-/* `variable`, else `name` in `folder` (which may be NULL: then NULL). *failed: no memory. */
-static char *path_or(const kn_alloc *alloc, const char *variable, const char *folder,
-                     const char *name, bool *failed) {
-    const char *value = variable ? kni_environment(variable) : NULL;
-    if (!value && !folder) return NULL;
-    char *path = value ? expanded(alloc, value) : kni_path_join(alloc, folder, name);
-    if (!path) *failed = true;
-    return path;
+/* The path that the first of `variables` to be set has, else `name` in `folder`, expanded; *out
+ * NULL where none is set and there is no folder. */
+static kn_status read_path(const kn_alloc *alloc, const char *const *variables, size_t count,
+                           const char *folder, const char *name, char **out, kn_error *err) {
+    const char *value, *variable = first_set(variables, count, &value);
+    *out = NULL;
+    if (!value && !folder) return KN_OK;
+    char *path = value ? kni_text_copy(alloc, value) : kni_path_join(alloc, folder, name);
+    if (!path) return kni_no_memory(err, "reading the environment");
+    kn_error cause;
+    kn_error_init(&cause);
+    kn_status status = kni_path_expand(alloc, path, out, &cause);
+    if (status == KN_ERR_NOT_FOUND)
+        status = kni_fail(err, KN_ERR_VALUE, "%s is '%s': %s; name an absolute path", variable,
+                          path, cause.message);
+    else if (status)
+        kni_fail(err, status, "%s", cause.message);
+    kni_free(alloc, path);
+    return status;
 }
 
-static kn_status read_paths(kni_settings *s, kn_error *err) {
-    const kn_alloc *alloc = s->alloc;
-    bool failed = false;
-    char *home = path_or(alloc, "HOME", NULL, NULL, &failed);
-    char *user_cache = path_or(alloc, "XDG_CACHE_HOME", home, ".cache", &failed);
-    char *hf_home = path_or(alloc, "HF_HOME", user_cache, "huggingface", &failed);
-    s->user_folder = path_or(alloc, NULL, user_cache, "kernels", &failed);
-    s->token_path = path_or(alloc, "HF_TOKEN_PATH", hf_home, "token", &failed);
-    s->cache = path_or(alloc, kni_environment("KERNELS_CACHE") ? "KERNELS_CACHE" : "HF_HUB_CACHE",
-                       hf_home, "hub", &failed);
+/* ~/.cache, or XDG_CACHE_HOME as it stands; NULL: there is no home. */
+static kn_status read_user_cache(const kn_alloc *alloc, char **out, kn_error *err) {
+    const char *named = kni_environment("XDG_CACHE_HOME");
+    char *home = NULL;
+    *out = NULL;
+    kn_status status = named ? KN_OK : kni_path_expand(alloc, "~", &home, err);
+    if (status == KN_ERR_NOT_FOUND) return KN_OK;
+    if (status) return status;
+    *out = named ? kni_text_copy(alloc, named) : kni_path_join(alloc, home, ".cache");
     kni_free(alloc, home);
+    return *out ? KN_OK : kni_no_memory(err, "reading the environment");
+}
+
+/* Each path is expanded once more where another begins with it, as in huggingface_hub. */
+static kn_status read_paths(kni_settings *s, kn_error *err) {
+    static const char *const user[] = {"XDG_CACHE_HOME"}, *const home[] = {"HF_HOME"},
+                             *const token[] = {"HF_TOKEN_PATH"},
+                             *const hub[] = {"KERNELS_CACHE", "HF_HUB_CACHE",
+                                             "HUGGINGFACE_HUB_CACHE"};
+    const kn_alloc *alloc = s->alloc;
+    char *user_cache, *hf_home = NULL, *cache = NULL;
+    kn_status status = read_user_cache(alloc, &user_cache, err);
+    if (!status && user_cache)
+        status = read_path(alloc, user, 0, user_cache, "kernels", &s->user_folder, err);
+    if (!status) status = read_path(alloc, home, 1, user_cache, "huggingface", &hf_home, err);
+    if (!status) status = read_path(alloc, token, 1, hf_home, "token", &s->token_path, err);
+    if (!status) status = read_path(alloc, hub, 3, hf_home, "hub", &cache, err);
+    if (!status && !cache)
+        status = kni_fail(err, KN_ERR_VALUE,
+                          "there is no place for the cache: HOME is not set, and this user has no "
+                          "home; set it, or KERNELS_CACHE");
+    if (!status) status = kni_path_absolute(alloc, cache, &s->cache, err);
     kni_free(alloc, user_cache);
     kni_free(alloc, hf_home);
-    if (failed) return kni_no_memory(err, "reading the environment");
-    if (s->cache) return KN_OK;
-    return kni_fail(err, KN_ERR_VALUE,
-                    "there is no place for the cache: HOME is not set; set it, or KERNELS_CACHE");
+    kni_free(alloc, cache);
+    return status;
 }
 
 static kn_status read_endpoint(kni_settings *s, kn_error *err) {
@@ -99,29 +101,48 @@ static kn_status read_endpoint(kni_settings *s, kn_error *err) {
     if (!value) value = DEFAULT_ENDPOINT;
     size_t length = strlen(value);
     while (length && value[length - 1] == '/') length--;
-    bool is_http = strncmp(value, "http://", 7) == 0 || strncmp(value, "https://", 8) == 0;
-    if (!is_http || strpbrk(value, " \t\r\n?#@")) {
+    if (!kni_url_same_origin(value, value) || strpbrk(value, " ?#")) {
         return kni_fail(err, KN_ERR_VALUE,
                         "HF_ENDPOINT is '%s': expected an address such as " DEFAULT_ENDPOINT
-                        " (http or https, without user, query or fragment)",
+                        " (http or https and a host, without user, query or fragment)",
                         value);
     }
     s->endpoint = kni_text_copy_n(s->alloc, value, length);
     return s->endpoint ? KN_OK : kni_no_memory(err, "reading the environment");
 }
 
+/* Milliseconds of "60" or "0.5", whatever the locale; -1 for what is no such number. */
+static int64_t parse_seconds(const char *text) {
+    int64_t ms = 0, unit = 1000;
+    bool fraction = false, digits = false;
+    for (; *text; text++) {
+        if (*text == '.' && !fraction) {
+            fraction = true;
+            continue;
+        }
+        if (*text < '0' || *text > '9') return -1;
+        digits = true;
+        if (fraction) {
+            unit /= 10;
+            ms += (*text - '0') * unit;
+        } else {
+            ms = ms * 10 + (*text - '0') * unit;
+        }
+        if (ms > SECONDS_MAX * 1000) return -1;
+    }
+    return digits ? ms : -1;
+}
+
 /* Seconds, with a fraction, from the environment into *ms; as it was where it is not set. */
 static kn_status read_seconds(const char *name, int64_t *ms, kn_error *err) {
     const char *value = kni_environment(name);
     if (!value) return KN_OK;
-    char *end;
-    double seconds = strtod(value, &end);
-    bool is_plain = strspn(value, "0123456789.") == strlen(value);
-    if (*end || end == value || !is_plain || !(seconds >= 0 && seconds < (double)SECONDS_MAX)) {
+    int64_t read = parse_seconds(value);
+    if (read < 0) {
         return kni_fail(err, KN_ERR_VALUE,
                         "%s is '%s': expected a number of seconds, such as 60 or 0.5", name, value);
     }
-    *ms = (int64_t)(seconds * 1000.0);
+    *ms = read;
     return KN_OK;
 }
 
@@ -146,10 +167,14 @@ static bool holds_word(const char *value, const char *word) {
 }
 
 static kn_status read_choices(kni_settings *s, kn_error *err) {
+    static const char *const tokens[] = {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"};
+    static const char *const offline[] = {"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"};
+    const char *value;
     s->local_kernels = kni_environment("LOCAL_KERNELS");
-    s->token = kni_environment("HF_TOKEN");
+    s->token_variable = first_set(tokens, 2, &s->token);
     s->use_token = !is_true("HF_HUB_DISABLE_IMPLICIT_TOKEN");
-    s->offline = is_true("HF_HUB_OFFLINE") || is_true("TRANSFORMERS_OFFLINE");
+    s->offline = is_true(first_set(offline, 2, &value));
+    s->no_links = is_true("HF_HUB_DISABLE_SYMLINKS");
     s->telemetry = !is_true("HF_HUB_DISABLE_TELEMETRY") && !is_true("DISABLE_TELEMETRY") &&
                    !is_true("DO_NOT_TRACK");
     s->trace_http = holds_word(kni_environment("KERNELS_TRACE"), "http");
@@ -184,29 +209,40 @@ void kni_settings_clear(kni_settings *settings) {
     *settings = (kni_settings){0};
 }
 
-/* Without white space around it; one with any inside, or with control characters, is none that
- * could be sent. */
+/* Without line ends, and without white space around it; one with any inside, or with control
+ * characters, is none that could be sent. *out NULL: nothing is left. */
 static kn_status copy_token(const kni_settings *s, const char *text, const char *origin, char **out,
                             kn_error *err) {
-    text += strspn(text, " \t\r\n");
-    size_t length = strcspn(text, " \t\r\n");
-    if (!length) return KN_OK;
-    bool is_plain = text[length + strspn(text + length, " \t\r\n")] == '\0';
-    for (size_t i = 0; i < length && is_plain; i++) is_plain = text[i] > 0x20 && text[i] < 0x7F;
+    kni_text token;
+    kni_text_init(&token, s->alloc);
+    for (text += strspn(text, BLANKS); *text; text += strspn(text, "\r\n")) {
+        size_t length = strcspn(text, "\r\n");
+        kni_text_add_n(&token, text, length);
+        text += length;
+    }
+    while (token.length && strchr(BLANKS, token.bytes[token.length - 1])) token.length--;
+    bool is_plain = true, is_blank = !token.length && !token.failed;
+    for (size_t i = 0; i < token.length && is_plain; i++)
+        is_plain = token.bytes[i] > 0x20 && token.bytes[i] < 0x7F;
+    if (!is_plain || is_blank) kni_text_clear(&token);
+    if (is_blank) return KN_OK;
     if (!is_plain) {
         return kni_fail(err, KN_ERR_VALUE,
                         "the token in %s is malformed: it has characters that no token has; log in "
                         "again, or correct it",
                         origin);
     }
-    *out = kni_text_copy_n(s->alloc, text, length);
+    *out = kni_text_take(&token);
     return *out ? KN_OK : kni_no_memory(err, "reading the token");
 }
 
 kn_status kni_settings_token(const kni_settings *s, char **out, kn_error *err) {
     *out = NULL;
     if (!s->use_token) return KN_OK;
-    if (s->token) return copy_token(s, s->token, "HF_TOKEN", out, err);
+    if (s->token) {
+        kn_status status = copy_token(s, s->token, s->token_variable, out, err);
+        if (status || *out) return status;
+    }
     if (!s->token_path || !kni_path_is_file(s->token_path)) return KN_OK;
     char *bytes;
     size_t length;

@@ -134,7 +134,7 @@ static void forget_repository(kni_want *w) {
     w->type = KNI_REPO_KERNEL;
     w->type_known = w->type_settled = w->has_cached = w->ask_trust = w->is_redirect = w->fetched =
         false;
-    w->is_absent = false;
+    w->is_absent = w->is_partial = false;
     w->asked_s = 0;
     w->answer = KNI_ANSWER_NONE;
     w->ask = KNI_ASK_NOTHING;

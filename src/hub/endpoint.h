@@ -80,6 +80,11 @@ typedef struct kni_listing { /* {.alloc = ...} is an empty one */
  * more than KNI_LISTING_MAX files. On failure the listing is as it was. */
 kn_status kni_listing_add_page(kni_listing *listing, const char *bytes, size_t length,
                                const char *what, kn_error *err);
+/* Appends all files of a listing that huggingface_hub recorded in its cache (_tree_cache.py there):
+ * {"format_version": 1, "files": {"<path>": {"size", "blob_id"[, "lfs_sha256", "lfs_size"]}}}.
+ * Fails as above. */
+kn_status kni_listing_add_recorded(kni_listing *listing, const char *bytes, size_t length,
+                                   const char *what, kn_error *err);
 /* Appends one file that a cache has: as from a page. An empty `oid`: it is not known what the file
  * should be. */
 kn_status kni_listing_add(kni_listing *listing, const char *path, const char *oid, int64_t size,

@@ -17,8 +17,15 @@ typedef struct found_file {
     bool is_lfs;
 } found_file;
 
-static kn_status read_path(const kni_json *item, const char *what, found_file *out, kn_error *err) {
+static kn_status check_path(const char *path, const char *what, kn_error *err) {
     char shown[KNI_HUB_SHOWN_MAX];
+    const char *problem = kni_hub_path_problem(path);
+    if (!problem) return KN_OK;
+    return kni_fail(err, KN_ERR_INTEGRITY, "%s: the path '%s' %s; " AVOID, what,
+                    kni_text_shown(path, shown, sizeof shown), problem);
+}
+
+static kn_status read_path(const kni_json *item, const char *what, found_file *out, kn_error *err) {
     const kni_json *value = kni_json_member(item, "path");
     if (!value) return kni_hub_answer_fail(what, "a 'path' of each file", err);
     out->path = kni_json_text(value);
@@ -26,21 +33,35 @@ static kn_status read_path(const kni_json *item, const char *what, found_file *o
         return kni_fail(err, KN_ERR_INTEGRITY, "%s: a path is no text, or has a NUL in it; " AVOID,
                         what);
     }
-    const char *problem = kni_hub_path_problem(out->path);
-    if (!problem) return KN_OK;
-    return kni_fail(err, KN_ERR_INTEGRITY, "%s: the path '%s' %s; " AVOID, what,
-                    kni_text_shown(out->path, shown, sizeof shown), problem);
+    return check_path(out->path, what, err);
 }
 
 static bool is_hexadecimal(const char *text, size_t length) {
     return strspn(text, "0123456789abcdef") == length && text[length] == '\0';
 }
 
+static kn_status check_content(const found_file *file, const char *what, kn_error *err) {
+    char path[KNI_HUB_SHOWN_MAX], shown[KNI_HUB_SHOWN_MAX];
+    size_t digits = file->is_lfs ? 64 : 40;
+    kni_text_shown(file->path, path, sizeof path);
+    if (!is_hexadecimal(file->oid, digits)) {
+        return kni_fail(err, KN_ERR_INTEGRITY,
+                        "%s: '%s' has the object id '%s', expected %zu lower-case hexadecimal "
+                        "digits; " AVOID,
+                        what, path, kni_text_shown(file->oid, shown, sizeof shown), digits);
+    }
+    if (file->size < 0 || file->size > KNI_FILE_SIZE_MAX) {
+        return kni_fail(err, KN_ERR_INTEGRITY,
+                        "%s: '%s' has %" PRId64 " bytes, expected 0 to %" PRId64 "; " AVOID, what,
+                        path, file->size, KNI_FILE_SIZE_MAX);
+    }
+    return KN_OK;
+}
+
 /* The id and the size. A large file's own ones are those of a pointer to it; its content's stand in
  * "lfs". */
 static kn_status read_content(const kni_json *item, const char *what, found_file *out,
                               kn_error *err) {
-    char path[KNI_HUB_SHOWN_MAX], shown[KNI_HUB_SHOWN_MAX];
     const kni_json *lfs = kni_json_member(item, "lfs");
     out->is_lfs = kni_json_is_object(lfs);
     if (out->is_lfs) item = lfs;
@@ -49,20 +70,7 @@ static kn_status read_content(const kni_json *item, const char *what, found_file
         return kni_hub_answer_fail(what, "a text 'oid' and an integer 'size' of each file", err);
 
     if (out->is_lfs && strncmp(out->oid, "sha256:", 7) == 0) out->oid += 7;
-    size_t digits = out->is_lfs ? 64 : 40;
-    kni_text_shown(out->path, path, sizeof path);
-    if (!is_hexadecimal(out->oid, digits)) {
-        return kni_fail(err, KN_ERR_INTEGRITY,
-                        "%s: '%s' has the object id '%s', expected %zu lower-case hexadecimal "
-                        "digits; " AVOID,
-                        what, path, kni_text_shown(out->oid, shown, sizeof shown), digits);
-    }
-    if (out->size < 0 || out->size > KNI_FILE_SIZE_MAX) {
-        return kni_fail(err, KN_ERR_INTEGRITY,
-                        "%s: '%s' has %" PRId64 " bytes, expected 0 to %" PRId64 "; " AVOID, what,
-                        path, out->size, KNI_FILE_SIZE_MAX);
-    }
-    return KN_OK;
+    return check_content(out, what, err);
 }
 
 static void entry_clear(const kn_alloc *alloc, kni_entry *entry) {
@@ -107,6 +115,11 @@ static kn_status add_item(kni_listing *listing, const kni_json *item, const char
     return status;
 }
 
+/* Takes away what was added since there were `count` files. */
+static void shorten(kni_listing *listing, size_t count) {
+    while (listing->count > count) entry_clear(listing->alloc, &listing->items[--listing->count]);
+}
+
 kn_status kni_listing_add_page(kni_listing *listing, const char *bytes, size_t length,
                                const char *what, kn_error *err) {
     kni_json *document;
@@ -118,10 +131,42 @@ kn_status kni_listing_add_page(kni_listing *listing, const char *bytes, size_t l
     for (size_t i = 0; !status && i < kni_json_length(document); i++)
         status = add_item(listing, kni_json_item(document, i), what, err);
     kni_json_free(document);
-    if (status) {
-        while (listing->count > before)
-            entry_clear(listing->alloc, &listing->items[--listing->count]);
-    }
+    if (status) shorten(listing, before);
+    return status;
+}
+
+/* "blob_id" and "size", or, for a large file, "lfs_sha256" and "lfs_size". */
+static kn_status add_recorded(kni_listing *listing, const char *path, const kni_json *item,
+                              const char *what, kn_error *err) {
+    found_file file = {.path = path, .oid = kni_json_text(kni_json_member(item, "lfs_sha256"))};
+    file.is_lfs = file.oid != NULL;
+    if (!file.is_lfs) file.oid = kni_json_text(kni_json_member(item, "blob_id"));
+    const kni_json *size = kni_json_member(item, file.is_lfs ? "lfs_size" : "size");
+    if (!file.oid || !kni_json_integer(size, &file.size))
+        return kni_hub_answer_fail(what, "an id and a size of each file", err);
+    kn_status status = check_path(path, what, err);
+    if (!status) status = check_content(&file, what, err);
+    if (!status) status = add_file(listing, &file, what, err);
+    return status;
+}
+
+kn_status kni_listing_add_recorded(kni_listing *listing, const char *bytes, size_t length,
+                                   const char *what, kn_error *err) {
+    kni_json *document;
+    kn_status status = kni_hub_answer_parse(bytes, length, what, &document, err);
+    if (status) return status;
+    int64_t version = 0;
+    kni_json_integer(kni_json_member(document, "format_version"), &version);
+    const kni_json *files = kni_json_member(document, "files"), *item;
+    if (version != 1 || !kni_json_is_object(files))
+        status = kni_hub_answer_fail(what, "a 'format_version' of 1, and 'files'", err);
+
+    size_t before = listing->count;
+    const char *path = status ? NULL : kni_json_next(files, NULL, &item);
+    for (; path && !status; path = kni_json_next(files, path, &item))
+        status = add_recorded(listing, path, item, what, err);
+    kni_json_free(document);
+    if (status) shorten(listing, before);
     return status;
 }
 

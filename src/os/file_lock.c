@@ -49,6 +49,18 @@ static bool is_current(int folder, const char *name, int fd) {
            held.st_dev == named.st_dev && held.st_ino == named.st_ino;
 }
 
+/* Where the file system has no locks. */
+static bool is_unsupported(int number) {
+    return number == ENOSYS || number == EOPNOTSUPP || number == ENOLCK;
+}
+
+/* There the file itself is a lock to Python's filelock: an empty one, which is nobody's, must not
+ * stay. */
+static void remove_empty(int folder, const char *name, int fd) {
+    struct stat about;
+    if (fstat(fd, &about) == 0 && about.st_size == 0) unlinkat(folder, name, 0);
+}
+
 /* The descriptor, or -1: errno is 0 when another holds it, EAGAIN when the file was replaced. */
 static int lock_once(int folder, const char *name) {
     int fd = open_lock(folder, name);
@@ -56,6 +68,9 @@ static int lock_once(int folder, const char *name) {
     if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
         if (is_current(folder, name, fd)) return fd;
         errno = EAGAIN;
+    } else if (is_unsupported(errno)) {
+        remove_empty(folder, name, fd);
+        return fd;
     } else if (errno == EWOULDBLOCK || errno == EACCES) {
         errno = 0;
     }

@@ -8,7 +8,8 @@
 
 /* Takes `folder`/`name` if nobody holds it; *fd is -1 when it is held, or for an error. Folder and
  * file are made. What is locked is what is under the name, whoever removes the file meanwhile; we
- * never do. KN_ERR_OS when the file cannot be made or locked. */
+ * never do. On a file system without locks it is as if nobody held it, and no file stays. KN_ERR_OS
+ * when the file cannot be made or locked. */
 kn_status kni_file_lock_try(const char *folder, const char *name, int *fd, kn_error *err);
 /* -1 is fine. */
 void kni_file_lock_drop(int fd);

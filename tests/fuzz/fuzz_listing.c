@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Input: a page of a listing. */
+/* Input: a page of a listing, or one that huggingface_hub recorded. */
 #include "fuzz_target.h"
 #include "hub/endpoint.h"
 
@@ -52,11 +52,14 @@ static void check_written(const kni_listing *listing) {
     kni_listing_clear(&again);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+typedef kn_status (*add_listing)(kni_listing *listing, const char *bytes, size_t length,
+                                 const char *what, kn_error *err);
+
+static void read_with(add_listing add, const uint8_t *data, size_t size) {
     kni_listing listing = {.alloc = kni_alloc_or_default(NULL)};
     kn_error err = KN_ERROR_INIT;
     char *bytes = fuzz_text(data, size);
-    kn_status status = kni_listing_add_page(&listing, bytes, size, "page", &err);
+    kn_status status = add(&listing, bytes, size, "page", &err);
     free(bytes); /* all that is kept has been copied */
     if (status) {
         FUZZ_CHECK(status == KN_ERR_NETWORK || status == KN_ERR_INTEGRITY);
@@ -74,5 +77,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         check_written(&listing);
     }
     kni_listing_clear(&listing);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    read_with(kni_listing_add_page, data, size);
+    read_with(kni_listing_add_recorded, data, size);
     return 0;
 }

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every test begins with an empty mapping, and without the variables that the package reads."""
 
+import json
 import os
+import subprocess
+import textwrap
 
 import pytest
 import torch.nn as nn
@@ -74,3 +77,22 @@ def peer():
     if not python:
         pytest.fail("set KN_PEER_PYTHON to a Python that has kernels==0.17.2, or run `make test`")
     return python
+
+
+@pytest.fixture(params=["KN_PEER_PYTHON", "KN_HUB1_PYTHON"])
+def client(request):
+    """Runs a program with one of huggingface_hub's versions in the test's environment; it prints JSON."""
+    python = os.environ.get(request.param)
+    if not python:
+        pytest.fail(f"set {request.param}, or run `make test`")
+
+    def run(code, *arguments, **env):
+        done = subprocess.run(
+            [python, "-c", textwrap.dedent(code), *arguments],
+            capture_output=True, text=True, env=os.environ | env,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    run.python = python
+    return run

@@ -107,6 +107,27 @@ static void test_of_many_processes_one_writes(void **state) {
     assert_file(cache_file(fx, "blobs/" HELLO_GIT), HELLO);
 }
 
+static void test_a_partial_file_that_grows_is_a_sign_of_life(void **state) {
+    cache_fixture *fx = *state;
+    const char *theirs = "cache/kernels--org--name/blobs/" HELLO_GIT ".0123abcd.incomplete";
+    assert_true(kni_cache_blob_life(&fx->cache, HELLO_GIT) == 0);
+    scratch_file(&fx->scratch, "cache/kernels--org--name/blobs/" HELLO_GIT, HELLO);
+    scratch_file(&fx->scratch, "cache/kernels--org--name/blobs/incomplete", "");
+    assert_true(kni_cache_blob_life(&fx->cache, NULL) == 0);
+
+    scratch_file(&fx->scratch, theirs, "");
+    uint64_t before = kni_cache_blob_life(&fx->cache, HELLO_GIT);
+    assert_true(before != 0 && before == kni_cache_blob_life(&fx->cache, HELLO_GIT));
+    scratch_file(&fx->scratch, theirs, "hello");
+    uint64_t after = kni_cache_blob_life(&fx->cache, HELLO_GIT);
+    assert_true(after != before && after == kni_cache_blob_life(&fx->cache, NULL));
+    assert_true(kni_cache_blob_life(&fx->cache, HELLO_SHA256) == 0);
+
+    scratch_file(&fx->scratch, "cache/kernels--org--name/blobs/" HELLO_SHA256 ".incomplete", "h");
+    assert_true(kni_cache_blob_life(&fx->cache, HELLO_SHA256) != 0);
+    assert_true(kni_cache_blob_life(&fx->cache, HELLO_GIT) == after);
+}
+
 static kn_status take_and_drop(const kn_alloc *alloc, void *ctx, kn_error *err) {
     cache_fixture *fx = ctx;
     kni_cache cache = fx->cache;
@@ -128,6 +149,7 @@ int main(void) {
         cache_test(test_hostile_names_are_refused),
         cache_test(test_where_no_lock_can_be_made_that_is_told),
         cache_test(test_of_many_processes_one_writes),
+        cache_test(test_a_partial_file_that_grows_is_a_sign_of_life),
         cache_test(test_every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

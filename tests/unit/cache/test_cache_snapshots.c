@@ -145,6 +145,16 @@ static void test_without_links_files_are_copied(void **state) {
 }
 
 /* As huggingface_hub leaves it where there are no links. */
+static void test_files_are_copied_where_links_are_not_wanted(void **state) {
+    cache_fixture *fx = *state;
+    put_hello(fx);
+    fx->cache.no_links = true;
+    assert_int_equal(add(fx, "a", NULL), KN_OK);
+    assert_file(cache_file(fx, "snapshots/" COMMIT_A "/a"), HELLO);
+    char target[64];
+    assert_true(readlink(cache_file(fx, "snapshots/" COMMIT_A "/a"), target, sizeof target) < 0);
+}
+
 static void test_a_file_without_a_blob_is_enough(void **state) {
     cache_fixture *fx = *state;
     scratch_file(&fx->scratch, "cache/kernels--org--name/snapshots/" COMMIT_A "/a", HELLO);
@@ -208,6 +218,7 @@ int main(void) {
         cache_test(test_linked_folders_are_not_followed),
         cache_test(test_hostile_names_are_refused),
         cache_test(test_without_links_files_are_copied),
+        cache_test(test_files_are_copied_where_links_are_not_wanted),
         cache_test(test_a_file_without_a_blob_is_enough),
         cache_test(test_forgetting_removes_link_and_blob),
         cache_test(test_forgetting_leaves_the_shared_store),

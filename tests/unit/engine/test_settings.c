@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _DEFAULT_SOURCE
+
 #include "engine/settings.h"
 
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "support/failing_alloc.h"
@@ -12,9 +16,11 @@ static const char *const names[] = {"HOME",
                                     "XDG_CACHE_HOME",
                                     "HF_HOME",
                                     "HF_HUB_CACHE",
+                                    "HUGGINGFACE_HUB_CACHE",
                                     "KERNELS_CACHE",
                                     "HF_ENDPOINT",
                                     "HF_TOKEN",
+                                    "HUGGING_FACE_HUB_TOKEN",
                                     "HF_TOKEN_PATH",
                                     "HF_HUB_OFFLINE",
                                     "TRANSFORMERS_OFFLINE",
@@ -69,16 +75,69 @@ static void test_the_nearest_variable_says_where_the_cache_is(void **state) {
     assert_cache("/xdg/huggingface/hub");
     setenv("HF_HOME", "$HOME/hf", 1);
     assert_cache("/home/me/hf/hub");
+    setenv("HUGGINGFACE_HUB_CACHE", "~root/older", 1);
+    assert_cache("/root/older");
     setenv("HF_HUB_CACHE", "~/cache", 1);
     assert_cache("/home/me/cache");
     setenv("KERNELS_CACHE", "${HOME}/$UNKNOWN_THING/${x", 1);
     assert_cache("/home/me/$UNKNOWN_THING/${x");
 }
 
+static void test_the_cache_of_a_user_without_home_is_the_password_databases(void **state) {
+    (void)state;
+    unsetenv("HOME");
+    setenv("KERNELS_CACHE", "~/x", 1);
+    kni_settings s = read_settings();
+    assert_true(s.cache[0] == '/');
+    assert_null(strchr(s.cache, '~'));
+    kni_settings_clear(&s);
+}
+
+static void test_a_relative_cache_stays_where_it_was(void **state) {
+    (void)state;
+    char here[4096];
+    assert_non_null(getcwd(here, sizeof here));
+    setenv("KERNELS_CACHE", "a cache", 1);
+    kni_settings s = read_settings();
+    assert_int_equal(strncmp(s.cache, here, strlen(here)), 0);
+    assert_string_equal(s.cache + strlen(here), "/a cache");
+    kni_settings_clear(&s);
+}
+
+static void assert_offline(const char *hub, const char *transformers, bool expected) {
+    setenv("HF_HUB_OFFLINE", hub, 1);
+    setenv("TRANSFORMERS_OFFLINE", transformers, 1);
+    kni_settings s = read_settings();
+    assert_int_equal(s.offline, expected);
+    kni_settings_clear(&s);
+}
+
+static void test_the_first_variable_that_is_set_says_whether_it_is_offline(void **state) {
+    (void)state;
+    assert_offline("1", "", true);
+    assert_offline("", "yes", true);
+    assert_offline("0", "1", false);
+    assert_offline("on", "0", true);
+    assert_offline("", "2", false);
+}
+
+static void test_seconds_are_plain_decimal_numbers(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t ms;
+    } cases[] = {{"60", 60000}, {"0.5", 500}, {".25", 250}, {"5.", 5000}, {"1.23456", 1234}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        setenv("KERNELS_TIMEOUT", cases[i].text, 1);
+        kni_settings s = read_settings();
+        assert_int_equal(s.timeout_ms, cases[i].ms);
+        kni_settings_clear(&s);
+    }
+}
+
 static void test_switches(void **state) {
     (void)state;
-    setenv("TRANSFORMERS_OFFLINE", "yes", 1);
-    setenv("HF_HUB_OFFLINE", "0", 1);
+    setenv("HF_HUB_OFFLINE", "yes", 1);
     setenv("DO_NOT_TRACK", "true", 1);
     setenv("HF_HUB_DISABLE_IMPLICIT_TOKEN", "On", 1);
     setenv("KERNELS_TRUST", "strict", 1);
@@ -104,11 +163,21 @@ static void test_what_makes_no_sense_is_named(void **state) {
                                          {"KERNELS_TIMEOUT", "-1"},
                                          {"KERNELS_TIMEOUT", "1e9"},
                                          {"KERNELS_TIMEOUT", "9999999999999999999"},
+                                         {"KERNELS_TIMEOUT", "1,5"},
+                                         {"KERNELS_TIMEOUT", "1.5.2"},
+                                         {"KERNELS_TIMEOUT", "."},
                                          {"KERNELS_REFRESH_AFTER", "nan"},
+                                         {"KERNELS_CACHE", "~no-such-user/x"},
+                                         {"HF_HOME", "~no-such-user"},
                                          {"KERNELS_TRUST", "all"},
                                          {"KERNELS_VERIFY", "no"},
                                          {"HF_ENDPOINT", "huggingface.co"},
                                          {"HF_ENDPOINT", "https://a b"},
+                                         {"HF_ENDPOINT", "https://"},
+                                         {"HF_ENDPOINT", "https:///"},
+                                         {"HF_ENDPOINT", "http:///path"},
+                                         {"HF_ENDPOINT", "http://:80"},
+                                         {"HF_ENDPOINT", "http://host:port"},
                                          {"HF_ENDPOINT", "https://me@host"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         clear_environment(NULL);
@@ -119,13 +188,38 @@ static void test_what_makes_no_sense_is_named(void **state) {
         assert_contains(err.message, bad[i][0]);
         kni_settings_clear(&s);
     }
+}
+
+/* In a child: as a user whom the password database does not have. */
+static void read_without_home(void) {
     clear_environment(NULL);
     unsetenv("HOME");
-    kni_settings s;
-    kn_error err = KN_ERROR_INIT;
-    assert_int_equal(kni_settings_read(NULL, &s, &err), KN_ERR_VALUE);
-    assert_contains(err.message, "HOME is not set");
+    if (setuid(4000000001U)) _exit(0); /* only root can */
+    static const char *const bad[][2] = {{"KERNELS_CACHE", ""}, {"KERNELS_CACHE", "~/x"}};
+    for (size_t i = 0; i < 2; i++) {
+        setenv(bad[i][0], bad[i][1], 1);
+        kni_settings s;
+        kn_error err = KN_ERROR_INIT;
+        if (kni_settings_read(NULL, &s, &err) != KN_ERR_VALUE) _exit(1);
+        if (!strstr(err.message, "HOME is not set") || !strstr(err.message, "KERNELS_CACHE"))
+            _exit(2);
+        kni_settings_clear(&s);
+    }
+    setenv("KERNELS_CACHE", "/cache", 1);
+    kni_settings s = read_settings();
+    if (strcmp(s.cache, "/cache") != 0 || s.user_folder || s.token_path) _exit(3);
     kni_settings_clear(&s);
+    _exit(0);
+}
+
+static void test_without_any_home_a_cache_has_to_be_named(void **state) {
+    (void)state;
+    int result;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) read_without_home();
+    assert_int_equal(waitpid(child, &result, 0), child);
+    assert_int_equal(result, 0);
 }
 
 static void assert_token(const char *expected) {
@@ -149,7 +243,11 @@ static void test_the_token(void **state) {
     assert_token(NULL);
     scratch_file(&scratch, "token", " hf_file \n");
     assert_token("hf_file");
-    setenv("HF_TOKEN", "hf_variable", 1);
+    setenv("HUGGING_FACE_HUB_TOKEN", "hf_older", 1);
+    assert_token("hf_older");
+    setenv("HF_TOKEN", " \n\t", 1);
+    assert_token("hf_file");
+    setenv("HF_TOKEN", "\t hf_vari\r\nable\n ", 1);
     assert_token("hf_variable");
     setenv("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1", 1);
     assert_token(NULL);
@@ -177,6 +275,8 @@ static void test_without_memory(void **state) {
     (void)state;
     setenv("HF_HOME", "~/$HOME/x", 1);
     assert_true(fault_sweep(read_once, NULL) >= 5);
+    unsetenv("HOME");
+    assert_true(fault_sweep(read_once, NULL) >= 5);
 }
 
 int main(void) {
@@ -184,6 +284,13 @@ int main(void) {
         cmocka_unit_test_setup(test_defaults, clear_environment),
         cmocka_unit_test_setup(test_the_nearest_variable_says_where_the_cache_is,
                                clear_environment),
+        cmocka_unit_test_setup(test_the_cache_of_a_user_without_home_is_the_password_databases,
+                               clear_environment),
+        cmocka_unit_test_setup(test_a_relative_cache_stays_where_it_was, clear_environment),
+        cmocka_unit_test_setup(test_the_first_variable_that_is_set_says_whether_it_is_offline,
+                               clear_environment),
+        cmocka_unit_test_setup(test_seconds_are_plain_decimal_numbers, clear_environment),
+        cmocka_unit_test_setup(test_without_any_home_a_cache_has_to_be_named, clear_environment),
         cmocka_unit_test_setup(test_switches, clear_environment),
         cmocka_unit_test_setup(test_what_makes_no_sense_is_named, clear_environment),
         cmocka_unit_test_setup(test_the_token, clear_environment),

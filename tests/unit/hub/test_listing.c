@@ -397,6 +397,70 @@ static void test_reading_without_memory_fails_cleanly(void **state) {
     assert_true(fault_sweep(read_and_write, NULL) >= 10);
 }
 
+/* As huggingface_hub 1.33 and 2.4 write it. */
+static const char recorded[] =
+    "{\"format_version\": 1, \"files\": {"
+    "\"build/torch-cpu/_relu.abi3.so\": {\"size\": 5000000000, \"blob_id\": \"" B
+    "\", \"lfs_sha256\": \"" LONG "\", \"lfs_size\": 5000000000, \"xet_hash\": \"" LONG
+    "\"},\n \".gitattributes\": {\"size\": 1519, \"blob_id\": \"" A
+    "\"}, \"build/torch-cpu/__init__.py\": {\"size\": 0, \"blob_id\": \"" B "\"}}}";
+
+static void test_what_huggingface_hub_recorded_is_the_same_listing(void **state) {
+    (void)state;
+    kni_listing listing = {.alloc = memory()};
+    kn_error err = KN_ERROR_INIT;
+    if (kni_listing_add_recorded(&listing, recorded, strlen(recorded), WHAT, &err))
+        fail_msg("%s", err.message);
+    finish(&listing);
+    assert_page_of_the_hub(&listing);
+    kni_listing_clear(&listing);
+}
+
+static void test_a_record_that_makes_no_sense_adds_nothing(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        kn_status status;
+    } cases[] = {
+        {"[]", KN_ERR_NETWORK},
+        {"{\"files\": {}}", KN_ERR_NETWORK},
+        {"{\"format_version\": 2, \"files\": {}}", KN_ERR_NETWORK},
+        {"{\"format_version\": 1, \"files\": []}", KN_ERR_NETWORK},
+        {"{\"format_version\": 1, \"files\": {\"a\": 1}}", KN_ERR_NETWORK},
+        {"{\"format_version\": 1, \"files\": {\"a\": {\"blob_id\": \"" A "\"}}}", KN_ERR_NETWORK},
+        {"{\"format_version\": 1, \"files\": {\"../a\": {\"size\": 1, \"blob_id\": \"" A "\"}}}",
+         KN_ERR_INTEGRITY},
+        {"{\"format_version\": 1, \"files\": {\"a\": {\"size\": -1, \"blob_id\": \"" A "\"}}}",
+         KN_ERR_INTEGRITY},
+        {"{\"format_version\": 1, \"files\": {\"b\": {\"size\": 1, \"blob_id\": \"" A
+         "\"}, \"a\": {\"size\": 1, \"blob_id\": \"x\"}}}",
+         KN_ERR_INTEGRITY},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        kni_listing listing = {.alloc = memory()};
+        kn_error err = KN_ERROR_INIT;
+        assert_int_equal(
+            kni_listing_add_recorded(&listing, cases[i].text, strlen(cases[i].text), WHAT, &err),
+            cases[i].status);
+        assert_contains(err.message, WHAT);
+        assert_int_equal(listing.count, 0);
+        kni_listing_clear(&listing);
+    }
+}
+
+static kn_status read_recorded(const kn_alloc *alloc, void *ctx, kn_error *err) {
+    (void)ctx;
+    kni_listing listing = {.alloc = alloc};
+    kn_status status = kni_listing_add_recorded(&listing, recorded, strlen(recorded), WHAT, err);
+    kni_listing_clear(&listing);
+    return status;
+}
+
+static void test_reading_a_record_without_memory_fails_cleanly(void **state) {
+    (void)state;
+    assert_true(fault_sweep(read_recorded, NULL) >= 7);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_files_of_a_page_are_read_and_sorted),
@@ -414,6 +478,9 @@ int main(void) {
         cmocka_unit_test(test_a_listing_that_is_written_reads_back),
         cmocka_unit_test(test_a_listing_that_could_not_be_read_back_is_not_written),
         cmocka_unit_test(test_reading_without_memory_fails_cleanly),
+        cmocka_unit_test(test_what_huggingface_hub_recorded_is_the_same_listing),
+        cmocka_unit_test(test_a_record_that_makes_no_sense_adds_nothing),
+        cmocka_unit_test(test_reading_a_record_without_memory_fails_cleanly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
