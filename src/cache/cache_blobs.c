@@ -8,6 +8,7 @@
 #include "os/partial.h"
 
 #define THREAD_BYTES ((int64_t)8 << 20) /* from this size on a thread of its own hashes */
+#define BLOB_NAME (sizeof "blobs/" + 64)
 #define FLUSH_BYTES ((int64_t)16 << 20)
 
 struct kni_blob {
@@ -23,15 +24,40 @@ struct kni_blob {
     bool wrong;             /* it can never become right */
 };
 
-bool kni_cache_blob_exists(const kni_cache *cache, const kni_content *content) {
-    if (kni_content_check(content, NULL)) return false;
-    char name[sizeof "blobs/" + 64];
-    snprintf(name, sizeof name, "blobs/%s", content->oid);
+/* Looks at a blob; its name, and its folder to be closed, for a second look. */
+static int look_at_blob(const kni_cache *cache, const kni_content *content, char name[BLOB_NAME],
+                        kni_file_facts *facts) {
+    *facts = (kni_file_facts){0};
+    if (kni_content_check(content, NULL)) return -1;
+    snprintf(name, BLOB_NAME, "blobs/%s", content->oid);
     int folder = kni_folder_open(cache->folder, false);
-    kni_file_facts facts = {0};
-    if (folder >= 0) kni_file_look(folder, name, &facts);
+    if (folder >= 0) kni_file_look(folder, name, facts);
+    return folder;
+}
+
+static bool is_of_size(const kni_file_facts *facts, const kni_content *content) {
+    return facts->regular && facts->size == content->size;
+}
+
+bool kni_cache_blob_exists(const kni_cache *cache, const kni_content *content) {
+    char name[BLOB_NAME];
+    kni_file_facts facts;
+    kni_folder_close(look_at_blob(cache, content, name, &facts));
+    return is_of_size(&facts, content);
+}
+
+kn_status kni_cache_blob_check(const kni_cache *cache, const kni_net *net,
+                               const kni_content *content, bool *good, kn_error *err) {
+    char name[BLOB_NAME];
+    kni_file_facts facts;
+    kn_status status = KN_OK;
+    *good = false;
+    int folder = look_at_blob(cache, content, name, &facts);
+    if (is_of_size(&facts, content))
+        status =
+            kni_content_check_file(cache->alloc, net, folder, name, content, &facts, good, err);
     kni_folder_close(folder);
-    return facts.regular && facts.size == content->size;
+    return status;
 }
 
 static void blob_free(kni_blob *blob) {
@@ -199,4 +225,9 @@ void kni_blob_close(kni_blob *blob) {
         kni_partial_remove(&blob->partial);
     }
     blob_free(blob);
+}
+
+void kni_blob_discard(kni_blob *blob) {
+    if (blob) blob->wrong = true;
+    kni_blob_close(blob);
 }
