@@ -3,9 +3,11 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "support/cache_fixture.h"
@@ -267,6 +269,32 @@ static void test_a_large_blob_goes_on_and_starts_again(void **state) {
     free(bytes);
 }
 
+static void test_a_forked_child_writes_nothing(void **state) {
+    cache_fixture *fx = *state;
+    char oid[65];
+    char *bytes = large_bytes(oid);
+    kni_content content = {.oid = oid, .size = (int64_t)LARGE};
+    kni_blob *blob = open_blob(fx, &content);
+    write_large(blob, bytes, 0, 100000);
+    pid_t child = fork();
+    if (!child) {
+        alarm(20);
+        kni_blob_close(blob);
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    struct stat about;
+    char partial[128];
+    snprintf(partial, sizeof partial, "blobs/%s.incomplete", oid);
+    assert_int_equal(stat(cache_file(fx, partial), &about), 0);
+    assert_int_equal(about.st_size, 0); /* what is pending is the parent's */
+    write_large(blob, bytes, 100000, LARGE);
+    assert_int_equal(kni_blob_finish(blob, NULL), KN_OK);
+    free(bytes);
+}
+
 static void test_a_flipped_byte_in_a_large_blob_is_found(void **state) {
     cache_fixture *fx = *state;
     char oid[65];
@@ -335,6 +363,34 @@ static void test_what_was_written_before_a_failure_is_kept(void **state) {
     assert_int_equal(kni_blob_length(blob), 8);
     write_blob(blob, "rld\n", 4);
     assert_int_equal(kni_blob_finish(blob, NULL), KN_OK);
+}
+
+static void test_a_large_blob_that_a_full_disk_stopped_goes_on(void **state) {
+    cache_fixture *fx = *state;
+    char oid[65];
+    char *bytes = large_bytes(oid);
+    kni_content content = {.oid = oid, .size = (int64_t)LARGE};
+    kn_error err = KN_ERROR_INIT;
+    kni_blob *blob = open_blob(fx, &content);
+    write_large(blob, bytes, 0, 1000000);
+    limit_files(1000000);
+    assert_int_equal(kni_blob_write(blob, bytes + 1000000, 500000, &err), KN_ERR_OS);
+    limit_files(0);
+    assert_contains(err.message, ".incomplete");
+    assert_int_equal(kni_blob_length(blob), 1000000);
+    kni_blob_close(blob);
+
+    blob = open_blob(fx, &content);
+    write_large(blob, bytes, 1000000, LARGE);
+    limit_files(LARGE - 1); /* the last block is written at the end */
+    assert_int_equal(kni_blob_finish(blob, &err), KN_ERR_OS);
+    limit_files(0);
+    blob = open_blob(fx, &content);
+    assert_int_equal(kni_blob_length(blob), LARGE - 1);
+    write_blob(blob, bytes + LARGE - 1, 1);
+    assert_int_equal(kni_blob_finish(blob, NULL), KN_OK);
+    assert_true(kni_cache_blob_exists(&fx->cache, &content));
+    free(bytes);
 }
 
 static kn_status write_in_parts(const kn_alloc *alloc, void *ctx, kn_error *err) {
@@ -409,11 +465,13 @@ int main(void) {
         cache_test(test_what_is_no_object_id_is_refused),
         cache_test(test_a_large_blob_is_hashed_beside_the_writing),
         cache_test(test_a_large_blob_goes_on_and_starts_again),
+        cache_test(test_a_forked_child_writes_nothing),
         cache_test(test_a_flipped_byte_in_a_large_blob_is_found),
         cache_test(test_a_blob_may_lie_in_the_shared_store),
         cache_test(test_others_partial_files_are_left_alone),
         cache_test(test_a_partial_file_that_is_a_link_is_not_followed),
         cache_test(test_what_was_written_before_a_failure_is_kept),
+        cache_test(test_a_large_blob_that_a_full_disk_stopped_goes_on),
         cache_test(test_every_allocation_may_fail),
         cache_test(test_a_large_blob_needs_no_thread),
     };
