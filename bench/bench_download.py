@@ -7,6 +7,7 @@ what it writes; "curl, sync" syncs the file, as the cache does before it gives i
 
 import hashlib
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -61,14 +62,16 @@ def install(python, hub, folder):
 
 def curl(url, folder, sync):
     file = Path(folder, "curl.bin")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
     subprocess.run(["curl", "-s", "-f", "-o", str(file), url], check=True)
     if sync:
         with open(file, "rb") as written:
             os.fsync(written.fileno())
     seconds = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     file.unlink()
-    return seconds, 0
+    return seconds, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 def hashing(content):

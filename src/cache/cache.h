@@ -22,6 +22,7 @@
 #define KNI_CACHE_CACHE_H
 
 #include "codec/net.h"
+#include "os/store.h"
 
 #define KNI_CACHE_COMMIT_MAX 65
 
@@ -118,7 +119,12 @@ typedef struct kni_content {
     int64_t size;
 } kni_content;
 
+/* By its size. */
 bool kni_cache_blob_exists(const kni_cache *cache, const kni_content *content);
+/* Hashes a blob that nobody is known to have verified: another commit's, another client's. *good
+ * false where there is none. Fails for memory only. */
+kn_status kni_cache_blob_check(const kni_cache *cache, const kni_net *net,
+                               const kni_content *content, bool *good, kn_error *err);
 
 /* A blob being written, under the lock of its id. It goes on where <oid>.incomplete ends, whose
  * bytes are hashed first. */
@@ -135,6 +141,8 @@ kn_status kni_blob_write(kni_blob *blob, const void *bytes, size_t length, kn_er
 kn_status kni_blob_finish(kni_blob *blob, kn_error *err);
 /* Keeps what is there for another time, and frees the blob; NULL is fine. */
 void kni_blob_close(kni_blob *blob);
+/* The same, but nothing is kept: it is of no use. */
+void kni_blob_discard(kni_blob *blob);
 
 /* Puts <path> of a commit's snapshot in place: a relative link to the blob, or a copy where the
  * file system has no links. One that is right already stays. KN_ERR_NOT_FOUND when neither the blob
@@ -160,6 +168,7 @@ typedef struct kni_checked {
     const char *path; /* in the snapshot */
     kni_content content;
     enum { KNI_FILE_GOOD, KNI_FILE_MISSING, KNI_FILE_DAMAGED } found;
+    kni_file_facts facts; /* when it was looked at; of one that has arrived since: none */
 } kni_checked;
 
 /* Looks at every file of a variant in the snapshot: where the receipt
@@ -170,12 +179,9 @@ typedef kn_status (*kni_net_need)(void *ctx, const kni_net **out, kn_error *err)
 kn_status kni_cache_check(const kni_cache *cache, const char *commit, const char *name,
                           kni_checked *files, size_t count, bool always, kni_net_need need,
                           void *ctx, kn_error *err);
-/* Records those of `files` that are KNI_FILE_GOOD, for the whole variant: each was verified just
- * now, by a check or while it arrived. The receipt that was there is replaced. */
+/* Records those of `files` that are KNI_FILE_GOOD, for the whole variant: each was verified by a
+ * check, with its facts, or just now while it arrived. The receipt that was there is replaced. */
 kn_status kni_cache_receipt_write(const kni_cache *cache, const char *commit, const char *name,
                                   const kni_checked *files, size_t count, kn_error *err);
-/* Removes a damaged file: its link in the snapshot and its blob. */
-kn_status kni_cache_forget(const kni_cache *cache, const char *commit, const kni_checked *file,
-                           kn_error *err);
 
 #endif

@@ -8,7 +8,8 @@
 #include "os/partial.h"
 
 #define THREAD_BYTES ((int64_t)8 << 20) /* from this size on a thread of its own hashes */
-#define FLUSH_BYTES ((int64_t)16 << 20)
+#define BLOB_NAME (sizeof "blobs/" + 64)
+#define FLUSH_BYTES ((int64_t)4 << 20) /* so much at a time is on its way to the disk early */
 
 struct kni_blob {
     const kn_alloc *alloc;
@@ -20,18 +21,44 @@ struct kni_blob {
     kni_digest *digest;     /* of all bytes there are, or what `follower` has seen of them */
     int64_t hashed;         /* bytes that the digest has; of the thread, while there is one */
     kni_follower *follower; /* NULL: none yet, or the file is small, or there was no thread */
+    size_t pending;         /* bytes in the follower's block that are not in the file yet */
     bool wrong;             /* it can never become right */
 };
 
-bool kni_cache_blob_exists(const kni_cache *cache, const kni_content *content) {
-    if (kni_content_check(content, NULL)) return false;
-    char name[sizeof "blobs/" + 64];
-    snprintf(name, sizeof name, "blobs/%s", content->oid);
+/* Looks at a blob; its name, and its folder to be closed, for a second look. */
+static int look_at_blob(const kni_cache *cache, const kni_content *content, char name[BLOB_NAME],
+                        kni_file_facts *facts) {
+    *facts = (kni_file_facts){0};
+    if (kni_content_check(content, NULL)) return -1;
+    snprintf(name, BLOB_NAME, "blobs/%s", content->oid);
     int folder = kni_folder_open(cache->folder, false);
-    kni_file_facts facts = {0};
-    if (folder >= 0) kni_file_look(folder, name, &facts);
+    if (folder >= 0) kni_file_look(folder, name, facts);
+    return folder;
+}
+
+static bool is_of_size(const kni_file_facts *facts, const kni_content *content) {
+    return facts->regular && facts->size == content->size;
+}
+
+bool kni_cache_blob_exists(const kni_cache *cache, const kni_content *content) {
+    char name[BLOB_NAME];
+    kni_file_facts facts;
+    kni_folder_close(look_at_blob(cache, content, name, &facts));
+    return is_of_size(&facts, content);
+}
+
+kn_status kni_cache_blob_check(const kni_cache *cache, const kni_net *net,
+                               const kni_content *content, bool *good, kn_error *err) {
+    char name[BLOB_NAME];
+    kni_file_facts facts;
+    kn_status status = KN_OK;
+    *good = false;
+    int folder = look_at_blob(cache, content, name, &facts);
+    if (is_of_size(&facts, content))
+        status =
+            kni_content_check_file(cache->alloc, net, folder, name, content, &facts, good, err);
     kni_folder_close(folder);
-    return facts.regular && facts.size == content->size;
+    return status;
 }
 
 static void blob_free(kni_blob *blob) {
@@ -84,11 +111,9 @@ static kn_status begin_hashing(kni_blob *blob, kn_error *err) {
     kn_status status = new_digest(blob, err);
     if (status) return status;
     if (is_large(blob)) {
-        blob->follower = kni_follower_start(blob->alloc, blob->partial.fd, take_bytes, blob);
-        if (blob->follower) {
-            kni_follower_reach(blob->follower, blob->partial.length);
-            return KN_OK;
-        }
+        blob->follower = kni_follower_start(blob->alloc, blob->partial.fd, blob->partial.length,
+                                            take_bytes, blob);
+        if (blob->follower) return KN_OK;
     }
     return hash_start(blob, err);
 }
@@ -126,11 +151,18 @@ kn_status kni_blob_open(const kni_cache *cache, const kni_net *net, const kni_co
     return KN_OK;
 }
 
-int64_t kni_blob_length(const kni_blob *blob) { return blob->partial.length; }
+int64_t kni_blob_length(const kni_blob *blob) {
+    return blob->partial.length + (int64_t)blob->pending;
+}
 
-kn_status kni_blob_restart(kni_blob *blob, kn_error *err) {
+static void drop_follower(kni_blob *blob) {
     kni_follower_stop(blob->follower);
     blob->follower = NULL;
+    blob->pending = 0;
+}
+
+kn_status kni_blob_restart(kni_blob *blob, kn_error *err) {
+    drop_follower(blob);
     blob->wrong = true; /* unless all of this succeeds */
     kn_status status = kni_partial_empty(&blob->partial, err);
     if (!status) status = begin_hashing(blob, err);
@@ -138,24 +170,52 @@ kn_status kni_blob_restart(kni_blob *blob, kn_error *err) {
     return status;
 }
 
-kn_status kni_blob_write(kni_blob *blob, const void *bytes, size_t length, kn_error *err) {
+/* Writes what is pending. After a failure some may be written: they count, and are hashed. */
+static kn_status write_pending(kni_blob *blob, kn_error *err) {
+    if (!blob->pending) return KN_OK;
     int64_t before = blob->partial.length;
-    if (length > (uint64_t)(blob->content.size - before)) {
+    kn_status status =
+        kni_partial_write(&blob->partial, kni_follower_block(blob->follower), blob->pending, err);
+    kni_follower_pass(blob->follower, (size_t)(blob->partial.length - before));
+    blob->pending = 0;
+    return status;
+}
+
+/* In whole blocks, which are hashed from where they were written. */
+static kn_status write_followed(kni_blob *blob, const char *bytes, size_t length, kn_error *err) {
+    kn_status status = KN_OK;
+    while (length && !status) {
+        size_t room = KNI_FOLLOW_BLOCK - blob->pending, piece = length < room ? length : room;
+        memcpy(kni_follower_block(blob->follower) + blob->pending, bytes, piece);
+        blob->pending += piece;
+        bytes += piece;
+        length -= piece;
+        if (piece == room) status = write_pending(blob, err);
+    }
+    return status;
+}
+
+static kn_status write_here(kni_blob *blob, const void *bytes, size_t length, kn_error *err) {
+    int64_t before = blob->partial.length;
+    kn_status status = kni_partial_write(&blob->partial, bytes, length, err);
+    size_t wrote = (size_t)(blob->partial.length - before);
+    if (wrote && !take_bytes(blob, bytes, wrote)) {
+        blob->wrong = true;
+        return fail_digest(blob, err);
+    }
+    return status;
+}
+
+kn_status kni_blob_write(kni_blob *blob, const void *bytes, size_t length, kn_error *err) {
+    if (length > (uint64_t)(blob->content.size - kni_blob_length(blob))) {
         blob->wrong = true;
         return kni_fail(err, KN_ERR_INTEGRITY,
                         "%s: more than the %lld bytes arrived that its repository says it has; "
                         "download it again",
                         blob->oid, (long long)blob->content.size);
     }
-    kn_status status = kni_partial_write(&blob->partial, bytes, length, err);
-    /* After a failure some may be written: they count, and are hashed. */
-    size_t wrote = (size_t)(blob->partial.length - before);
-    if (!blob->follower && wrote && !take_bytes(blob, bytes, wrote)) {
-        blob->wrong = true;
-        return fail_digest(blob, err);
-    }
-    if (blob->follower) kni_follower_reach(blob->follower, blob->partial.length);
-    return status;
+    return blob->follower ? write_followed(blob, bytes, length, err)
+                          : write_here(blob, bytes, length, err);
 }
 
 /* Whether all that is there has the digest of the content. */
@@ -182,7 +242,13 @@ static kn_status check_whole(kni_blob *blob, kn_error *err) {
 }
 
 kn_status kni_blob_finish(kni_blob *blob, kn_error *err) {
-    kn_status status = check_whole(blob, err);
+    kn_status status = write_pending(blob, err);
+    if (status) {
+        kni_blob_close(blob);
+        return status;
+    }
+    status = check_whole(blob, err);
+    drop_follower(blob); /* it may be reading */
     if (status)
         kni_partial_remove(&blob->partial);
     else
@@ -193,10 +259,14 @@ kn_status kni_blob_finish(kni_blob *blob, kn_error *err) {
 
 void kni_blob_close(kni_blob *blob) {
     if (!blob) return;
-    if (blob->wrong) {
-        kni_follower_stop(blob->follower);
-        blob->follower = NULL;
-        kni_partial_remove(&blob->partial);
-    }
+    bool is_own = !blob->follower || kni_follower_is_here(blob->follower); /* no forked child's */
+    if (is_own && !blob->wrong) write_pending(blob, NULL);
+    drop_follower(blob);
+    if (blob->wrong) kni_partial_remove(&blob->partial);
     blob_free(blob);
+}
+
+void kni_blob_discard(kni_blob *blob) {
+    if (blob) blob->wrong = true;
+    kni_blob_close(blob);
 }

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <assert.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -31,7 +30,6 @@ typedef struct check {
     const char *record; /* "receipts/<commit>/<name>.json" */
     kni_checked *files;
     size_t count;
-    kni_file_facts *facts; /* of each file, from before it was hashed */
     int folder;            /* the snapshot; -1: there is none */
     kni_json *receipts[2]; /* the cache's and the user's; NULL: none */
     bool hashed;           /* whether any file was */
@@ -58,37 +56,21 @@ static kn_status read_receipts(check *c) {
     return KN_OK;
 }
 
-typedef struct hashing {
-    const kni_net *net;
-    kni_digest *digest;
-} hashing;
-
-static bool hash_piece(void *ctx, const void *bytes, size_t length) {
-    hashing *h = ctx;
-    return h->net->digest_add(h->digest, bytes, length);
-}
-
 /* A file that cannot be read is as good as damaged: it is fetched again where that is possible. */
-static kn_status hash_file(check *c, size_t i) {
-    kni_checked *file = &c->files[i];
+static kn_status hash_file(check *c, kni_checked *file) {
     kn_status status = c->net ? KN_OK : c->need(c->ctx, &c->net, c->err);
     if (status) return status;
-    hashing h = {c->net, kni_content_digest_new(c->cache->alloc, c->net, &file->content)};
-    if (!h.digest) return no_memory(c->err);
-    kn_error ignored = KN_ERROR_INIT;
-    status = kni_file_each(c->cache->alloc, c->folder, file->path, hash_piece, &h, &c->facts[i],
-                           &ignored);
-    if (!status && kni_content_digest_matches(c->net, h.digest, &file->content)) {
-        file->found = KNI_FILE_GOOD;
-    }
-    c->net->digest_free(h.digest);
+    bool good;
+    status = kni_content_check_file(c->cache->alloc, c->net, c->folder, file->path, &file->content,
+                                    &file->facts, &good, c->err);
+    if (good) file->found = KNI_FILE_GOOD;
     c->hashed = true;
-    return status == KN_ERR_NOMEM ? no_memory(c->err) : KN_OK;
+    return status;
 }
 
-static kn_status check_file(check *c, size_t i, bool always) {
-    kni_checked *file = &c->files[i];
-    kni_file_facts *facts = &c->facts[i];
+static kn_status check_file(check *c, kni_checked *file, bool always) {
+    kni_file_facts *facts = &file->facts;
+    *facts = (kni_file_facts){0};
     file->found = KNI_FILE_MISSING;
     kn_status status = kni_path_check("the file", file->path, c->err);
     if (!status) status = kni_content_check(&file->content, c->err);
@@ -103,7 +85,7 @@ static kn_status check_file(check *c, size_t i, bool always) {
             return KN_OK;
         }
     }
-    return hash_file(c, i);
+    return hash_file(c, file);
 }
 
 /* A receipt of all files that are good. One that cannot be written is no failure. */
@@ -113,8 +95,7 @@ static kn_status write_receipt(const check *c) {
     const char *separator = "{\"files\": {";
     for (size_t i = 0; i < c->count; i++) {
         const kni_checked *file = &c->files[i];
-        const kni_file_facts *facts = &c->facts[i];
-        assert(file && facts);
+        const kni_file_facts *facts = &file->facts;
         if (file->found != KNI_FILE_GOOD) continue;
         kni_text_add(&text, separator);
         separator = ",\n";
@@ -146,7 +127,6 @@ static void check_close(check *c, char *record) {
     kni_folder_close(c->folder);
     kni_json_free(c->receipts[0]);
     kni_json_free(c->receipts[1]);
-    kni_free(c->cache->alloc, c->facts);
     kni_free(c->cache->alloc, record);
 }
 
@@ -159,9 +139,8 @@ static kn_status check_open(check *c, const char *commit, const char *name, char
     if (status) return status;
     const kn_alloc *alloc = c->cache->alloc;
     c->record = *record = record_name(c->cache, commit, name);
-    c->facts = kni_new(alloc, (c->count + 1) * sizeof *c->facts);
     char *snapshot = kni_cache_snapshot_path(c->cache, commit, NULL);
-    if (c->record && c->facts && snapshot) {
+    if (c->record && snapshot) {
         c->folder = kni_folder_open(snapshot, false);
         status = kni_path_check("the variant", c->record, c->err);
     } else {
@@ -179,7 +158,7 @@ kn_status kni_cache_check(const kni_cache *cache, const char *commit, const char
     char *record;
     kn_status status = check_open(&c, commit, name, &record);
     if (!status && c.folder >= 0 && !always) status = read_receipts(&c);
-    for (size_t i = 0; i < count && !status; i++) status = check_file(&c, i, always);
+    for (size_t i = 0; i < count && !status; i++) status = check_file(&c, &files[i], always);
     if (!status && c.hashed && !always) status = write_receipt(&c);
     check_close(&c, record);
     return status;
@@ -197,11 +176,11 @@ kn_status kni_cache_receipt_write(const kni_cache *cache, const char *commit, co
         status = kni_path_check("the file", files[i].path, err);
         if (!status) status = kni_content_check(&files[i].content, err);
         if (status) break;
-        copies[i] = files[i];
-        if (c.folder >= 0) kni_file_look(c.folder, files[i].path, &c.facts[i]);
-        if (!c.facts[i].regular || c.facts[i].size != files[i].content.size) {
-            copies[i].found = KNI_FILE_MISSING;
-        }
+        kni_checked *copy = &copies[i];
+        *copy = files[i];
+        if (c.folder >= 0 && !copy->facts.there) kni_file_look(c.folder, copy->path, &copy->facts);
+        if (!copy->facts.regular || copy->facts.size != copy->content.size)
+            copy->found = KNI_FILE_MISSING;
     }
     if (!status) status = write_receipt(&c);
     kni_free(cache->alloc, copies);

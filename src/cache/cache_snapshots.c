@@ -79,17 +79,3 @@ char *kni_cache_snapshot_path(const kni_cache *cache, const char *commit, const 
     kni_free(cache->alloc, snapshot);
     return file;
 }
-
-kn_status kni_cache_forget(const kni_cache *cache, const char *commit, const kni_checked *file,
-                           kn_error *err) {
-    kn_status status = check_names(commit, file->path, err);
-    if (!status) status = kni_content_check(&file->content, err);
-    if (status) return status;
-    char *name = name_in_folder(cache, commit, file->path);
-    char *blob = kni_path_of(cache, "blobs", file->content.oid, NULL);
-    status = name && blob ? kni_store_remove(cache->folder, name, err) : no_memory(err);
-    if (!status) status = kni_store_remove(cache->folder, blob, err);
-    kni_free(cache->alloc, name);
-    kni_free(cache->alloc, blob);
-    return status;
-}

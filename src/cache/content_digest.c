@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/error.h"
+
 static bool is_git_blob(const kni_content *content) { return strlen(content->oid) == 40; }
 
 kni_digest *kni_content_digest_new(const kn_alloc *alloc, const kni_net *net,
@@ -30,4 +32,27 @@ bool kni_content_digest_matches(const kni_net *net, kni_digest *digest,
         }
     }
     return true;
+}
+
+typedef struct hashing {
+    const kni_net *net;
+    kni_digest *digest;
+} hashing;
+
+static bool hash_piece(void *ctx, const void *bytes, size_t length) {
+    hashing *h = ctx;
+    return h->net->digest_add(h->digest, bytes, length);
+}
+
+kn_status kni_content_check_file(const kn_alloc *alloc, const kni_net *net, int folder,
+                                 const char *name, const kni_content *content,
+                                 kni_file_facts *facts, bool *good, kn_error *err) {
+    *good = false;
+    hashing h = {net, kni_content_digest_new(alloc, net, content)};
+    if (!h.digest) return kni_no_memory(err, "checking files of the cache");
+    kn_error cause = KN_ERROR_INIT;
+    kn_status status = kni_file_each(alloc, folder, name, hash_piece, &h, facts, &cause);
+    if (!status) *good = kni_content_digest_matches(net, h.digest, content);
+    net->digest_free(h.digest);
+    return status == KN_ERR_NOMEM ? kni_fail(err, status, "%s", cause.message) : KN_OK;
 }

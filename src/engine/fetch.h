@@ -230,6 +230,7 @@ kn_status kni_batch_pull(kni_batch *batch, kn_error *err);
 typedef struct kni_pull {
     kni_want *want;
     const kni_entry *entry;
+    bool there; /* its content is in the cache, and was verified */
     kn_status status;
     kn_error err;
     int64_t idle_since_ms; /* since when somebody else has it in hand and got no further than */

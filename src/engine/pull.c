@@ -45,27 +45,55 @@ static void download_clear(const kni_batch *batch, download *d) {
     kni_free(batch->alloc, d->url);
 }
 
+/* Whether the content is in the cache, by another commit or another client: it is hashed, as they
+ * say nothing of when it was last right. */
+static kn_status look_for(kni_batch *batch, kni_pull *pull, kn_error *err) {
+    const kni_cache *cache = kni_want_cache(pull->want);
+    kni_content content = content_of(pull);
+    const kni_net *net;
+    if (!kni_cache_blob_exists(cache, &content)) return KN_OK;
+    kn_status status = kni_batch_net(batch, &net, err);
+    return status ? status : kni_cache_blob_check(cache, net, &content, &pull->there, err);
+}
+
+/* What arrived is checked and put in its place. */
+static kn_status finish_blob(download *d, kn_error *err) {
+    kni_blob *blob = d->blob;
+    d->blob = NULL;
+    kn_error cause;
+    kn_error_init(&cause);
+    kn_status status = kni_blob_finish(blob, &cause);
+    d->pull->there = !status;
+    return status ? kni_fail(err, status, "%s: %s", d->what, cause.message) : KN_OK;
+}
+
+/* Opens the content, to go on where a process that ended was. Where that had all bytes, or there
+ * are none, no request is needed, unless these are damaged. */
+static kn_status open_blob(download *d, const kni_net *net, kn_error *err) {
+    const kni_cache *cache = kni_want_cache(d->pull->want);
+    kni_content content = content_of(d->pull);
+    kn_status status = kni_blob_open(cache, net, &content, &d->blob, err);
+    if (status || kni_blob_length(d->blob) < content.size) return status;
+    status = finish_blob(d, err);
+    if (status != KN_ERR_INTEGRITY) return status;
+    return kni_blob_open(cache, net, &content, &d->blob, err);
+}
+
 static kn_status open_download(kni_batch *batch, download *d, kn_error *err) {
     kni_want *w = d->pull->want;
     const kni_entry *entry = d->pull->entry;
     const kni_net *net;
-    kni_content content = content_of(d->pull);
+    snprintf(d->what, sizeof d->what, "'%s' of '%s'", entry->path, w->id);
     kn_status status = kni_batch_net(batch, &net, err);
-    if (!status) status = kni_blob_open(kni_want_cache(w), net, &content, &d->blob, err);
-    if (status) return status;
+    if (!status) status = open_blob(d, net, err);
+    if (status || d->pull->there) return status;
     d->url = kni_url_file(batch->alloc, batch->settings.endpoint, w->type, w->id, w->commit,
                           entry->path);
     if (!d->url) return kni_no_memory(err, "downloading");
-    snprintf(d->what, sizeof d->what, "'%s' of '%s'", entry->path, w->id);
     d->sink = (kni_sink){d, sink_have, sink_restart, sink_write};
     d->transfer = (kni_transfer){
         .url = d->url, .what = d->what, .sink = &d->sink, .limit = (size_t)entry->size};
     return KN_OK;
-}
-
-static bool is_there(const kni_pull *pull) {
-    kni_content content = content_of(pull);
-    return kni_cache_blob_exists(kni_want_cache(pull->want), &content);
 }
 
 /* The pull that brings the content of this one: the first for the same folder that may be made. */
@@ -79,19 +107,8 @@ static const kni_pull *bringer(const kni_pull *pulls, size_t index, const uint8_
     return pull;
 }
 
-/* Takes the lock of a content and opens it, unless somebody else has it in hand (*busy) or it is
- * there by now (*done). */
-static kn_status begin(kni_batch *batch, download *d, bool *busy, bool *done, kn_error *err) {
-    bool taken = false;
-    const kni_cache *cache = kni_want_cache(d->pull->want);
-    *busy = false;
-    *done = is_there(d->pull);
-    if (*done) return KN_OK;
-    kn_status status = kni_cache_lock_try(cache, d->pull->entry->oid, &d->lock, &taken, err);
-    if (status) return status;
-    *busy = !taken;
-    *done = taken && is_there(d->pull);
-    return *busy || *done ? KN_OK : open_download(batch, d, err);
+static bool is_there(const kni_pull *pulls, size_t index, const uint8_t *tries) {
+    return pulls[index].there || bringer(pulls, index, tries)->there;
 }
 
 /* Somebody else has the content in hand: that is waited for while they get on with it. */
@@ -112,19 +129,27 @@ static kn_status wait_for_holder(kni_batch *batch, kni_pull *pull, kn_error *err
                     pull->entry->path, pull->want->id, cache->locks, oid);
 }
 
-/* Ends a download that was made: what arrived is checked and put in its place. */
+/* Takes the lock of a content and opens it, unless somebody else has it in hand (*busy) or it is
+ * there by now. */
+static kn_status begin(kni_batch *batch, download *d, bool *busy, kn_error *err) {
+    bool taken = false;
+    const kni_cache *cache = kni_want_cache(d->pull->want);
+    kn_status status = kni_cache_lock_try(cache, d->pull->entry->oid, &d->lock, &taken, err);
+    *busy = !status && !taken;
+    if (!status && taken) status = look_for(batch, d->pull, err);
+    return status || *busy || d->pull->there ? status : open_download(batch, d, err);
+}
+
+/* Ends a download that was made. */
 static kn_status end(download *d, kn_error *err) {
-    if (d->transfer.status) {
-        kn_status status = d->transfer.status;
-        kni_fail(err, status, "%s", d->transfer.err.message);
-        return status;
+    kn_status status = d->transfer.status;
+    if (!status) return finish_blob(d, err);
+    kni_fail(err, status, "%s", d->transfer.err.message);
+    if (status == KN_ERR_INTEGRITY) {
+        kni_blob_discard(d->blob);
+        d->blob = NULL;
     }
-    kni_blob *blob = d->blob;
-    d->blob = NULL;
-    kn_error cause;
-    kn_error_init(&cause);
-    kn_status status = kni_blob_finish(blob, &cause);
-    return status ? kni_fail(err, status, "%s: %s", d->what, cause.message) : KN_OK;
+    return status;
 }
 
 /* Up to AT_ONCE of the pulls that are still to be made; *waiting: somebody else has one in hand. */
@@ -135,15 +160,14 @@ static kn_status pull_some(kni_batch *batch, kni_pull *pulls, size_t count, uint
     *begun = 0;
     *waiting = false;
     for (size_t i = 0; i < count && *begun < AT_ONCE && !status; i++) {
-        if (tries[i] >= TRIES || is_there(&pulls[i]) || bringer(pulls, i, tries) != &pulls[i])
-            continue;
+        if (tries[i] >= TRIES || pulls[i].there || bringer(pulls, i, tries) != &pulls[i]) continue;
         download *d = &downloads[*begun];
         *d = (download){.pull = &pulls[i], .lock = {-1}};
-        bool busy, done;
-        status = begin(batch, d, &busy, &done, &pulls[i].err);
+        bool busy;
+        status = begin(batch, d, &busy, &pulls[i].err);
         if (busy) status = wait_for_holder(batch, &pulls[i], &pulls[i].err);
         if (busy && !status) *waiting = true;
-        if (!status && !busy && !done) {
+        if (!status && !busy && !pulls[i].there) {
             transfers[(*begun)++] = &d->transfer;
             continue;
         }
@@ -173,7 +197,7 @@ static kn_status note(kni_pull *pulls, uint8_t *tries, const download *d, kn_err
 /* The network gave no sign of life until the deadline: what was not begun fails likewise. */
 static void fail_silent(kni_pull *pulls, size_t count, uint8_t *tries, const download *silent) {
     for (size_t i = 0; i < count; i++) {
-        if (tries[i] >= TRIES || is_there(&pulls[i])) continue;
+        if (tries[i] >= TRIES || is_there(pulls, i, tries)) continue;
         tries[i] = TRIES;
         pulls[i].status = kni_fail(&pulls[i].err, KN_ERR_TIMEOUT, "%s", silent->pull->err.message);
     }
@@ -208,8 +232,8 @@ static kn_status pull_contents(kni_batch *batch, kni_pull *pulls, size_t count, 
 static kn_status link_all(kni_pull *pulls, size_t count, const uint8_t *tries) {
     for (size_t i = 0; i < count; i++) {
         kni_pull *p = &pulls[i];
-        const kni_pull *by = bringer(pulls, i, tries);
-        if (!p->status && by->status && tries[i] != EXCLUDED && !is_there(p))
+        const kni_pull *by = p->there ? p : bringer(pulls, i, tries);
+        if (!p->status && by->status && tries[i] != EXCLUDED)
             p->status = kni_fail(&p->err, by->status, "%s", by->err.message);
         if (p->want->needs_lock || p->status) continue;
         kni_content content = content_of(p);
@@ -220,27 +244,29 @@ static kn_status link_all(kni_pull *pulls, size_t count, const uint8_t *tries) {
     return KN_OK;
 }
 
-/* Wants that may not work yet, or never, drop out, and so do pulls that have failed already. */
-static void settle_who_may(kni_pull *pulls, size_t count, uint8_t *tries) {
+/* What is there already needs neither network nor lock. Wants that may not work yet, or never, drop
+ * out. */
+static kn_status take_stock(kni_batch *batch, kni_pull *pulls, size_t count, uint8_t *tries) {
     for (size_t i = 0; i < count; i++) {
-        kni_want *w = pulls[i].want;
-        if (pulls[i].status) {
-            tries[i] = EXCLUDED;
-            continue;
-        }
-        kn_error_init(&pulls[i].err);
-        if (is_there(&pulls[i])) continue;
+        kni_pull *p = &pulls[i];
+        kni_want *w = p->want;
+        kn_error_init(&p->err);
+        p->status = look_for(batch, p, &p->err);
+        if (p->status == KN_ERR_NOMEM) return KN_ERR_NOMEM;
+        if (p->status) tries[i] = EXCLUDED;
+        if (p->status || p->there) continue;
         if (w->offline) {
             tries[i] = EXCLUDED;
-            pulls[i].status = kni_fail(
-                &pulls[i].err, w->net_status ? w->net_status : KN_ERR_NOT_FOUND,
+            p->status = kni_fail(
+                &p->err, w->net_status ? w->net_status : KN_ERR_NOT_FOUND,
                 "'%s' of '%s' is not in the cache, and no request is made in offline mode%s%s",
-                pulls[i].entry->path, w->id, w->net_message ? ": " : "",
+                p->entry->path, w->id, w->net_message ? ": " : "",
                 w->net_message ? w->net_message : "");
         } else if (!kni_want_may_work(w)) {
             tries[i] = EXCLUDED;
         }
     }
+    return KN_OK;
 }
 
 kn_status kni_pull_files(kni_batch *batch, kni_pull *pulls, size_t count, kn_error *err) {
@@ -251,8 +277,8 @@ kn_status kni_pull_files(kni_batch *batch, kni_pull *pulls, size_t count, kn_err
     kni_transfer **transfers = kni_new(alloc, room * sizeof(kni_transfer *));
     kn_status status = KN_OK;
     if (tries && downloads && transfers) {
-        settle_who_may(pulls, count, tries);
-        status = pull_contents(batch, pulls, count, tries, downloads, transfers, err);
+        status = take_stock(batch, pulls, count, tries);
+        if (!status) status = pull_contents(batch, pulls, count, tries, downloads, transfers, err);
     } else {
         status = KN_ERR_NOMEM;
     }
@@ -276,8 +302,8 @@ static size_t count_missing(const kni_batch *batch) {
     return count;
 }
 
-/* Every file that a want misses; what is damaged goes first. */
-static kn_status collect(kni_batch *batch, kni_pull *pulls, kn_error *err) {
+/* Every file that a want misses, or that is damaged. */
+static void collect(kni_batch *batch, kni_pull *pulls) {
     size_t count = 0;
     for (size_t i = 0; i < batch->count; i++) {
         kni_want *w = batch->wants[i];
@@ -285,15 +311,10 @@ static kn_status collect(kni_batch *batch, kni_pull *pulls, kn_error *err) {
             const kni_checked *file = &w->files[k];
             if (file->found == KNI_FILE_GOOD) continue;
             batch->to_pull += file->content.size;
-            kni_pull *pull = &pulls[count++];
-            *pull = (kni_pull){.want = w, .entry = kni_listing_find(&w->listing, file->path)};
-            kn_error_init(&pull->err);
-            if (file->found == KNI_FILE_DAMAGED)
-                pull->status = kni_cache_forget(kni_want_cache(w), w->commit, file, &pull->err);
-            if (pull->status == KN_ERR_NOMEM) return kni_no_memory(err, "downloading");
+            pulls[count++] =
+                (kni_pull){.want = w, .entry = kni_listing_find(&w->listing, file->path)};
         }
     }
-    return KN_OK;
 }
 
 /* The want's files as pulled: all good, or the first failure. */
@@ -302,7 +323,11 @@ static kn_status take_pulls(kni_want *w, const kni_pull *pulls, size_t count, kn
         if (pulls[i].want != w) continue;
         if (pulls[i].status) return kni_fail(err, pulls[i].status, "%s", pulls[i].err.message);
     }
-    for (size_t i = 0; i < w->file_count; i++) w->files[i].found = KNI_FILE_GOOD;
+    for (size_t i = 0; i < w->file_count; i++) {
+        kni_checked *file = &w->files[i];
+        if (file->found != KNI_FILE_GOOD)
+            *file = (kni_checked){file->path, file->content, KNI_FILE_GOOD, {0}};
+    }
     w->fetched = true;
     w->step = KNI_WANT_FINISH;
     return KN_OK;
@@ -313,8 +338,8 @@ kn_status kni_batch_pull(kni_batch *batch, kn_error *err) {
     if (!count) return KN_OK;
     kni_pull *pulls = kni_new(batch->alloc, count * sizeof *pulls);
     if (!pulls) return kni_no_memory(err, "downloading");
-    kn_status status = collect(batch, pulls, err);
-    if (!status) status = kni_pull_files(batch, pulls, count, err);
+    collect(batch, pulls);
+    kn_status status = kni_pull_files(batch, pulls, count, err);
     for (size_t i = 0; i < batch->count && !status; i++) {
         kni_want *w = batch->wants[i];
         if (w->step != KNI_WANT_PULL) continue;

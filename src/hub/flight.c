@@ -79,6 +79,12 @@ static bool restart(kni_flight *flight) {
 
 static bool fail_larger(kni_flight *flight) {
     const kni_transfer *transfer = flight->transfer;
+    if (transfer->sink) {
+        return end_with(flight, kni_fail(&flight->transfer->err, KN_ERR_INTEGRITY,
+                                         "%s: the Hub sends more than the %zu bytes that its "
+                                         "listing gives it; try again later",
+                                         transfer->what, transfer->limit));
+    }
     return end_with(flight, kni_fail(&flight->transfer->err, KN_ERR_NETWORK,
                                      "%s: the Hub sends something larger than %zu bytes, the most "
                                      "allowed here",

@@ -46,7 +46,8 @@ typedef struct kni_transfer {
     const char *url;
     const char *what;     /* how messages name it: "build/torch-cpu/x.so of org/name" */
     const kni_sink *sink; /* NULL: the body is kept in `body` */
-    size_t limit;         /* no more bytes than this, whichever way */
+    size_t limit;         /* no more bytes than this; with a sink it is how many there are, and
+                             more are KN_ERR_INTEGRITY */
     void *user;           /* the caller's own */
 
     /* out */

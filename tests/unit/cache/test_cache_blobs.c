@@ -3,9 +3,11 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "support/cache_fixture.h"
@@ -82,6 +84,50 @@ static void test_an_empty_file_is_a_blob(void **state) {
     assert_int_equal(put_blob(&fx->cache, &empty, "x", 1, NULL), KN_ERR_INTEGRITY);
 }
 
+static bool is_good(cache_fixture *fx, const kni_content *content) {
+    bool good = true;
+    assert_int_equal(kni_cache_blob_check(&fx->cache, plain_digests(), content, &good, NULL),
+                     KN_OK);
+    return good;
+}
+
+static void test_a_blob_is_good_when_it_is_what_its_name_says(void **state) {
+    cache_fixture *fx = *state;
+    assert_false(is_good(fx, &hello));
+    assert_int_equal(put_blob(&fx->cache, &hello, HELLO, 12, NULL), KN_OK);
+    assert_true(is_good(fx, &hello));
+    static const char wrong[][13] = {"Hello world\n", "hello world.", "hello world", ""};
+    for (size_t i = 0; i < 4; i++) {
+        scratch_file(&fx->scratch, "cache/kernels--org--name/blobs/" HELLO_GIT, wrong[i]);
+        assert_false(is_good(fx, &hello));
+    }
+    assert_int_equal(unlink(cache_file(fx, "blobs/" HELLO_GIT)), 0);
+    scratch_file(&fx->scratch, "cache/blobs/a9/shared", HELLO);
+    scratch_link(&fx->scratch, "cache/kernels--org--name/blobs/" HELLO_GIT,
+                 "../../blobs/a9/shared");
+    assert_true(is_good(fx, &hello));
+    assert_int_equal(unlink(cache_file(fx, "blobs/" HELLO_GIT)), 0);
+    scratch_directory(&fx->scratch, "cache/kernels--org--name/blobs/" HELLO_GIT);
+    assert_false(is_good(fx, &hello));
+}
+
+/* Renamed over, at no moment is there none. */
+static void test_a_damaged_blob_is_replaced(void **state) {
+    cache_fixture *fx = *state;
+    scratch_file(&fx->scratch, "cache/kernels--org--name/blobs/" HELLO_GIT, "Hello world\n");
+    assert_int_equal(put_blob(&fx->cache, &hello, HELLO, 12, NULL), KN_OK);
+    assert_file(cache_file(fx, "blobs/" HELLO_GIT), HELLO);
+}
+
+static void test_what_is_discarded_is_gone(void **state) {
+    cache_fixture *fx = *state;
+    kni_blob *blob = open_blob(fx, &hello);
+    write_blob(blob, "hello", 5);
+    kni_blob_discard(blob);
+    assert_file(cache_file(fx, "blobs/" HELLO_GIT ".incomplete"), NULL);
+    kni_blob_discard(NULL);
+}
+
 static void test_an_interrupted_one_goes_on(void **state) {
     cache_fixture *fx = *state;
     kni_blob *blob = open_blob(fx, &hello);
@@ -143,6 +189,20 @@ static void test_what_is_wrong_is_refused_and_gone(void **state) {
     assert_false(kni_cache_blob_exists(&fx->cache, &hello));
 }
 
+static void test_a_flip_or_a_cut_anywhere_is_found(void **state) {
+    cache_fixture *fx = *state;
+    const kni_content contents[] = {hello, hello_lfs};
+    for (size_t at = 0; at < 12; at++) {
+        for (size_t c = 0; c < 2; c++) {
+            char bytes[] = HELLO;
+            bytes[at] ^= 1;
+            assert_int_equal(put_blob(&fx->cache, &contents[c], bytes, 12, NULL), KN_ERR_INTEGRITY);
+            assert_int_equal(put_blob(&fx->cache, &contents[c], HELLO, at, NULL), KN_ERR_INTEGRITY);
+            assert_false(kni_cache_blob_exists(&fx->cache, &contents[c]));
+        }
+    }
+}
+
 static void test_damage_to_a_partial_file_is_found(void **state) {
     cache_fixture *fx = *state;
     scratch_file(&fx->scratch, "cache/kernels--org--name/blobs/" HELLO_GIT ".incomplete", "hellO");
@@ -190,15 +250,48 @@ static void test_a_large_blob_goes_on_and_starts_again(void **state) {
     char *bytes = large_bytes(oid);
     kni_content content = {.oid = oid, .size = (int64_t)LARGE};
     kni_blob *blob = open_blob(fx, &content);
-    write_large(blob, bytes, 0, LARGE / 2);
+    write_large(blob, bytes, 0, LARGE / 2 + 5);
+    assert_int_equal(kni_blob_length(blob), LARGE / 2 + 5);
     kni_blob_close(blob);
     blob = open_blob(fx, &content);
-    assert_int_equal(kni_blob_length(blob), LARGE / 2);
+    assert_int_equal(kni_blob_length(blob), LARGE / 2 + 5);
+    write_large(blob, bytes, LARGE / 2 + 5, LARGE);
+    kni_blob_close(blob);
+    blob = open_blob(fx, &content);
+    assert_int_equal(kni_blob_length(blob), LARGE);
+    assert_int_equal(kni_blob_finish(blob, NULL), KN_OK);
+    blob = open_blob(fx, &content);
     write_large(blob, bytes, 0, LARGE / 4); /* not what goes there */
     assert_int_equal(kni_blob_restart(blob, NULL), KN_OK);
     write_large(blob, bytes, 0, LARGE);
     assert_int_equal(kni_blob_finish(blob, NULL), KN_OK);
     assert_true(kni_cache_blob_exists(&fx->cache, &content));
+    free(bytes);
+}
+
+static void test_a_forked_child_writes_nothing(void **state) {
+    cache_fixture *fx = *state;
+    char oid[65];
+    char *bytes = large_bytes(oid);
+    kni_content content = {.oid = oid, .size = (int64_t)LARGE};
+    kni_blob *blob = open_blob(fx, &content);
+    write_large(blob, bytes, 0, 100000);
+    pid_t child = fork();
+    if (!child) {
+        alarm(20);
+        kni_blob_close(blob);
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    struct stat about;
+    char partial[128];
+    snprintf(partial, sizeof partial, "blobs/%s.incomplete", oid);
+    assert_int_equal(stat(cache_file(fx, partial), &about), 0);
+    assert_int_equal(about.st_size, 0); /* what is pending is the parent's */
+    write_large(blob, bytes, 100000, LARGE);
+    assert_int_equal(kni_blob_finish(blob, NULL), KN_OK);
     free(bytes);
 }
 
@@ -248,18 +341,21 @@ static void test_a_partial_file_that_is_a_link_is_not_followed(void **state) {
 }
 
 /* The largest file that may be written stands in for a full disk. */
+static void limit_files(size_t bytes) {
+    struct rlimit limit;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes ? bytes : limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
 static void test_what_was_written_before_a_failure_is_kept(void **state) {
     cache_fixture *fx = *state;
-    struct rlimit before, limit;
     kn_error err = KN_ERROR_INIT;
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
-    limit = before;
-    limit.rlim_cur = 8;
-    signal(SIGXFSZ, SIG_IGN);
     kni_blob *blob = open_blob(fx, &hello);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit_files(8);
     assert_int_equal(kni_blob_write(blob, HELLO, 12, &err), KN_ERR_OS);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    limit_files(0);
     assert_contains(err.message, HELLO_GIT ".incomplete");
     assert_int_equal(kni_blob_length(blob), 8);
     kni_blob_close(blob);
@@ -267,6 +363,34 @@ static void test_what_was_written_before_a_failure_is_kept(void **state) {
     assert_int_equal(kni_blob_length(blob), 8);
     write_blob(blob, "rld\n", 4);
     assert_int_equal(kni_blob_finish(blob, NULL), KN_OK);
+}
+
+static void test_a_large_blob_that_a_full_disk_stopped_goes_on(void **state) {
+    cache_fixture *fx = *state;
+    char oid[65];
+    char *bytes = large_bytes(oid);
+    kni_content content = {.oid = oid, .size = (int64_t)LARGE};
+    kn_error err = KN_ERROR_INIT;
+    kni_blob *blob = open_blob(fx, &content);
+    write_large(blob, bytes, 0, 1000000);
+    limit_files(1000000);
+    assert_int_equal(kni_blob_write(blob, bytes + 1000000, 500000, &err), KN_ERR_OS);
+    limit_files(0);
+    assert_contains(err.message, ".incomplete");
+    assert_int_equal(kni_blob_length(blob), 1000000);
+    kni_blob_close(blob);
+
+    blob = open_blob(fx, &content);
+    write_large(blob, bytes, 1000000, LARGE);
+    limit_files(LARGE - 1); /* the last block is written at the end */
+    assert_int_equal(kni_blob_finish(blob, &err), KN_ERR_OS);
+    limit_files(0);
+    blob = open_blob(fx, &content);
+    assert_int_equal(kni_blob_length(blob), LARGE - 1);
+    write_blob(blob, bytes + LARGE - 1, 1);
+    assert_int_equal(kni_blob_finish(blob, NULL), KN_OK);
+    assert_true(kni_cache_blob_exists(&fx->cache, &content));
+    free(bytes);
 }
 
 static kn_status write_in_parts(const kn_alloc *alloc, void *ctx, kn_error *err) {
@@ -328,20 +452,26 @@ int main(void) {
         cmocka_unit_test(test_digests_are_those_of_git_and_sha256),
         cache_test(test_a_blob_gets_its_name_when_it_is_whole),
         cache_test(test_an_empty_file_is_a_blob),
+        cache_test(test_a_blob_is_good_when_it_is_what_its_name_says),
+        cache_test(test_a_damaged_blob_is_replaced),
+        cache_test(test_what_is_discarded_is_gone),
         cache_test(test_an_interrupted_one_goes_on),
         cache_test(test_a_whole_partial_file_needs_no_more_bytes),
         cache_test(test_a_partial_file_that_is_too_long_is_dropped),
         cache_test(test_a_restart_drops_what_is_there),
         cache_test(test_what_is_wrong_is_refused_and_gone),
+        cache_test(test_a_flip_or_a_cut_anywhere_is_found),
         cache_test(test_damage_to_a_partial_file_is_found),
         cache_test(test_what_is_no_object_id_is_refused),
         cache_test(test_a_large_blob_is_hashed_beside_the_writing),
         cache_test(test_a_large_blob_goes_on_and_starts_again),
+        cache_test(test_a_forked_child_writes_nothing),
         cache_test(test_a_flipped_byte_in_a_large_blob_is_found),
         cache_test(test_a_blob_may_lie_in_the_shared_store),
         cache_test(test_others_partial_files_are_left_alone),
         cache_test(test_a_partial_file_that_is_a_link_is_not_followed),
         cache_test(test_what_was_written_before_a_failure_is_kept),
+        cache_test(test_a_large_blob_that_a_full_disk_stopped_goes_on),
         cache_test(test_every_allocation_may_fail),
         cache_test(test_a_large_blob_needs_no_thread),
     };

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "os/store.h"
 #include "support/cache_fixture.h"
 #include "support/plain_digest.h"
 #include "support/unit.h"
@@ -82,12 +83,20 @@ static int complete(work *w) {
     return kni_cache_ref_write(cache, "v1", COMMIT_A, NULL) ? 8 : 0;
 }
 
+static void empty(const work *w) {
+    char name[128];
+    for (int i = 0; i < 2; i++) {
+        snprintf(name, sizeof name, "snapshots/" COMMIT_A "/%s", w->files[i].path);
+        if (kni_store_remove(w->fx->cache.folder, name, NULL)) _exit(2);
+        snprintf(name, sizeof name, "blobs/%s", w->oids[i]);
+        if (kni_store_remove(w->fx->cache.folder, name, NULL)) _exit(2);
+    }
+}
+
 static void fill_and_empty(work *w) {
     for (;;) {
         if (complete(w)) _exit(1);
-        for (int i = 0; i < 2; i++) {
-            if (kni_cache_forget(&w->fx->cache, COMMIT_A, &w->files[i], NULL)) _exit(2);
-        }
+        empty(w);
     }
 }
 

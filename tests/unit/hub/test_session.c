@@ -398,7 +398,7 @@ static void test_the_limit_counts_what_a_sink_has(void **state) {
     transfer.sink = &sink.sink;
     transfer.limit = 12;
     assert_int_equal(run_one(&transfer), KN_OK);
-    assert_failed(&transfer, KN_ERR_NETWORK, "larger than 12 bytes");
+    assert_failed(&transfer, KN_ERR_INTEGRITY, "more than the 12 bytes that its listing gives");
     assert_string_equal(sink.bytes, "01234567");
     drop(&transfer);
 }

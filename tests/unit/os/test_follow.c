@@ -53,10 +53,11 @@ static void fill(unsigned char *bytes, size_t length, int64_t from) {
 }
 
 static void append(kni_partial *partial, kni_follower *follower) {
-    unsigned char bytes[PIECE];
-    fill(bytes, sizeof bytes, partial->length);
-    assert_int_equal(kni_partial_write(partial, bytes, sizeof bytes, NULL), KN_OK);
-    if (follower) kni_follower_reach(follower, partial->length);
+    static unsigned char own[PIECE];
+    unsigned char *bytes = follower ? (unsigned char *)kni_follower_block(follower) : own;
+    fill(bytes, PIECE, partial->length);
+    assert_int_equal(kni_partial_write(partial, bytes, PIECE, NULL), KN_OK);
+    if (follower) kni_follower_pass(follower, PIECE);
 }
 
 static void open_partial(kni_partial *partial) {
@@ -69,11 +70,29 @@ static void test_every_byte_is_seen_in_order_while_the_file_grows(void **state) 
     seen_bytes seen = {.fail_at = INT64_MAX};
     open_partial(&partial);
     append(&partial, NULL); /* there before it starts */
-    kni_follower *follower = kni_follower_start(NULL, partial.fd, see, &seen);
+    kni_follower *follower = kni_follower_start(NULL, partial.fd, partial.length, see, &seen);
     assert_non_null(follower);
     for (int i = 0; i < 99; i++) append(&partial, follower);
     assert_true(kni_follower_finish(follower));
     assert_int_equal(seen.count, 100 * PIECE);
+    assert_false(seen.wrong);
+    kni_partial_close(&partial);
+}
+
+/* The file has none of it. */
+static void test_what_is_new_is_not_read_from_the_file(void **state) {
+    (void)state;
+    kni_partial partial;
+    seen_bytes seen = {.fail_at = INT64_MAX};
+    open_partial(&partial);
+    kni_follower *follower = kni_follower_start(NULL, partial.fd, 0, see, &seen);
+    for (int i = 0; i < 30; i++) {
+        fill((unsigned char *)kni_follower_block(follower), PIECE, i * (int64_t)PIECE);
+        kni_follower_pass(follower, PIECE);
+    }
+    kni_follower_pass(follower, 0);
+    assert_true(kni_follower_finish(follower));
+    assert_int_equal(seen.count, 30 * PIECE);
     assert_false(seen.wrong);
     kni_partial_close(&partial);
 }
@@ -83,7 +102,8 @@ static void test_an_empty_file_has_nothing_to_see(void **state) {
     kni_partial partial;
     seen_bytes seen = {.fail_at = INT64_MAX};
     open_partial(&partial);
-    assert_true(kni_follower_finish(kni_follower_start(NULL, partial.fd, see, &seen)));
+    assert_true(
+        kni_follower_finish(kni_follower_start(NULL, partial.fd, partial.length, see, &seen)));
     assert_int_equal(seen.count, 0);
     kni_partial_close(&partial);
 }
@@ -93,7 +113,7 @@ static void test_a_failure_is_told_at_the_end_and_the_writer_goes_on(void **stat
     kni_partial partial;
     seen_bytes seen = {.fail_at = 300000};
     open_partial(&partial);
-    kni_follower *follower = kni_follower_start(NULL, partial.fd, see, &seen);
+    kni_follower *follower = kni_follower_start(NULL, partial.fd, partial.length, see, &seen);
     for (int i = 0; i < 60; i++) append(&partial, follower);
     assert_false(kni_follower_finish(follower));
     assert_true(seen.count < 60 * PIECE);
@@ -106,8 +126,8 @@ static void test_a_file_that_was_cut_is_a_failure(void **state) {
     seen_bytes seen = {.fail_at = INT64_MAX};
     open_partial(&partial);
     append(&partial, NULL);
-    kni_follower *follower = kni_follower_start(NULL, partial.fd, see, &seen);
-    kni_follower_reach(follower, partial.length + 1);
+    kni_follower *follower = kni_follower_start(NULL, partial.fd, partial.length + 1, see, &seen);
+    for (int i = 0; i < 60; i++) append(&partial, follower); /* the writer goes on */
     assert_false(kni_follower_finish(follower));
     kni_partial_close(&partial);
 }
@@ -118,7 +138,7 @@ static void test_it_can_be_stopped_at_any_time(void **state) {
     seen_bytes seen = {.fail_at = INT64_MAX};
     open_partial(&partial);
     for (int i = 0; i < 200; i++) {
-        kni_follower *follower = kni_follower_start(NULL, partial.fd, see, &seen);
+        kni_follower *follower = kni_follower_start(NULL, partial.fd, partial.length, see, &seen);
         append(&partial, follower);
         kni_follower_stop(follower);
     }
@@ -132,17 +152,20 @@ static void test_a_child_stops_what_it_has_not_got(void **state) {
     kni_partial partial;
     open_partial(&partial);
     seen_bytes seen = {.fail_at = INT64_MAX};
-    kni_follower *follower = kni_follower_start(NULL, partial.fd, see, &seen);
+    kni_follower *follower = kni_follower_start(NULL, partial.fd, partial.length, see, &seen);
     assert_non_null(follower);
     pid_t child = fork();
     if (!child) {
         alarm(20);
+        bool here = kni_follower_is_here(follower);
         kni_follower_stop(follower);
-        _exit(0);
+        _exit(here);
     }
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_true(kni_follower_is_here(follower));
     kni_follower_stop(follower);
     kni_partial_remove(&partial);
 }
@@ -152,7 +175,7 @@ static void test_without_memory_there_is_none(void **state) {
     for (size_t i = 0; i < 2; i++) {
         failing_alloc failing;
         failing_alloc_init(&failing, i);
-        assert_null(kni_follower_start(&failing.alloc, 0, see, NULL));
+        assert_null(kni_follower_start(&failing.alloc, 0, 0, see, NULL));
         assert_int_equal(failing.live, 0);
     }
 }
@@ -212,6 +235,7 @@ static void test_links_and_what_is_no_file_are_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         follow_test(test_every_byte_is_seen_in_order_while_the_file_grows),
+        follow_test(test_what_is_new_is_not_read_from_the_file),
         follow_test(test_an_empty_file_has_nothing_to_see),
         follow_test(test_a_failure_is_told_at_the_end_and_the_writer_goes_on),
         follow_test(test_a_file_that_was_cut_is_a_failure),
