@@ -112,7 +112,7 @@ kn_status kni_path_expand(const kn_alloc *alloc, const char *path, char **out, k
     *out = NULL;
     char *from_home;
     kn_status status = expand_home(alloc, path, &from_home, err);
-    if (status) return status;
+    if (!from_home) return status;
     kni_text text;
     kni_text_init(&text, alloc);
     for (const char *at = from_home; *at;) {
