@@ -8,8 +8,9 @@
     "libkernels runs on Linux only: port src/os/ (files, locks) before building it for another system"
 #endif
 
-#include "os/fork.h"
 #include <assert.h>
+
+#include "os/fork.h"
 
 struct kni_lock {
     const kn_alloc *alloc;
