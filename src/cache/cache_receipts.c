@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -95,6 +96,7 @@ static kn_status write_receipt(const check *c) {
     const char *separator = "{\"files\": {";
     for (size_t i = 0; i < c->count; i++) {
         const kni_checked *file = &c->files[i];
+        assert(file);
         const kni_file_facts *facts = &file->facts;
         if (file->found != KNI_FILE_GOOD) continue;
         kni_text_add(&text, separator);
