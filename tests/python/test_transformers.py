@@ -54,10 +54,12 @@ def hub(tmp_path_factory):
 
 
 def run(python, hub, home, *scenarios, **environment):
+    # It may keep its byte code: transformers is large.
+    dropped = ("KERNELS_CACHE", "LOCAL_KERNELS", "PYTHONDONTWRITEBYTECODE")
     clean = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("HF_") and name not in ("KERNELS_CACHE", "LOCAL_KERNELS")
+        if not name.startswith("HF_") and name not in dropped
     }
     done = subprocess.run(
         [python, "-W", "ignore", SCRIPT, *scenarios],
