@@ -122,6 +122,53 @@ MEGABLOCKS = """
             return self.experts(tokens, chosen, scores).reshape(shape), scores
 """
 
+# Layers that bring weights of their own layout: one for a class, one for two layers that it fuses.
+FUSED = """
+    class GatedMLPLayout(nn.Module):
+        def __init__(self, config):
+            super().__init__()
+            wide = config.intermediate_size
+            self.gate_proj = nn.Linear(config.hidden_size, wide, bias=False)
+            self.up_proj = nn.Linear(config.hidden_size, wide, bias=False)
+            self.down_proj = nn.Linear(wide, config.hidden_size, bias=False)
+
+        def forward(self, x):
+            raise NotImplementedError
+
+
+    class GatedMLP(nn.Module):
+        def forward(self, x):
+            CALLS["GatedMLP"] += 1
+            return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+    class NormedMLPLayout(nn.Module):
+        def __init__(self, norm, mlp):
+            super().__init__()
+            self.norm, self.mlp = norm, mlp
+
+
+    class NormedMLP(nn.Module):
+        def forward(self, hidden_states):
+            CALLS["NormedMLP"] += 1
+            return self.mlp(self.norm(hidden_states))
+
+
+    def renamed():
+        from transformers.core_model_loading import WeightRenaming
+
+        layer = ".post_attention_layernorm"
+        return [
+            WeightRenaming(layer + ".weight", layer + ".norm.weight"),
+            WeightRenaming(".mlp.gate_proj", layer + ".mlp.gate_proj"),
+            WeightRenaming(".mlp.up_proj", layer + ".mlp.up_proj"),
+            WeightRenaming(".mlp.down_proj", layer + ".mlp.down_proj"),
+        ]
+
+
+    NormedMLPLayout.conversion_mapping = renamed()
+"""
+
 # Attention as flash-attn's functions have it: (batch, tokens, heads, width), or all sequences in a row.
 ATTENTION = """
     from collections import Counter
@@ -138,7 +185,8 @@ ATTENTION = """
         k, v = (x.repeat_interleave(repeat, dim=-3) for x in (k, v))
         mask = None
         if causal:
-            mask = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool).tril(k.shape[-2] - q.shape[-2])
+            mask = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=q.device)
+            mask = mask.tril(k.shape[-2] - q.shape[-2])
         return F.scaled_dot_product_attention(q, k, v, mask, scale=scale).transpose(-2, -3)
 
 
