@@ -11,8 +11,10 @@ TEST_OPTIONS := -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 -DKN_BUILD_TESTS=ON
                 -DKN_SANITIZE=address,undefined
 LINT_OPTIONS := -DCMAKE_BUILD_TYPE=Debug -DKN_BUILD_TESTS=ON -DKN_BUILD_PYTHON=ON
 TEST_ENV := KN_PEER_PYTHON=$(CURDIR)/.venv-peer/bin/python KN_HUB1_PYTHON=$(CURDIR)/.venv-hub1/bin/python \
+            KN_ECOSYSTEM_PYTHON=$(CURDIR)/.venv-ecosystem/bin/python \
             KN_SHARED_LIB=$(CURDIR)/build/wheel/libkernels.so KN_TEST_HUB=$(CURDIR)/build/test-hub/test_hub
 PEERS := .venv-peer/.peer .venv-hub1/.hub1 build/test-hub/test_hub
+TESTED := .venv/.demo .venv/.model .venv/.test .venv-ecosystem/.ecosystem $(PEERS)
 
 .PHONY: help demo test test-c test-python test-sanitized fuzz bench build wheel lint format clean
 .NOTPARALLEL:
@@ -30,10 +32,10 @@ test-c: build/.system ## run the C tests, with sanitizers
 	cmake --build build/test
 	ctest --test-dir build/test --output-on-failure -j 2
 
-test-python: build .venv/.demo .venv/.model .venv/.test $(PEERS) ## run the Python tests
+test-python: build $(TESTED) ## run the Python tests
 	$(TEST_ENV) $(BIN)/pytest $(ARGS)
 
-test-sanitized: build .venv/.demo .venv/.model .venv/.test $(PEERS) ## run them over a sanitized extension
+test-sanitized: build $(TESTED) ## run them over a sanitized extension
 	$(TEST_ENV) tools/test_sanitized.sh $(ARGS)
 
 fuzz: build/.system ## fuzz what reads outside bytes, with clang, for SECONDS each (default 60)
@@ -54,7 +56,7 @@ format: .venv/.lint ## lay out all sources
 	tools/lint.sh --fix
 
 clean: ## remove all that was made here
-	rm -rf build dist .venv .venv-peer .venv-hub1 .hypothesis
+	rm -rf build dist .venv .venv-peer .venv-hub1 .venv-ecosystem .hypothesis
 
 build/.system: tools/setup.sh
 	tools/setup.sh
@@ -70,6 +72,10 @@ build/.system: tools/setup.sh
 
 .venv-hub1/.%: tools/requirements-%.txt | build/.system
 	tools/venv.sh .venv-hub1 $*
+	@touch $@
+
+.venv-ecosystem/.%: tools/requirements-%.txt | build/.system
+	tools/venv.sh .venv-ecosystem $*
 	@touch $@
 
 build/test-hub/test_hub: $(wildcard tests/support/hub/*) cmake/options.cmake | build/.system

@@ -43,7 +43,7 @@ for name in "$@"; do
     torch=$(sed -n 's/^\(torch==.*\)$/\1/p' "$requirements")
     [ -z "$torch" ] || install_torch "$torch"
     case $name in
-        model) install --no-deps -r "$requirements" ;;
+        model | ecosystem) install --no-deps -r "$requirements" ;;
         *) install -r "$requirements" ;;
     esac
 done

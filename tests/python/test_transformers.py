@@ -3,20 +3,17 @@
 each and against the same Hub, and what came of it."""
 
 import ast
-import json
-import os
-import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 import transformers
-import transformers_support
+from scenario_support import run_scenarios, without_words
+from transformers_support import write_repositories
 
 from hub import Hub
 
-SCRIPT = Path(transformers_support.__file__).with_name("transformers_scenarios.py")
 # In an order in which no scenario sees the functions that upstream left replaced in the one before.
 SCENARIOS = (
     "attention",
@@ -49,27 +46,12 @@ ROTATIONS = {
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory):
     with Hub(tmp_path_factory.mktemp("hub")) as hub:
-        transformers_support.write_repositories(hub)
+        write_repositories(hub)
         yield hub
 
 
 def run(python, hub, home, *scenarios, **environment):
-    # It may keep its byte code: transformers is large.
-    dropped = ("KERNELS_CACHE", "LOCAL_KERNELS", "PYTHONDONTWRITEBYTECODE")
-    clean = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("HF_") and name not in dropped
-    }
-    done = subprocess.run(
-        [python, "-W", "ignore", SCRIPT, *scenarios],
-        env=clean | hub.environment(home) | environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return run_scenarios("transformers", python, hub, home, *scenarios, **environment)
 
 
 @pytest.fixture(scope="module")
@@ -83,18 +65,8 @@ def ours(hub, home):
 
 
 @pytest.fixture(scope="module")
-def theirs(hub, tmp_path_factory):
-    python = os.environ.get("KN_PEER_PYTHON")
-    if not python:
-        pytest.fail("set KN_PEER_PYTHON to a Python that has kernels==0.17.2, or run `make test`")
-    return run(python, hub, tmp_path_factory.mktemp("peer"), *SCENARIOS)
-
-
-def without_words(result):
-    """A result without the texts of errors, which need not be upstream's."""
-    if isinstance(result, dict):
-        return {key: without_words(value) for key, value in result.items() if key != "says"}
-    return [without_words(value) for value in result] if isinstance(result, list) else result
+def theirs(hub, peer, tmp_path_factory):
+    return run(peer, hub, tmp_path_factory.mktemp("peer"), *SCENARIOS)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)

@@ -421,7 +421,7 @@ def without_hub_kernels():
     return out
 
 
-def main(names):
+def main(functions, names):
     from kernels import register_kernel_mapping
 
     logging.disable(logging.WARNING)
@@ -429,7 +429,7 @@ def main(names):
     for name in names:
         register_kernel_mapping({}, inherit_mapping=False)
         try:
-            results[name] = globals()[name]()
+            results[name] = functions[name]()
         except Exception as problem:
             import traceback
 
@@ -439,4 +439,4 @@ def main(names):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(globals(), sys.argv[1:])

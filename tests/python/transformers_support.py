@@ -190,7 +190,8 @@ ATTENTION = """
         return F.scaled_dot_product_attention(q, k, v, mask, scale=scale).transpose(-2, -3)
 
 
-    def flash_attn_func(q, k, v, dropout_p=0.0, softmax_scale=None, causal=False, window_size=(-1, -1)):
+    def flash_attn_func(q, k, v, dropout_p=0.0, softmax_scale=None, causal=False, window_size=(-1, -1),
+                        return_attn_probs=False):
         CALLS["flash_attn_func"] += 1
         return attend(q, k, v, softmax_scale, causal)
 
@@ -248,7 +249,6 @@ REPOSITORIES = {
     ("kernels-community/mamba-ssm", 3): {"layers": layers(MAMBA)},
     ("kernels-community/megablocks", 1): {"layers": layers(MEGABLOCKS)},
     ("kernels-community/flash-attn2", 4): {"layers": None, "code": ATTENTION},
-    ("kernels-community/flash-attn3", 1): {"layers": None, "code": ATTENTION},
     ("somebody/attention", 1): {"layers": None, "code": ATTENTION},
     ("somebody/attention", 2): {"layers": None, "code": ATTENTION},
     ("somebody/named", 1): {
