@@ -60,8 +60,17 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def ours(hub, home):
-    return run(sys.executable, hub, home, *SCENARIOS)
+def log():
+    """What the Hub was asked by our run."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def ours(hub, home, log):
+    hub.reset_log()
+    results = run(sys.executable, hub, home, *SCENARIOS)
+    log += hub.log()
+    return results
 
 
 @pytest.fixture(scope="module")
@@ -317,13 +326,10 @@ def test_a_model_is_kernelized_again_without_a_request_and_offline(hub, home, ou
     assert again["llama"] == ours["llama"]
 
 
-def test_the_hub_is_told_that_transformers_asks(hub, tmp_path):
-    hub.reset_log()
-    run(sys.executable, hub, tmp_path, "module_kernels")
-    agents = {line["user_agent"] for line in hub.log()}
-    assert any(
-        f"framework/transformers; version/{transformers.__version__}" in each for each in agents
-    )
+def test_the_hub_is_told_that_transformers_asks(ours, log):
+    agents = {line["user_agent"] for line in log}
+    asks = f"framework/transformers; version/{transformers.__version__}"
+    assert any(asks in each for each in agents)
 
 
 def imported():
