@@ -197,6 +197,11 @@ typedef struct kn_host {
 
     /* Polled between steps; true stops the call with KN_ERR_CANCELLED. */
     bool (*cancelled)(void *ctx);
+
+    /* Lets go of objects that only circles among themselves keep, so that kn_engine_forget is
+     * called for those under watch. Asked before a model is said to be in another's way, once for
+     * each. User code may run. May be NULL. */
+    void (*collect)(void *ctx);
 } kn_host;
 
 #ifdef __cplusplus

@@ -398,6 +398,11 @@ static bool host_cancelled(void *ctx) {
     return true;
 }
 
+static void host_collect(void *ctx) {
+    (void)ctx;
+    PyGC_Collect();
+}
+
 void core_call_init(core_call *call, core_state *state) {
     *call = (core_call){.state = state};
     call->host = (kn_host){
@@ -431,6 +436,7 @@ void core_call_init(core_call *call, core_state *state) {
         .leave = host_leave,
         .enter = host_enter,
         .cancelled = host_cancelled,
+        .collect = host_collect,
     };
 }
 

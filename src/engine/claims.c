@@ -6,14 +6,20 @@
 #include "base/error.h"
 #include "engine/state.h"
 
+/* Under the lock: whether a claim is one of another root that wants `function` differently. */
+static bool is_opponent(const kn_engine *engine, const kni_claim *claim, const void *function,
+                        const void *root, const void *forward) {
+    return claim->function == function && claim->root != root &&
+           !kni_engine_is_same_forward(engine, claim->forward, forward);
+}
+
 /* Under the lock: a copy of the name of another root that wants `function` differently. False:
  * there is none; *name NULL with true: no memory. */
 static bool copy_opponent(const kn_engine *engine, const void *function, const void *root,
                           const void *forward, char **name) {
     for (size_t i = 0; i < engine->claim_count; i++) {
         const kni_claim *c = &engine->claims[i];
-        if (c->function != function || c->root == root) continue;
-        if (kni_engine_is_same_forward(engine, c->forward, forward)) continue;
+        if (!is_opponent(engine, c, function, root, forward)) continue;
         *name = kni_text_copy(engine->alloc, c->root_name);
         return true;
     }
@@ -27,6 +33,19 @@ kn_status kni_claims_find_conflict(kn_engine *engine, const void *function, cons
     bool found = copy_opponent(engine, function, root, forward, other);
     kni_lock_drop(engine->lock);
     return found && !*other ? kni_no_memory(err, "settling a shared function") : KN_OK;
+}
+
+bool kni_claims_doubt(kn_engine *engine, const void *function, const void *root,
+                      const void *forward) {
+    bool doubted = false;
+    kni_lock_take(engine->lock);
+    for (size_t i = 0; i < engine->claim_count; i++) {
+        kni_claim *c = &engine->claims[i];
+        if (c->is_seen_alive || !is_opponent(engine, c, function, root, forward)) continue;
+        doubted = c->is_seen_alive = true;
+    }
+    kni_lock_drop(engine->lock);
+    return doubted;
 }
 
 kn_status kni_claims_find_dispute(kn_engine *engine, const void *function, const void *root,
@@ -80,6 +99,7 @@ void kni_claims_set(kn_engine *engine, const kn_host *host, kni_claim *claim) {
     kni_claim replaced = {0};
     if (at < engine->claim_count) {
         replaced = engine->claims[at];
+        claim->is_seen_alive = replaced.is_seen_alive;
         engine->claims[at] = *claim;
     } else if (kni_reserve(engine->alloc, &engine->claims, &engine->claim_capacity, at + 1,
                            sizeof *engine->claims)) {

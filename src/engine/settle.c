@@ -219,7 +219,7 @@ static kn_status settle_one(kni_run *run, size_t index, kn_error *err) {
 /* Notes what the model wants of a shared function, to be claimed once everything is in place. */
 static kn_status stage_claim(kni_run *run, void *function, void *forward, kn_error *err) {
     const kn_alloc *alloc = run->engine->alloc;
-    kni_claim claim = {function, run->model, forward, NULL};
+    kni_claim claim = {.function = function, .root = run->model, .forward = forward};
     claim.root_name = kni_text_copy(alloc, run->host->model_name(run->host->ctx, run->model));
     if (!claim.root_name || !kni_reserve(alloc, &run->staged, &run->staged_capacity,
                                          run->staged_count + 1, sizeof *run->staged)) {
@@ -232,6 +232,20 @@ static kn_status stage_claim(kni_run *run, void *function, void *forward, kn_err
     return KN_OK;
 }
 
+/* The name of a live model that wants a function differently. A model that is gone may wait for the
+ * host's collection of garbage. */
+static kn_status find_opponent(kni_run *run, const void *function, const void *forward,
+                               char **other, kn_error *err) {
+    kn_engine *engine = run->engine;
+    kn_status status = kni_claims_find_conflict(engine, function, run->model, forward, other, err);
+    if (status || !*other || !run->host->collect) return status;
+    if (!kni_claims_doubt(engine, function, run->model, forward)) return KN_OK;
+    kni_free(engine->alloc, *other);
+    run->user_code_ran = true;
+    run->host->collect(run->host->ctx);
+    return kni_claims_find_conflict(engine, function, run->model, forward, other, err);
+}
+
 /* A function that other live models want differently runs its original. */
 static kn_status settle_function(kni_run *run, size_t index, kn_error *err) {
     kn_plan *plan = run->plan;
@@ -241,9 +255,7 @@ static kn_status settle_function(kni_run *run, size_t index, kn_error *err) {
     void *function = plan->walk.nodes[site->node].module;
     kn_status status = stage_claim(run, function, d->forward, err);
     char *other = NULL;
-    if (!status)
-        status =
-            kni_claims_find_conflict(run->engine, function, run->model, d->forward, &other, err);
+    if (!status) status = find_opponent(run, function, d->forward, &other, err);
     if (status || !other) return status;
     char *message =
         kni_claims_dispute_text(run->engine->alloc, plan->walk.classes[d->class_id].layer_name,

@@ -69,6 +69,7 @@ typedef struct kni_claim {
     const void *root;
     void *forward; /* retained; NULL: the original */
     char *root_name;
+    bool is_seen_alive; /* its root has outlived a collection, or is about to be put to one */
 } kni_claim;
 
 struct kn_engine {
@@ -188,6 +189,9 @@ void kni_engine_release_claims(kn_engine *engine, const kn_host *host, const voi
  */
 kn_status kni_claims_find_conflict(kn_engine *engine, const void *function, const void *root,
                                    const void *forward, char **other, kn_error *err);
+/* Whether one of those roots may be gone without our being told: none of them twice. */
+bool kni_claims_doubt(kn_engine *engine, const void *function, const void *root,
+                      const void *forward);
 /* Room for `count` more claims. */
 kn_status kni_claims_reserve(kn_engine *engine, size_t count, kn_error *err);
 /* Adds or replaces a claim, whose contents are taken over. With room reserved it cannot fail. */

@@ -139,6 +139,23 @@ def test_models_that_differ_in_mode_only_agree():
     unkernelize(first), unkernelize(second)
 
 
+def test_a_model_that_waits_for_the_collector_is_in_nobodys_way():
+    thresholds = gc.get_threshold()
+    gc.set_threshold(0)  # not by itself
+    try:
+        first = run(Attention())
+        first.circle = [first]
+        alive = weakref.ref(first)
+        del first
+        assert alive() is not None
+        second = run(Other(), THOUSAND)
+        assert alive() is None
+    finally:
+        gc.set_threshold(*thresholds)
+    assert add_one(1) == 1001
+    unkernelize(second)
+
+
 def test_models_that_conflict_run_the_original_with_one_warning_that_names_both(caplog):
     first = run(Attention())
     second = run(Other(), THOUSAND)

@@ -154,6 +154,30 @@ static void test_a_model_that_is_gone_claims_nothing(void **state) {
     assert_forwards(s.function, "(model)=original");
 }
 
+static void forget_module(fake_host *host, void *ctx) {
+    scene *s = ctx;
+    kn_engine_forget(s->fx->engine, &host->table, s->a);
+}
+
+static void test_a_model_that_waits_for_its_collection_is_in_nobodys_way(void **state) {
+    scene s = set_scene(*state);
+    kn_request request = inference();
+    kernelize(s.fx, s.a, &request);
+    map_fast(s.fx, "Rope", "Other");
+    fake_host_hook(s.fx->host, FAKE_CALL_COLLECT, 1, forget_module, &s);
+    expect_plan(kernelize_plan(s.fx, s.b, &request), "rope: apply replace mapped Other");
+    assert_forwards(s.function, "(model)=Other");
+}
+
+static void test_a_model_that_outlives_a_collection_is_put_to_none_again(void **state) {
+    scene s = set_scene(*state);
+    kernelize_differently(&s);
+    assert_int_equal(s.fx->host->calls[FAKE_CALL_COLLECT], 1);
+    kn_request request = inference();
+    expect_plan(kernelize_plan(s.fx, s.b, &request), "rope: settle keep shared-conflict Other");
+    assert_int_equal(s.fx->host->calls[FAKE_CALL_COLLECT], 1);
+}
+
 static void test_when_the_conflict_ends_the_other_gets_its_forward(void **state) {
     scene s = set_scene(*state);
     kernelize_differently(&s);
@@ -355,6 +379,8 @@ int main(void) {
         engine_test(test_a_model_that_keeps_the_original_conflicts_too),
         engine_test(test_the_function_stays_as_long_as_one_model_claims_it),
         engine_test(test_a_model_that_is_gone_claims_nothing),
+        engine_test(test_a_model_that_waits_for_its_collection_is_in_nobodys_way),
+        engine_test(test_a_model_that_outlives_a_collection_is_put_to_none_again),
         engine_test(test_when_the_conflict_ends_the_other_gets_its_forward),
         engine_test(test_when_the_conflicting_model_goes_the_first_gets_its_forward),
         engine_test(test_a_model_that_comes_to_agree_ends_the_conflict),

@@ -35,6 +35,7 @@ static const char *const call_names[FAKE_CALLS] = {
     [FAKE_CALL_CAN_IMPORT] = "can_import",
     [FAKE_CALL_GPU] = "gpu",
     [FAKE_CALL_PROGRESS] = "progress",
+    [FAKE_CALL_COLLECT] = "collect",
 };
 
 const char *fake_call_name(fake_call call) { return call_names[call]; }
@@ -466,6 +467,8 @@ static void host_progress(void *ctx, int64_t done, int64_t total) {
     host->progress_total = total;
 }
 
+static void host_collect(void *ctx) { enter(ctx, FAKE_CALL_COLLECT, NULL); }
+
 size_t fake_host_logged(const fake_host *host, const char *part) {
     size_t lines = 0;
     for (const char *line = host->log; *line;) {
@@ -515,6 +518,7 @@ fake_host *fake_host_new(void) {
         .gpu = host_gpu,
         .progress = host_progress,
         .cancelled = host_cancelled,
+        .collect = host_collect,
     };
     return host;
 }

@@ -128,6 +128,7 @@ typedef enum fake_call {
     FAKE_CALL_CAN_IMPORT,
     FAKE_CALL_GPU,
     FAKE_CALL_PROGRESS, /* cannot fail */
+    FAKE_CALL_COLLECT,  /* cannot fail */
     FAKE_CALLS
 } fake_call;
 
