@@ -86,8 +86,7 @@ def parametrized(model):
     return model
 
 
-def parametrized_and_back(model):
-    parametrized(model)
+def not_parametrized(model):
     for module in (model.last, model.blocks[0].scale, model.blocks[0].down):
         parametrize.remove_parametrizations(module, "weight")
     return model
@@ -134,18 +133,13 @@ def hook_of_accelerate(model):
     return model
 
 
-def hook_of_accelerate_and_back(model):
-    accelerate.hooks.remove_hook_from_module(hook_of_accelerate(model), recurse=True)
+def no_hook_of_accelerate(model):
+    accelerate.hooks.remove_hook_from_module(model, recurse=True)
     return model
 
 
 def offloaded(model):
     return accelerate.cpu_offload(model, execution_device=torch.device("cpu"))
-
-
-def offloaded_and_back(model):
-    accelerate.hooks.remove_hook_from_submodules(offloaded(model))
-    return model
 
 
 def dispatched(model):
@@ -160,11 +154,7 @@ def lora(model):
     return peft.get_peft_model(model, config).eval()
 
 
-def lora_merged(model):
-    return lora(model).merge_and_unload()
-
-
-def lora_merged_and_back(model):
+def lora_in_and_out(model):
     wrapped = lora(model)
     wrapped.merge_adapter()
     wrapped.unmerge_adapter()
@@ -197,7 +187,6 @@ EVENTS = {
     "hooks stay": stay_hooked,
     "the list of blocks is edited": edit_list,
     "parametrized": parametrized,
-    "parametrized and back": parametrized_and_back,
     "weight norm": weight_norm,
     "pruned": pruned,
     "averaged": averaged,
@@ -208,12 +197,25 @@ EVENTS = {
     "pickle": through_pickle,
     "torch.save": through_torch_save,
     "hooks of accelerate": hook_of_accelerate,
-    "hooks of accelerate come and go": hook_of_accelerate_and_back,
     "offloaded by accelerate": offloaded,
-    "offloaded by accelerate and back": offloaded_and_back,
     "dispatched by accelerate": dispatched,
     "LoRA": lora,
-    "LoRA is merged": lora_merged,
-    "LoRA is merged and taken out again": lora_merged_and_back,
+    "LoRA is merged and taken out again": lora_in_and_out,
     "another class": other_class,
+}
+
+# What is put around a model, and how it is taken off again.
+STAYS = {
+    "parametrized": (parametrized, not_parametrized),
+    "weight norm": (
+        weight_norm,
+        lambda model: parametrize.remove_parametrizations(model.blocks[0].up, "weight") and model,
+    ),
+    "hooks of accelerate": (hook_of_accelerate, no_hook_of_accelerate),
+    "offloaded by accelerate": (offloaded, no_hook_of_accelerate),
+    "dispatched by accelerate": (dispatched, no_hook_of_accelerate),
+    "LoRA, merged": (lora, lambda model: model.merge_and_unload()),
+    "LoRA, unloaded": (lora, lambda model: model.unload()),
+    "averaged": (averaged, lambda model: model.module),
+    "double": (lambda model: model.double(), lambda model: model.float()),
 }

@@ -3,7 +3,7 @@
 
 import pytest
 import torch
-from events import EVENTS
+from events import EVENTS, STAYS
 from life_support import ALL, applied, assert_alike, inputs, state_of
 
 from kernels import explain, unkernelize
@@ -59,5 +59,44 @@ def test_unkernelize_gives_back_what_the_original_would_be(life, event):
 def test_unkernelize_between_changes_nothing(life, event):
     original = happen(event, life.model())
     model = happen(event, unkernelize(life.kernelized()))
+    assert state_of(model) == state_of(original)
+    assert torch.equal(call(model), call(original))
+
+
+ORDERS = [
+    "kernelize enter leave",
+    "enter kernelize leave",
+    "kernelize enter kernelize leave",
+    "kernelize enter leave unkernelize",
+    "enter kernelize leave unkernelize",
+    "enter kernelize unkernelize leave",
+    "kernelize enter unkernelize leave",
+]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("stay", STAYS)
+def test_what_comes_and_goes_meets_kernels_that_come_and_go(life, stay, order):
+    enter, leave = STAYS[stay]
+    steps = {
+        "enter": enter,
+        "leave": leave,
+        "kernelize": life.kernelize,
+        "unkernelize": unkernelize,
+    }
+
+    def through(order):
+        torch.manual_seed(7)
+        model = life.model()
+        for step in order.split():
+            model = steps[step](model)
+        return model
+
+    original, model = through("enter leave"), through(order)
+    assert_alike(call(model), call(original))
+    if "unkernelize" not in order:
+        assert applied(model) == ALL
+        unkernelize(model)
+    assert applied(model) == set()
     assert state_of(model) == state_of(original)
     assert torch.equal(call(model), call(original))
