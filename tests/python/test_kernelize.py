@@ -5,7 +5,6 @@ import gc
 import inspect
 import logging
 import sys
-import threading
 import warnings
 import weakref
 from types import MethodType
@@ -873,42 +872,6 @@ def test_load_may_erase_the_mapping(layer_class):
 
     register(Repo(give=give))
     assert run(nn.Sequential(layer_class(), layer_class()))[1](1) == 2
-
-
-def test_threads_may_work_on_one_model_at_once(layer_class):
-    register(Repo(Doubled))
-    model, failures = nn.Sequential(*[layer_class() for _ in range(10)]), []
-
-    def work(number):
-        try:
-            for step in range(40):
-                with use_kernel_mapping({"Identity": {"cpu": Repo((Doubled, Tripled)[step % 2])}}):
-                    made = plan(run(model), mode=INFERENCE, device="cpu")
-                    str(made), made.to_json(), list(made), list(explain(model))
-                    made.apply(model)
-                if step % 4 == number:
-                    unkernelize(model)
-                    model[number] = layer_class()
-        except ValueError as error:
-            # Between plan and apply another thread has put another module there: that is told, and nothing else.
-            if "has changed since the plan was made" not in str(error):
-                failures.append(error)
-        except BaseException as error:
-            failures.append(error)
-
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(interval)
-    assert failures == []
-    assert [layer(1) for layer in run(model)] == [2] * 10
-    assert [layer(1) for layer in unkernelize(model)] == [1] * 10
 
 
 # ---- the environment and what is told ----
