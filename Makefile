@@ -9,12 +9,14 @@ SOURCES := $(shell find CMakeLists.txt VERSION README.md LICENSE pyproject.toml 
              -not -name '*.pyc' -not -name __pycache__ 2>/dev/null)
 TEST_OPTIONS := -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 -DKN_BUILD_TESTS=ON -DKN_WERROR=ON \
                 -DKN_SANITIZE=address,undefined
+THREAD_OPTIONS := -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 -DKN_BUILD_TESTS=ON -DKN_BUILD_BUILTIN=OFF \
+                  -DKN_WERROR=ON -DKN_SANITIZE=thread
 LINT_OPTIONS := -DCMAKE_BUILD_TYPE=Debug -DKN_BUILD_TESTS=ON -DKN_BUILD_PYTHON=ON
 TEST_ENV := KN_PEER_PYTHON=$(CURDIR)/.venv-peer/bin/python KN_HUB1_PYTHON=$(CURDIR)/.venv-hub1/bin/python \
             KN_SHARED_LIB=$(CURDIR)/build/wheel/libkernels.so KN_TEST_HUB=$(CURDIR)/build/test-hub/test_hub
 PEERS := .venv-peer/.peer .venv-hub1/.hub1 build/test-hub/test_hub
 
-.PHONY: help demo test test-c test-python test-sanitized fuzz bench build wheel lint format clean
+.PHONY: help demo test test-c test-python test-sanitized test-tsan test-valgrind fuzz bench build wheel lint format clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -35,6 +37,11 @@ test-python: build .venv/.demo .venv/.model .venv/.test $(PEERS) ## run the Pyth
 
 test-sanitized: build .venv/.demo .venv/.model .venv/.test $(PEERS) ## run them over a sanitized extension
 	$(TEST_ENV) tools/test_sanitized.sh $(ARGS)
+
+test-tsan: build/.system ## run the C tests that use threads under a thread sanitizer
+	cmake -S . -B build/tsan -G Ninja --log-level=WARNING $(THREAD_OPTIONS)
+	cmake --build build/tsan --target threaded_tests
+	ctest --test-dir build/tsan --output-on-failure -L threads
 
 fuzz: build/.system ## fuzz what reads outside bytes, with clang, for SECONDS each (default 60)
 	tools/fuzz.sh $(SECONDS)
