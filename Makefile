@@ -43,6 +43,9 @@ test-tsan: build/.system ## run the C tests that use threads under a thread sani
 	cmake --build build/tsan --target threaded_tests
 	ctest --test-dir build/tsan --output-on-failure -L threads
 
+test-valgrind: build ## run every type of the extension under valgrind
+	tools/test_valgrind.sh
+
 fuzz: build/.system ## fuzz what reads outside bytes, with clang, for SECONDS each (default 60)
 	tools/fuzz.sh $(SECONDS)
 
