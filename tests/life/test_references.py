@@ -9,9 +9,8 @@ import sys
 
 import pytest
 import torch
-from life_support import COMPILE, INFERENCE, TRAINING, Block, Norm, Scale, life_mapping
+from life_support import COMPILE, INFERENCE, TRAINING, Block, Norm, Scale
 
-import kernels
 from kernels import Mode, explain, kernelize, plan, unkernelize, unkernelized, use_kernel_mapping
 
 
@@ -78,19 +77,6 @@ def test_plans_and_explanations(life, block):
         str(explain(block)), list(explain(block))
 
     assert_no_growth(once, [block, Norm, Scale], 500)
-
-
-def test_mappings(kernel_folder):
-    mapping = life_mapping(kernel_folder)
-    repos = [repo for devices in mapping.values() for repo in devices.values()]
-
-    def once():
-        for inherit in (True, False):
-            with use_kernel_mapping(mapping, inherit_mapping=inherit):
-                kernels.register_kernel_mapping(mapping)
-                kernels._core.current_mapping().entries()
-
-    assert_no_growth(once, [*repos, *mapping], 1000)
 
 
 def test_pickles(life, block):

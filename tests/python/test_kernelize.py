@@ -952,39 +952,6 @@ def test_warnings_are_for_deprecated_forms_only(recwarn, tmp_path):
 # ---- memory ----
 
 
-def test_nothing_is_leaked_by_a_thousand_rounds(layer_class):
-    class Layer(nn.Module):
-        def forward(self, x):
-            return x
-
-    repo = register(Repo(Layer))
-    model = nn.Sequential(layer_class(), layer_class())
-
-    def once():
-        run(model)
-        (
-            str(plan(model, mode=INFERENCE, device="cpu")),
-            plan(model, mode=TRAINING, device="cpu").to_json(),
-        )
-        list(explain(model))
-        unkernelize(model)
-        with pytest.raises(ValueError):
-            run(model, Mode.FALLBACK)
-
-    def counts():
-        gc.collect()
-        watched = (repo, model, model[0], layer_class, Layer, Layer.forward)
-        return [sys.getrefcount(thing) for thing in watched]
-
-    for _ in range(3):
-        once()
-    before, objects = counts(), len(gc.get_objects())
-    for _ in range(1000):
-        once()
-    assert counts() == before
-    assert len(gc.get_objects()) - objects < 50
-
-
 def test_records_and_plans_of_a_model_go_with_it(layer_class):
     register(Repo(Doubled))
     kinds = (type(run(layer_class()).__dict__["_kernel_forward"]), kernels.Plan)
