@@ -144,10 +144,10 @@ def module_device(module):
 
 
 class _Import:
-    """A kernel that is being imported: by which thread, and what there is of it so far."""
+    """A kernel that is being imported: by which thread of which process, and what there is of it so far."""
 
     def __init__(self, module):
-        self.module, self.owner = module, threading.get_ident()
+        self.module, self.owner, self.process = module, threading.get_ident(), os.getpid()
         self.ended = threading.Event()
 
 
@@ -234,6 +234,10 @@ def _claim_import(folder, entry, kernel_id, repo, repo_info):
             if loaded is not None:
                 return loaded.module, None
             running = _imports.get(folder)
+            if running is not None and running.process != os.getpid():
+                # The thread that began it stayed behind in the parent.
+                _forget_module(running.module.__name__)
+                running = None
             if running is None:
                 there = sys.modules.get(kernel_id)
                 if there is not None and getattr(there, "__file__", None) == entry:

@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.nn as nn
 from hub_support import repository, taken
-from kernel_support import Doubled, Repo, Tripled, write_kernel
+from kernel_support import Doubled, Repo, Tripled, run_python, write_kernel
 
 import kernels
 from kernels import (
@@ -351,6 +351,31 @@ def test_a_module_that_loads_a_kernel_is_imported_while_a_kernel_imports_it(tmp_
     assert kernel.threads_helper is helper
     assert helper.KERNEL is get_local_kernel(other)
     assert meeting.n_waiting == 0
+
+
+def test_a_child_imports_what_a_thread_of_its_parent_was_importing(tmp_path):
+    code = """
+        import os, sys, time
+        if os.getpid() == sys.parent:
+            sys.begun.set()
+            time.sleep(60)
+        READY = True
+    """
+    folder = write_kernel(tmp_path / "forked", code=code)
+    program = """
+        import os, sys, threading
+        import torch
+        from kernels import get_local_kernel
+        sys.parent, sys.begun = os.getpid(), threading.Event()
+        threading.Thread(target=get_local_kernel, args=(sys.argv[1],), daemon=True).start()
+        sys.begun.wait()
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if get_local_kernel(sys.argv[1]).READY else 1)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        os._exit(0)
+    """
+    assert run_python(program, str(folder)).stdout == "0\n"
 
 
 def test_threads_that_want_one_kernel_of_the_hub_download_it_once(online):
