@@ -286,7 +286,7 @@ def main():
         init_method=f"file://{folder}/store",
         rank=rank,
         world_size=WORLD,
-        timeout=datetime.timedelta(seconds=60),
+        timeout=datetime.timedelta(seconds=180),
     )
     run, told = Run(rank, folder), {}
     for name, check in CHECKS.items():

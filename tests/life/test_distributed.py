@@ -29,7 +29,7 @@ def told(tmp_path_factory):
     ]
     try:
         for process in processes:
-            process.wait(timeout=300)
+            process.wait(timeout=480)
     finally:
         for process in processes:
             process.kill()

@@ -45,7 +45,7 @@ def impatient():
     """Threads take turns as often as they can, and one that waits for ever shows where."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
-    faulthandler.dump_traceback_later(100, exit=True)
+    faulthandler.dump_traceback_later(400, exit=True)
     yield
     faulthandler.cancel_dump_traceback_later()
     sys.setswitchinterval(interval)
@@ -68,7 +68,7 @@ def in_threads(work, count=MANY):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(90)
+        thread.join(300)
     assert not any(thread.is_alive() for thread in threads), "a thread waits for ever"
     if errors:
         raise errors[0]
