@@ -16,7 +16,7 @@ TEST_ENV := KN_PEER_PYTHON=$(CURDIR)/.venv-peer/bin/python KN_HUB1_PYTHON=$(CURD
             KN_SHARED_LIB=$(CURDIR)/build/wheel/libkernels.so KN_TEST_HUB=$(CURDIR)/build/test-hub/test_hub
 PEERS := .venv-peer/.peer .venv-hub1/.hub1 build/test-hub/test_hub
 
-.PHONY: help demo test test-c test-python test-sanitized test-tsan test-valgrind fuzz bench build wheel lint format clean
+.PHONY: help demo test test-c test-python test-sanitized test-tsan test-valgrind test-free-threaded fuzz bench build wheel lint format clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -45,6 +45,9 @@ test-tsan: build/.system ## run the C tests that use threads under a thread sani
 
 test-valgrind: build ## run every type of the extension under valgrind
 	tools/test_valgrind.sh
+
+test-free-threaded: build ## run them with the free-threaded Python in FREE_THREADED (default python3.13t)
+	tools/test_free_threaded.sh $(or $(FREE_THREADED),python3.13t)
 
 fuzz: build/.system ## fuzz what reads outside bytes, with clang, for SECONDS each (default 60)
 	tools/fuzz.sh $(SECONDS)

@@ -16,4 +16,5 @@ cmake --build "$build"
 rm -rf "$site"
 mkdir -p "$site"
 cp -r "$installed/kernels" "$installed"/kernels-*.dist-info "$site"
-cp "$build/python/ext/_core.abi3.so" "$build/libkernels_net.so" "$site/kernels"
+rm "$site"/kernels/_core*.so
+cp "$build"/python/ext/_core*.so "$build/libkernels_net.so" "$site/kernels"
