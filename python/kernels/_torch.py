@@ -151,7 +151,9 @@ class _Import:
         self.ended = threading.Event()
 
 
-_imports_lock = threading.Lock()  # of the two below; never held while code of others runs
+_imports_lock = (
+    threading.Lock()
+)  # of these and of what is loaded; never held while code of others runs
 _imports = {}  # folder -> _Import
 _waits = {}  # thread -> the _Import that it waits for
 
@@ -221,8 +223,9 @@ def _begin_import(entry, kernel_id, repo):
 
 def _forget_module(name):
     """What a module imported below its own name must not survive half done, either."""
-    for key in [key for key in sys.modules if key == name or key.startswith(name + ".")]:
-        del sys.modules[key]
+    for key in list(sys.modules):
+        if key == name or key.startswith(name + "."):
+            sys.modules.pop(key, None)
 
 
 def _claim_import(folder, entry, kernel_id, repo, repo_info):
@@ -265,7 +268,9 @@ def import_kernel(folder, entry, kernel_id, name, variant, repo, depends, repo_i
     try:
         with use_kernel_deps(depends):
             module.__spec__.loader.exec_module(module)
-        _loaded_kernels[folder] = _loaded(folder, module, repo_info)
+        loaded = _loaded(folder, module, repo_info)
+        with _imports_lock:
+            _loaded_kernels[folder] = loaded
         return module
     except BaseException as error:
         _forget_module(module.__name__)
