@@ -9,6 +9,8 @@ SOURCES := $(shell find CMakeLists.txt VERSION README.md LICENSE pyproject.toml 
              -not -name '*.pyc' -not -name __pycache__ 2>/dev/null)
 TEST_OPTIONS := -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 -DKN_BUILD_TESTS=ON -DKN_WERROR=ON \
                 -DKN_SANITIZE=address,undefined
+THREAD_OPTIONS := -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 -DKN_BUILD_TESTS=ON -DKN_BUILD_BUILTIN=OFF \
+                  -DKN_WERROR=ON -DKN_SANITIZE=thread
 LINT_OPTIONS := -DCMAKE_BUILD_TYPE=Debug -DKN_BUILD_TESTS=ON -DKN_BUILD_PYTHON=ON
 TEST_ENV := KN_PEER_PYTHON=$(CURDIR)/.venv-peer/bin/python KN_HUB1_PYTHON=$(CURDIR)/.venv-hub1/bin/python \
             KN_ECOSYSTEM_PYTHON=$(CURDIR)/.venv-ecosystem/bin/python \
@@ -16,7 +18,7 @@ TEST_ENV := KN_PEER_PYTHON=$(CURDIR)/.venv-peer/bin/python KN_HUB1_PYTHON=$(CURD
 PEERS := .venv-peer/.peer .venv-hub1/.hub1 build/test-hub/test_hub
 TESTED := .venv/.demo .venv/.model .venv/.test .venv-ecosystem/.ecosystem $(PEERS)
 
-.PHONY: help demo test test-c test-python test-sanitized fuzz bench build wheel lint format clean
+.PHONY: help demo test test-c test-python test-sanitized test-tsan test-valgrind test-free-threaded fuzz bench build wheel lint format clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -37,6 +39,17 @@ test-python: build $(TESTED) ## run the Python tests
 
 test-sanitized: build $(TESTED) ## run them over a sanitized extension
 	$(TEST_ENV) tools/test_sanitized.sh $(ARGS)
+
+test-tsan: build/.system ## run the C tests that use threads under a thread sanitizer
+	cmake -S . -B build/tsan -G Ninja --log-level=WARNING $(THREAD_OPTIONS)
+	cmake --build build/tsan --target threaded_tests
+	ctest --test-dir build/tsan --output-on-failure -L threads
+
+test-valgrind: build ## run every type of the extension under valgrind
+	tools/test_valgrind.sh
+
+test-free-threaded: build ## run them with the free-threaded Python in FREE_THREADED (default python3.13t)
+	tools/test_free_threaded.sh $(or $(FREE_THREADED),python3.13t)
 
 fuzz: build/.system ## fuzz what reads outside bytes, with clang, for SECONDS each (default 60)
 	tools/fuzz.sh $(SECONDS)

@@ -8,16 +8,7 @@ set -eu
 cd "$(dirname "$0")/.."
 build=build/sanitized
 site=$PWD/$build/site
-installed=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
-
-cmake -S . -B $build -G Ninja --log-level=WARNING -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 -DKN_BUILD_PYTHON=ON \
-    -DKN_BUILD_BUILTIN=OFF -DKN_SANITIZE=address,undefined
-cmake --build $build
-
-rm -rf "$site"
-mkdir -p "$site"
-cp -r "$installed/kernels" "$installed"/kernels-*.dist-info "$site"
-cp $build/python/ext/_core.abi3.so $build/libkernels_net.so "$site/kernels"
+tools/debug_site.sh $build -DKN_SANITIZE=address,undefined
 
 # The documents build programs of their own, which have no sanitizers.
 PYTHONPATH=$site ASAN_OPTIONS=detect_leaks=0 \

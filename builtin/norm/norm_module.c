@@ -263,6 +263,10 @@ static PyMethodDef module_methods[] = {
 
 static PyModuleDef_Slot module_slots[] = {
     {Py_mod_exec, (void *)(uintptr_t)module_exec},
+#ifdef Py_GIL_DISABLED
+    /* Layers and tensors are read through borrowed references, as the GIL allows. */
+    {Py_mod_gil, Py_MOD_GIL_USED},
+#endif
     {0, NULL},
 };
 

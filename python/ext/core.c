@@ -275,6 +275,10 @@ static void free_core(void *module) { clear_core(module); }
 
 static PyModuleDef_Slot slots[] = {
     {Py_mod_exec, (void *)exec_core},
+#ifdef Py_GIL_DISABLED
+    /* Borrowed references and the module's state are used as the GIL allows. */
+    {Py_mod_gil, Py_MOD_GIL_USED},
+#endif
     {0, NULL},
 };
 

@@ -142,12 +142,35 @@ def module_device(module):
 
 # ---- kernels ----
 
-_import_lock = threading.RLock()
+
+class _Import:
+    """A kernel that is being imported: by which thread of which process, and what there is of it so far."""
+
+    def __init__(self, module):
+        self.module, self.owner, self.process = module, threading.get_ident(), os.getpid()
+        self.ended = threading.Event()
+
+
+_imports_lock = (
+    threading.Lock()
+)  # of these and of what is loaded; never held while code of others runs
+_imports = {}  # folder -> _Import
+_waits = {}  # thread -> the _Import that it waits for
+
+
+def _is_circle(running):
+    """Whether this thread, if it waited for `running`, would wait for itself."""
+    while running.owner != threading.get_ident():
+        running = _waits.get(running.owner)
+        if running is None or running.ended.is_set():
+            return False
+    return True
 
 
 def _free_name(kernel_id, repo):
     """The name to import a kernel under: its id, with a number where another copy of it is loaded."""
     ours = {loaded.module for loaded in _loaded_kernels.values()}
+    ours |= {running.module for running in _imports.values()}
     name, number = kernel_id, 1
     while name in sys.modules:
         other = sys.modules[name]
@@ -189,36 +212,75 @@ def progress(done, total):
     sys.stderr.flush()
 
 
+def _begin_import(entry, kernel_id, repo):
+    kernel_id = _free_name(kernel_id, repo)
+    module = importlib.util.module_from_spec(
+        importlib.util.spec_from_file_location(kernel_id, entry)
+    )
+    sys.modules[kernel_id] = module
+    return _Import(module)
+
+
+def _forget_module(name):
+    """What a module imported below its own name must not survive half done, either."""
+    for key in list(sys.modules):
+        if key == name or key.startswith(name + "."):
+            sys.modules.pop(key, None)
+
+
+def _claim_import(folder, entry, kernel_id, repo, repo_info):
+    """(module, None) of a kernel that is imported, or (None, what this thread is to import). A thread that imports in a
+    circle, by itself or through others that wait for it, gets what there is so far, as in Python's own imports."""
+    while True:
+        with _imports_lock:
+            loaded = _loaded_kernels.get(folder)
+            if loaded is not None:
+                return loaded.module, None
+            running = _imports.get(folder)
+            if running is not None and running.process != os.getpid():
+                # The thread that began it stayed behind in the parent.
+                _forget_module(running.module.__name__)
+                running = None
+            if running is None:
+                there = sys.modules.get(kernel_id)
+                if there is not None and getattr(there, "__file__", None) == entry:
+                    # Somebody imported this very file under the kernel's own name.
+                    _loaded_kernels[folder] = _loaded(folder, there, repo_info)
+                    return there, None
+                _imports[folder] = _begin_import(entry, kernel_id, repo)
+                return None, _imports[folder]
+            if _is_circle(running):
+                return running.module, None
+            _waits[threading.get_ident()] = running
+        try:
+            running.ended.wait()
+        finally:
+            del _waits[threading.get_ident()]
+
+
 def import_kernel(folder, entry, kernel_id, name, variant, repo, depends, repo_id, revision):
     """Imports the module of a kernel, each folder once, with the modules that it depends on at hand."""
     repo_info = None if repo_id is None else RepoInfo(repo_id=repo_id, revision=revision)
-    with _import_lock:
-        loaded = _loaded_kernels.get(folder)
-        if loaded is not None:
-            return loaded.module
-        there = sys.modules.get(kernel_id)
-        if there is not None and getattr(there, "__file__", None) == entry:
-            # Somebody imported this very file under the kernel's own name.
-            _loaded_kernels[folder] = _loaded(folder, there, repo_info)
-            return there
-        kernel_id = _free_name(kernel_id, repo)
-        spec = importlib.util.spec_from_file_location(kernel_id, entry)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[kernel_id] = module
-        try:
-            with use_kernel_deps(depends):
-                spec.loader.exec_module(module)
-        except BaseException as error:
-            # What it imported below its own name must not survive half done, either.
-            for key in [
-                key for key in sys.modules if key == kernel_id or key.startswith(kernel_id + ".")
-            ]:
-                del sys.modules[key]
-            if hasattr(error, "add_note"):
-                error.add_note(f"while importing kernel '{name}', variant '{variant}' ({repo})")
-            raise
-        _loaded_kernels[folder] = _loaded(folder, module, repo_info)
+    module, mine = _claim_import(folder, entry, kernel_id, repo, repo_info)
+    if mine is None:
         return module
+    module = mine.module
+    try:
+        with use_kernel_deps(depends):
+            module.__spec__.loader.exec_module(module)
+        loaded = _loaded(folder, module, repo_info)
+        with _imports_lock:
+            _loaded_kernels[folder] = loaded
+        return module
+    except BaseException as error:
+        _forget_module(module.__name__)
+        if hasattr(error, "add_note"):
+            error.add_note(f"while importing kernel '{name}', variant '{variant}' ({repo})")
+        raise
+    finally:
+        with _imports_lock:
+            del _imports[folder]
+        mine.ended.set()
 
 
 def find_layer(kernel, name, repo):

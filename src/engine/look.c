@@ -92,6 +92,13 @@ kn_status kni_want_local_path(const kni_batch *batch, const kni_want *w, char **
     return status;
 }
 
+/* Whether what lies in `path` came with the library, and so was built for this very interpreter. */
+static bool is_shipped(const kn_engine *engine, const char *path) {
+    const char *folder = engine->builtin_folder;
+    size_t length = folder ? strlen(folder) : 0;
+    return length && strncmp(path, folder, length) == 0 && path[length] == '/';
+}
+
 /* The kernel in `path`, for the first of the backends that it has a build for. */
 static kn_status find_in_folder(kni_batch *batch, kni_want *w, const char *path, kn_error *err) {
     const char *backends[2];
@@ -103,6 +110,7 @@ static kn_status find_in_folder(kni_batch *batch, kni_want *w, const char *path,
     for (size_t i = 0; i < count; i++) {
         kn_system system = batch->run->system;
         system.backend = backends[i];
+        if (is_shipped(batch->engine, path)) system.free_threaded = false;
         status = kni_kernel_source_find(w->alloc, path, &system, &kernel->source, err);
         if (status != KN_ERR_NOT_FOUND) break;
     }

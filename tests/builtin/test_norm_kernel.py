@@ -279,3 +279,12 @@ def test_bad_arguments_are_named(norm):
         norm.rms_norm(torch.tensor(1.0))
     with pytest.raises(RuntimeError, match="must have the normalized shape"):
         norm._ops.ops.rms_norm(x, torch.ones(7), 1, 1e-6, False)
+
+
+def test_bad_arguments_are_the_runtime_errors_of_torch_as_well(norm):
+    layer = kernelized(torch.nn.LayerNorm(8), norm.layers.LayerNorm)
+    for wrong in (torch.ones(2, 7), torch.ones(2, 8, dtype=torch.int64)):
+        with pytest.raises(RuntimeError):
+            torch.nn.LayerNorm(8)(wrong)
+        with pytest.raises(RuntimeError):
+            layer(wrong)

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Unusual models, forwards of others, copies, and the way back."""
+"""Unusual models, forwards of others, and the way back. What else happens to models: tests/life."""
 
-import copy
 import functools
-import io
-import pickle
 import types
 
 import pytest
@@ -13,7 +10,6 @@ import torch.nn as nn
 from kernel_support import Doubled, Repo, Tripled, decided, forwards
 
 from kernels import (
-    LocalLayerRepository,
     Mode,
     explain,
     kernelize,
@@ -25,33 +21,9 @@ from kernels import (
 )
 
 
-@use_kernel_forward_from_hub("Module-level")
-class Layer(nn.Module):
-    """At module level, so that it pickles."""
-
-    def __init__(self, size=2):
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(size))
-
-    def forward(self, x):
-        return x * self.weight
-
-
-class TimesTen(nn.Module):
-    can_torch_compile = True
-
-    def forward(self, x):
-        return x * self.weight * 10
-
-
 @pytest.fixture(autouse=True)
 def mapping():
-    register_kernel_mapping(
-        {
-            "Identity": {"cpu": Repo(Doubled, name="doubling")},
-            "Module-level": {"cpu": Repo(TimesTen, name="ten")},
-        }
-    )
+    register_kernel_mapping({"Identity": {"cpu": Repo(Doubled, name="doubling")}})
 
 
 def run(model, **how):
@@ -158,22 +130,11 @@ def test_unkernelized_keeps_a_hook_and_restores(layer_class):
     assert model(1) == 2
 
 
-def test_hooks_of_torch_run_as_before(layer_class):
-    model = layer_class()
-    seen = []
-    model.register_forward_pre_hook(lambda module, args: seen.append(("before", args)))
-    model.register_forward_hook(lambda module, args, output: seen.append(("after", output)))
-    run(model)(1)
-    assert seen == [("before", (1,)), ("after", 2)]
-
-
 # ---- the way back ----
 
 
 def test_unkernelize_restores_every_dict_exactly(layer_class):
-    model = nn.ModuleDict(
-        {"a": layer_class(), "b": nn.Sequential(layer_class(), nn.Linear(1, 1)), "c": Layer()}
-    )
+    model = nn.ModuleDict({"a": layer_class(), "b": nn.Sequential(layer_class(), nn.Linear(1, 1))})
     before = forwards(model)
     keys = {path: list(module.__dict__) for path, module in model.named_modules()}
     run(model)
@@ -408,143 +369,3 @@ def test_inside_a_compiled_wrapper_the_layer_is_replaced(layer_class):
     assert list(reasons(model)) == ["_orig_mod.0"]
     unkernelize(model)
     assert inner(torch.ones(1)).item() == 1
-
-
-def test_a_kernelized_model_compiles_in_one_graph(layer_class):
-    class Compilable(nn.Module):
-        can_torch_compile = True
-
-        def forward(self, hidden):
-            return hidden * 7
-
-    register_kernel_mapping({"Identity": {"cpu": Repo(Compilable)}})
-    model = kernelize(
-        nn.Sequential(layer_class()), mode=Mode.INFERENCE | Mode.TORCH_COMPILE, device="cpu"
-    )
-    compiled = torch.compile(model, backend="eager", fullgraph=True)
-    assert compiled(torch.ones(1)).item() == 7
-
-
-def test_a_kernelized_model_moves_and_casts():
-    model = run(nn.Sequential(Layer()))
-    model.to(torch.float64).eval().train()
-    assert model(torch.ones(2, dtype=torch.float64)).tolist() == [10.0, 10.0]
-    model.load_state_dict({"0.weight": torch.tensor([1.0, 2.0])})
-    assert model(torch.ones(2, dtype=torch.float64)).tolist() == [10.0, 20.0]
-    assert list(model.state_dict()) == ["0.weight"]
-
-
-# ---- copies ----
-
-
-def test_a_deepcopy_has_kernels_of_its_own():
-    model = run(nn.Sequential(Layer(), Layer()))
-    twin = copy.deepcopy(model)
-    assert twin[0].forward.__self__ is twin[0]
-    assert twin[0].forward.__func__ is TimesTen.forward
-    with torch.no_grad():
-        twin[0].weight.fill_(2)
-    assert twin[0](torch.ones(2)).tolist() == [20.0, 20.0]
-    assert model[0](torch.ones(2)).tolist() == [10.0, 10.0]
-    unkernelize(twin)
-    assert twin[0](torch.ones(2)).tolist() == [2.0, 2.0]
-    assert "forward" not in twin[0].__dict__
-    assert model[0](torch.ones(2)).tolist() == [10.0, 10.0]
-
-
-def test_a_deepcopy_of_a_hooked_module_finds_its_own_way_back(layer_class):
-    model = layer_class()
-    model.forward = types.MethodType(layer_class.forward, model)
-    twin = copy.deepcopy(run(model))
-    unkernelize(twin)
-    assert twin.forward.__self__ is twin
-    assert twin(1) == 1
-    assert model(1) == 2
-
-
-def test_a_shallow_copy_is_not_applied_until_it_is_kernelized():
-    """Its forward would still be bound to the module it was copied from."""
-    model = run(Layer())
-    twin = copy.copy(model)
-    assert reasons(twin) == {"": "not-applied"}
-    run(twin)
-    assert reasons(twin) == {"": "mapped"}
-    assert twin.forward.__self__ is twin
-    assert model.forward.__self__ is model
-
-
-def through_pickle(model):
-    return pickle.loads(pickle.dumps(model))
-
-
-def through_torch(model):
-    file = io.BytesIO()
-    torch.save(model, file)
-    file.seek(0)
-    return torch.load(file, weights_only=False)
-
-
-@pytest.mark.parametrize("through", [through_pickle, through_torch])
-def test_after_unpickling_the_original_runs_until_kernelize(through, monkeypatch):
-    model = run(nn.Sequential(Layer(), nn.Linear(2, 2)))
-    twin = through(model)
-    assert model(torch.ones(2)).shape == (2,)
-    # Nothing is loaded at unpickling.
-    assert twin[0](torch.ones(2)).tolist() == [1.0, 1.0]
-    (decision,) = explain(twin)
-    assert (decision.reason, decision.applied, decision.repo) == ("not-applied", False, "ten")
-    assert "kernelize" in decision.message
-    run(twin)
-    assert twin[0](torch.ones(2)).tolist() == [10.0, 10.0]
-    assert explain(twin)[0].applied is True
-    unkernelize(twin)
-    assert twin[0].__dict__.keys() == Layer().__dict__.keys()
-
-
-@pytest.mark.parametrize("through", [through_pickle, through_torch])
-def test_what_was_unpickled_can_be_unkernelized_at_once(through):
-    twin = unkernelize(through(run(Layer())))
-    assert twin.__dict__.keys() == Layer().__dict__.keys()
-    assert reasons(twin) == {"": "not-kernelized"}
-
-
-def test_state_dicts_are_saved_and_loaded_as_before(tmp_path):
-    model = run(nn.Sequential(Layer()))
-    torch.save(model.state_dict(), tmp_path / "state.pt")
-    plain = nn.Sequential(Layer())
-    plain.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
-    assert plain[0].weight.tolist() == [1.0, 1.0]
-
-
-def test_models_with_kernels_from_directories_copy_and_pickle(toy):
-    register_kernel_mapping({"Module-level": {"cpu": LocalLayerRepository(toy, "Tenfold")}})
-    model = run(Layer())
-    for make in (copy.deepcopy, through_pickle):
-        twin = make(model)
-        run(twin)
-        assert twin(torch.ones(2)).tolist() == [10.0, 10.0]
-        assert explain(twin)[0].variant == "torch-universal"
-
-
-def test_a_kernelized_model_runs_under_data_parallel_like_wrappers():
-    model = run(nn.Sequential(Layer()))
-    wrapped = nn.DataParallel(model)
-    assert wrapped(torch.ones(2)).tolist() == [10.0, 10.0]
-    assert list(reasons(wrapped)) == ["module.0"]
-    called = torch.func.functional_call(
-        model, {"0.weight": torch.full((2,), 3.0)}, (torch.ones(2),)
-    )
-    assert called.tolist() == [30.0, 30.0]
-
-
-def test_gradients_flow_through_a_kernelized_model():
-    model = kernelize(nn.Sequential(Layer()), mode=Mode.TRAINING)
-    model(torch.ones(2)).sum().backward()
-    assert model[0].weight.grad.tolist() == [10.0, 10.0]
-
-
-def test_checkpointing_runs_the_kernel_again():
-    model = kernelize(Layer(), mode=Mode.TRAINING)
-    output = torch.utils.checkpoint.checkpoint(model, torch.ones(2), use_reentrant=False)
-    output.sum().backward()
-    assert model.weight.grad.tolist() == [10.0, 10.0]

@@ -8,6 +8,7 @@ import pickle
 import weakref
 
 import pytest
+import torch
 import torch.nn as nn
 from kernel_support import Repo, forwards
 
@@ -264,6 +265,85 @@ def test_a_function_pickles_by_its_name():
     assert pickle.loads(pickle.dumps(add_one)) is add_one
     twin = pickle.loads(pickle.dumps(Attention()))
     assert twin._kernel_funcs["add-one"] is add_one
+
+
+class Holder:
+    @staticmethod
+    @use_kernel_forward_from_hub("add-one")
+    def add_two(x, *, times=1):
+        return x + 2 * times
+
+
+def test_a_function_in_a_class_pickles_by_its_qualified_name():
+    assert pickle.loads(pickle.dumps(Holder.add_two)) is Holder.add_two
+    assert copy.deepcopy([Holder.add_two])[0] is Holder.add_two
+
+
+def test_a_copy_of_a_model_has_no_claim_until_it_is_kernelized():
+    model = run(Attention())
+    for make in (copy.deepcopy, lambda root: pickle.loads(pickle.dumps(root))):
+        twin = make(model)
+        assert twin(1) == 101
+        unkernelize(twin)  # what it never claimed it does not give up
+        assert add_one(1) == 101
+        run(twin)
+        unkernelize(model)
+        assert (twin(1), add_one(1)) == (101, 101)
+        run(model)
+        unkernelize(twin)
+        assert add_one(1) == 101
+    unkernelize(model)
+    assert add_one(1) == 2
+
+
+def test_a_function_that_was_pickled_while_it_ran_a_kernel_is_the_one_function():
+    model = run(Attention())
+    data = pickle.dumps((model, add_one))
+    unkernelize(model)
+    twin, function = pickle.loads(data)
+    assert function is add_one
+    assert twin(1) == 2
+    assert reasons(twin) == {"add-one": "not-kernelized"}
+
+
+def test_a_part_of_a_model_is_a_root_of_its_own():
+    model = nn.Sequential(Attention(), Attention())
+    run(model[0])
+    run(model)
+    unkernelize(model[0])
+    assert add_one(1) == 101
+    unkernelize(model)
+    assert add_one(1) == 2
+
+
+def test_three_roots_agree_again_when_the_one_that_differs_is_gone():
+    first, second, third = run(Attention()), run(Other(), THOUSAND), run(Attention())
+    assert add_one(1) == 2
+    assert {reason for root in (first, second, third) for reason in reasons(root).values()} == {
+        "shared-conflict"
+    }
+    del second
+    gc.collect()
+    assert add_one(1) == 101
+    assert reasons(first) == reasons(third) == {"add-one": "mapped"}
+    unkernelize(first), unkernelize(third)
+
+
+def test_code_that_was_compiled_around_a_function_follows_it():
+    class Compilable(nn.Module):
+        can_torch_compile = True
+
+        def forward(self, x, *, times=1):
+            return x + 100 * times
+
+    model = Attention()
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    x = torch.ones(2)
+    assert compiled(x).tolist() == [2.0, 2.0]
+    run(model, Repo(Compilable), mode=Mode.INFERENCE | Mode.TORCH_COMPILE)
+    assert compiled(x).tolist() == [101.0, 101.0]
+    unkernelize(model)
+    assert compiled(x).tolist() == [2.0, 2.0]
 
 
 def test_conditions_of_functions_are_asked():

@@ -20,7 +20,6 @@ from kernels import (
     Device,
     LayerRepository,
     Mode,
-    kernelize,
     plan,
     register_kernel_mapping,
     use_kernel_mapping,
@@ -371,28 +370,6 @@ def test_registering_within_the_block_of_another_task_is_shared_by_those_that_in
 
     assert asyncio.run(main()) == ["added", "outer"]
     assert names() == []
-
-
-def test_many_threads_register_and_kernelize_at_once(layer_class):
-    register_kernel_mapping(mapped("Identity", Repo(Doubled)))
-    wrong = []
-
-    def work(number):
-        for step in range(50):
-            register_kernel_mapping(mapped(f"{number}-{step}"))
-            with use_kernel_mapping(mapped("Identity", Repo(Tripled))):
-                if kernelize(layer_class(), mode=Mode.INFERENCE, device="cpu")(1) != 3:
-                    wrong.append("block")
-            if kernelize(layer_class(), mode=Mode.INFERENCE, device="cpu")(1) != 2:
-                wrong.append("global")
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
-    assert len(entries()) == 201
 
 
 # ---- memory ----

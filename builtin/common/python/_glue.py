@@ -52,12 +52,20 @@ def takes_op(*tensors):
     return True
 
 
+class ArgumentError(ValueError, RuntimeError):
+    """Also the RuntimeError that torch's own functions raise: callers of a layer may know that one."""
+
+
+class DtypeError(TypeError, RuntimeError):
+    """Likewise."""
+
+
 def check_float(name, argument, tensor):
     """Raises TypeError unless `tensor` is a real floating-point tensor."""
     if not isinstance(tensor, torch.Tensor):
         raise TypeError(f"{name}: {argument} must be a torch.Tensor, not {type(tensor).__name__}")
     if not tensor.dtype.is_floating_point:
-        raise TypeError(
+        raise DtypeError(
             f"{name}: {argument} has dtype {tensor.dtype}; float32, bfloat16 or float16 is needed"
         )
 

@@ -190,6 +190,22 @@ static void test_a_first_party_kernel_is_found_in_the_builtin_folder(void **stat
                         scratch_path(&s->scratch, "builtin/fast/build/" FITS));
 }
 
+static void test_on_free_threaded_python_only_first_party_kernels_run_builds_for_an_arch(
+    void **state) {
+    scene *s = *state;
+    s->fx.host->system.free_threaded = true;
+    write_build(s, "builtin/fast", FITS, METADATA);
+    write_build(s, "fast", FITS, METADATA);
+    char *path = strdup(scratch_path(&s->scratch, "fast"));
+    map_kind(s, KN_REPO_LOCAL, path);
+    expect_missing(s, KN_ERR_NOT_FOUND, "not supported on free-threaded Python");
+    free(path);
+    map_kind(s, KN_REPO_HUB, "builtin/fast");
+    kn_request request = inference();
+    kernelize(&s->fx, s->model, &request);
+    assert_forwards(s->model, "norm=Fast");
+}
+
 static void test_a_first_party_kernel_that_is_not_there_is_told(void **state) {
     scene *s = *state;
     scratch_directory(&s->scratch, "builtin");
@@ -461,6 +477,7 @@ int main(void) {
         kernel_test(test_a_repository_is_found_through_local_kernels),
         kernel_test(test_local_kernels_comes_before_the_first_party_ones),
         kernel_test(test_a_first_party_kernel_is_found_in_the_builtin_folder),
+        kernel_test(test_on_free_threaded_python_only_first_party_kernels_run_builds_for_an_arch),
         kernel_test(test_a_first_party_kernel_that_is_not_there_is_told),
         kernel_test(test_a_repository_that_only_the_hub_has_says_where_was_looked),
         kernel_test(test_a_plan_does_not_mind_what_only_the_hub_has),

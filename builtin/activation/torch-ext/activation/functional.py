@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch.compiler import is_dynamo_compiling
 
 from . import _activation_kern
-from ._glue import check_float, takes_op
+from ._glue import ArgumentError, check_float, takes_op
 from ._ops import (
     gelu_op,
     gelu_tanh_op,
@@ -38,7 +38,7 @@ def silu_and_mul_any(x):
     """SiLU of one half times the other by whatever way is right for this argument."""
     check_float("silu_and_mul", "the input", x)
     if x.ndim < 1 or x.shape[-1] % 2 != 0:
-        raise ValueError(
+        raise ArgumentError(
             f"silu_and_mul: the last dimension must be even, the input has shape {tuple(x.shape)}"
         )
     return silu_and_mul_op(x) if takes_op(x) else silu_and_mul_reference(x)

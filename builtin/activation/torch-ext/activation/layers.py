@@ -9,6 +9,7 @@ from torch import nn
 from torch.compiler import is_dynamo_compiling
 
 from ._activation_kern import gelu_layer, silu_layer
+from ._glue import ArgumentError
 from .functional import gelu_any, gelu_tanh, gelu_tanh_any, silu_and_mul, silu_any
 
 __all__ = ["Gelu", "GeluTanh", "Silu", "SiluAndMul"]
@@ -20,7 +21,7 @@ def _gelu(layer, x):
         return gelu_any(x)
     if approximate == "tanh":
         return gelu_tanh_any(x)
-    raise ValueError(f"Gelu: approximate is {approximate!r}; 'none' or 'tanh' is needed")
+    raise ArgumentError(f"Gelu: approximate is {approximate!r}; 'none' or 'tanh' is needed")
 
 
 class Silu(nn.Module):

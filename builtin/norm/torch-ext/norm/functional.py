@@ -5,7 +5,7 @@ import torch
 from torch.compiler import is_dynamo_compiling
 
 from . import _norm_kern
-from ._glue import check_float, takes_op
+from ._glue import ArgumentError, check_float, takes_op
 from ._ops import layer_norm_op, layer_norm_reference, rms_norm_op, rms_norm_reference
 
 _DEFAULT_EPS = torch.finfo(torch.float32).eps
@@ -15,9 +15,11 @@ def _check_parameter(name, argument, parameter, x, ndim):
     if parameter is None:
         return
     check_float(name, argument, parameter)
+    if torch.jit.is_tracing():
+        return  # torch's functions run then and check it: comparing traced sizes would warn
     expected = x.shape[x.ndim - ndim :]
     if parameter.shape != expected:
-        raise ValueError(
+        raise ArgumentError(
             f"{name}: {argument} has shape {tuple(parameter.shape)}, but the normalized dimensions "
             f"of the input, {tuple(x.shape)}, are {tuple(expected)}"
         )
@@ -26,7 +28,7 @@ def _check_parameter(name, argument, parameter, x, ndim):
 def _check(name, x, weight, bias, ndim):
     check_float(name, "the input", x)
     if not 1 <= ndim <= x.ndim:
-        raise ValueError(
+        raise ArgumentError(
             f"{name}: {ndim} normalized dimension(s), but the input has shape {tuple(x.shape)}"
         )
     _check_parameter(name, "weight", weight, x, ndim)
