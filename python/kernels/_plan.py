@@ -21,7 +21,7 @@ class Decision:
         action (`str`): "replace" or "keep".
         reason (`str`): A stable code: "mapped", "no-layer", "no-device", "no-compatible-properties",
             "no-compatible-mode", "mode-unsupported", "cannot-load", "condition", "excluded", "foreign-forward",
-            "shared-conflict", "disabled", "not-applied" or "not-kernelized".
+            "shared-conflict", "disabled", "not-applied", "not-kernelized" or "numerics-differ".
         message (`str`): The reason as a sentence.
         repo (`str` or `None`): The repository, as far as it is known.
         repo_layer (`str` or `None`): The name of the layer in it.
