@@ -54,12 +54,13 @@ class Record:
 
 
 def one_line(reason):
-    """The gist of a reason of dynamo's: its title and the first line of the explanation."""
-    lines = [line.strip() for line in reason.strip().splitlines() if line.strip()] or ["unknown"]
-    for line in lines[1:]:
-        if line.startswith("Explanation:"):
-            return f"{lines[0]}: {line.removeprefix('Explanation:').strip()}"
-    return lines[0]
+    """The gist of a reason of dynamo's: its title and the first line of the explanation or, without, of the details."""
+    title, *lines = [line.strip() for line in reason.strip().splitlines()] or ["unknown"]
+    for label in ("Explanation:", "Developer debug context:"):
+        for line in lines:
+            if line.startswith(label) and line != label:
+                return f"{title}: {line.removeprefix(label).strip()}"
+    return title
 
 
 def place(error):

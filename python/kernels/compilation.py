@@ -224,7 +224,7 @@ def _try_whole(subject, backend, tolerance):
         except exc.BackendCompilerFailed as error:
             return {
                 "verdict": "failed",
-                "message": f"it is one graph, which {backend} cannot compile: {_told(error)}",
+                "message": f"it is one graph, which {backend} cannot compile: {_told(error.inner_exception)}",
                 "fullgraph": True,
                 "graphs": record.graphs,
             }

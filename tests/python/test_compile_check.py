@@ -2,7 +2,6 @@
 """compile_check: whether layers and models can be compiled, and whether that changes what they compute."""
 
 import json
-import os
 
 import pytest
 import torch
@@ -66,7 +65,7 @@ def test_a_print_breaks_the_graph_and_is_told_with_its_place(capsys):
     assert (result.verdict, result.fullgraph, result.graphs) == ("breaks", False, 2)
     [reason] = result.breaks
     assert "`print`" in reason
-    assert reason.endswith(f"(" + f"{__file__}:{line})")
+    assert reason.endswith(f" ({__file__}:{line})")
     assert "\n" not in reason
     assert result.message == reason
     assert (result.recompiles, result.absolute_error) == (0, 0.0)
@@ -128,13 +127,25 @@ def test_a_layer_that_raises_in_eager_mode_fails():
     assert result.message.startswith("it raises without being compiled: RuntimeError: mat1 and mat2")
 
 
-def test_a_backend_that_cannot_do_it_fails():
+def test_an_operator_without_a_fake_implementation_is_told_by_its_name():
     library = torch.library.Library("compile_check_tests", "DEF")
     library.define("no_meta(Tensor x) -> Tensor")
     library.impl("no_meta", lambda x: x + 1, "CPU")
     result = check(lambda self, x: torch.ops.compile_check_tests.no_meta(x))
-    assert result.verdict in ("failed", "breaks")
-    assert "no_meta" in result.message
+    assert result.verdict == "breaks"
+    assert "unsupported operator: compile_check_tests.no_meta.default" in result.message
+
+
+def test_a_backend_that_raises_fails(monkeypatch):
+    def backend(graph, inputs):
+        raise RuntimeError("no compiler here")
+
+    monkeypatch.setitem(torch._dynamo.backends.registry._COMPILER_FNS, "broken", backend)
+    monkeypatch.setitem(torch._dynamo.backends.registry._BACKENDS, "broken", None)
+    result = check(lambda self, x: x + 1, backend="broken")
+    assert (result.verdict, result.fullgraph, result.graphs) == ("failed", True, 1)
+    assert result.message.startswith("it is one graph, which broken cannot compile: ")
+    assert "no compiler here" in result.message
 
 
 def test_a_layer_that_fails_for_another_batch_size():
@@ -324,7 +335,7 @@ def test_what_the_user_compiled_is_not_compiled_again():
     compiled(torch.ones(2, 4))
     graphs = len(counted)
     for size in range(3, 13):
-        compile_check(module, torch.ones(size, 4))
+        compile_check(module, torch.ones(size, 4), backend="eager")
     compiled(torch.ones(2, 4))
     assert len(counted) == graphs
 
@@ -348,6 +359,12 @@ def test_errors_are_told_also_where_they_are_suppressed():
 def test_the_eager_backend_only_traces():
     report = compile_check(nn.GELU, torch.ones(2, 2), backend="eager")
     assert (report.ok, report.backend) == (True, "eager")
+
+
+def test_inductor_makes_code():
+    module, x = layer(lambda self, x: x * 2)(), torch.ones(2, 2)
+    report = compile_check(module, lambda model: model(x), backend="inductor")
+    assert (report.ok, report.results[0].graphs) == (True, 1)
 
 
 def test_an_unknown_backend_is_an_error_of_torch():
