@@ -82,9 +82,7 @@ def _copied_object(value, memo):
     elif isinstance(made, list):
         made[:] = [copied(member, memo) for member in made]
     if hasattr(made, "__dict__"):
-        made.__dict__.update(
-            {name: copied(member, memo) for name, member in vars(made).items()}
-        )
+        made.__dict__.update({name: copied(member, memo) for name, member in vars(made).items()})
     elif dataclasses.is_dataclass(made):
         for field in dataclasses.fields(made):
             object.__setattr__(made, field.name, copied(getattr(made, field.name), memo))
@@ -138,7 +136,9 @@ class RandomState:
     def __init__(self, tensors):
         kinds = {tensor.device for tensor in tensors} - {torch.device("cpu"), torch.device("meta")}
         self._devices = [
-            device for device in kinds if hasattr(getattr(torch, device.type, None), "get_rng_state")
+            device
+            for device in kinds
+            if hasattr(getattr(torch, device.type, None), "get_rng_state")
         ]
         self._before = self.now()
 

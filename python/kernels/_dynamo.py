@@ -16,7 +16,7 @@ _numbers = itertools.count()
 
 
 class Record:
-    """What a block has compiled: `graphs` and `frames` count up; `codes` are those that had not been compiled before."""
+    """What a block has compiled: `graphs` and `frames` count up; `codes` had not been compiled before."""
 
     def __init__(self, backend):
         self._backend = torch._dynamo.lookup_backend(backend)

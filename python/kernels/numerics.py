@@ -10,35 +10,43 @@ from kernels._table import duration, json_number, number, paths, table
 
 @dataclass(frozen=True)
 class LayerNumerics:
-    """What the kernel of one module gave, beside what its original forward gives.
+    """What the kernel of one module gave, beside what its original forward
+    gives.
 
     Attributes:
-        path (`str`): The path of the module within the model; "" is the model itself.
+        path (`str`): The path of the module within the model; "" is the model
+            itself.
         layer_name (`str`): The name that the class gives its layer.
         module_class (`type`): The class of the module.
         repo, repo_layer (`str` or `None`): Where the kernel comes from.
-        verdict (`str`): "same"; "differs": a result is outside the tolerance, of another shape, type or structure,
-            or the kernel raised where the original did not; "failed": the two could not be compared; "not-called":
-            the forward did not come to this module.
+        verdict (`str`): "same"; "differs": a result is outside the tolerance,
+            of another shape, type or structure, or the kernel raised where the
+            original did not; "failed": the two could not be compared;
+            "not-called": the forward did not come to this module.
         message (`str`): The verdict as a sentence.
         calls (`int`): How often the module was called. The worst call counts.
-        absolute_error (`float` or `None`): The largest |kernel - original|; infinite where one of the two is not
-            finite and they are not equal. `None` where nothing was compared.
-        relative_error (`float` or `None`): The largest |kernel - original| / |original|, over elements that are not 0
-            in the original.
-        ulps (`float` or `None`): The largest |kernel - original| in units in the last place of the original, in the
-            type of the output. `None` where that is no real floating-point type.
-        where (`str` or `None`): What is furthest off in absolute terms: "output", "output[1]", "input[0]", ...
-            Inputs are compared after the call, since layers may write to them.
+        absolute_error (`float` or `None`): The largest `|kernel - original|`;
+            infinite where one of the two is not finite and they are not equal.
+            `None` where nothing was compared.
+        relative_error (`float` or `None`): The largest `|kernel - original| /
+            |original|`, over elements that are not 0 in the original.
+        ulps (`float` or `None`): The largest `|kernel - original|` in units in
+            the last place of the original, in the type of the output. `None`
+            where that is no real floating-point type.
+        where (`str` or `None`): What is furthest off in absolute terms:
+            "output", "output[1]", "input[0]", ... Inputs are compared after
+            the call, since layers may write to them.
         dtype (`str` or `None`): Its type, such as "bfloat16".
         rtol, atol (`float` or `None`): The tolerance that applied to it.
-        kernel_seconds, original_seconds (`float`): How long all calls took together, in seconds.
+        kernel_seconds, original_seconds (`float`): How long all calls took
+            together, in seconds.
         restored (`bool`): Whether the kernel was taken out, as `strict` asks.
 
     Example:
         >>> import torch, torch.nn as nn
-        >>> from kernels import Mode, builtin_mapping, kernelize, use_kernel_forward_from_hub, use_kernel_mapping
-        >>> from kernels import verify_numerics
+        >>> from kernels import Mode, kernelize, verify_numerics
+        >>> from kernels import builtin_mapping, use_kernel_mapping
+        >>> from kernels import use_kernel_forward_from_hub
         >>> @use_kernel_forward_from_hub("LayerNorm")
         ... class Norm(nn.LayerNorm):
         ...     pass
@@ -70,12 +78,16 @@ class LayerNumerics:
 
 
 class NumericsReport:
-    """What :func:`verify_numerics` found. `str(report)` is a table, with a row for modules that are alike.
+    """What `verify_numerics` found.
+
+    `str(report)` is a table with a row for modules that are alike. `report.ok`
+    says whether something was compared, no layer differs and none failed;
+    `report.differing` are the paths of those that differ, which `kernelize`
+    takes as `exclude`.
 
     Attributes:
-        layers (`tuple[LayerNumerics, ...]`): One for each module that ran a kernel.
-        ok (`bool`): Whether something was compared, no layer differs and none failed.
-        differing (`tuple[str, ...]`): The paths of the layers that differ; `kernelize` takes them as `exclude`.
+        layers (`tuple[LayerNumerics, ...]`): One for each module whose kernel
+            is in place.
         strict (`bool`): Whether these were restored.
 
     Example:
@@ -94,15 +106,19 @@ class NumericsReport:
 
     @property
     def ok(self):
+        """Whether something was compared, no layer differs and none failed."""
         verdicts = {layer.verdict for layer in self.layers} - {"not-called"}
         return verdicts == {"same"}
 
     @property
     def differing(self):
+        """The paths of the layers that differ."""
         return tuple(layer.path for layer in self.layers if layer.verdict == "differs")
 
     def to_json(self):
-        """Returns the report as a JSON document; docs/checks.md has the schema."""
+        """Returns the report as a JSON document; docs/checks.md has the
+        schema.
+        """
         layers = []
         for layer in self.layers:
             record = asdict(layer) | {"module_class": layer.module_class.__name__}
@@ -119,9 +135,7 @@ class NumericsReport:
             key = (layer.layer_name, layer.module_class, layer.repo, layer.repo_layer)
             groups.setdefault((*key, layer.verdict, layer.restored), []).append(layer)
         headings = ("module", "layer", "kernel", "calls", "max abs", "max rel", "ulps")
-        return table(
-            (*headings, "kernel time", "original", "verdict"), map(_row, groups.values())
-        )
+        return table((*headings, "kernel time", "original", "verdict"), map(_row, groups.values()))
 
     def __repr__(self):
         return f"<kernels.NumericsReport of {len(self.layers)} layers, ok={self.ok}>"
@@ -223,7 +237,11 @@ class _Beside:
 
     def _prepare(self, layer, args, kwargs, original=True):
         made = self._aside.twin(layer.module, originals=self._pair_of)
-        forward = layer.original_of(made) if original else self._aside.own_of(layer.kernel, layer.module, made)
+        forward = (
+            layer.original_of(made)
+            if original
+            else self._aside.own_of(layer.kernel, layer.module, made)
+        )
         memo = {}
         return forward, self._aside.copied(args, memo), self._aside.copied(kwargs, memo)
 
@@ -317,42 +335,53 @@ def _result(layer):
 def verify_numerics(model, inputs, *, rtol=None, atol=None, strict=False):
     """Runs every kernel of a model beside the forward that it replaced.
 
-    The model runs once, as it is: with its kernels, hooks and modes, with gradients or without, under autocast or not,
-    as the caller has it. At each layer whose kernel is in place the original forward runs, too, on copies of the same
-    inputs and with the same random numbers, and the results are compared. The model goes on with what the kernel gave,
-    and afterwards is as after any other forward. Code that `torch.compile` made runs uncompiled for the time. Functions
-    of `use_kernelized_func` are layers like others.
+    The model runs once, as it is: with its kernels, hooks and modes, with
+    gradients or without, under autocast or not, as the caller has it. At each
+    layer whose kernel is in place the original forward runs, too, on copies of
+    the same inputs and with the same random numbers, and the results are
+    compared. The model goes on with what the kernel gave, and afterwards is as
+    after any other forward. Code that `torch.compile` made runs uncompiled for
+    the time. Functions of `use_kernelized_func` are layers like others.
 
     Args:
         model (`torch.nn.Module`): The kernelized model.
-        inputs (`torch.Tensor`, `tuple`, `dict` or `Callable[[torch.nn.Module], Any]`): What the model is called with:
-            one argument, positional arguments, keyword arguments, or a function that calls the model it is given.
-        rtol, atol (`float`, *optional*): The tolerance: results are the same where |kernel - original| <= atol +
-            rtol * |original| for each element; NaN is equal to NaN. By default that of `torch.testing.assert_close` for
-            the type of the result: 1.6e-2 and 1e-5 for bfloat16, 1e-3 and 1e-5 for float16, 1.3e-6 and 1e-5 for
-            float32, 1e-7 and 1e-7 for float64; integers must be equal. One may be given without the other.
-        strict (`bool`, *optional*, defaults to `False`): Take the kernels out whose results differ, all at once, so
-            that these modules run their original forwards. `explain` then has the reason "numerics-differ".
+        inputs (`torch.Tensor`, `tuple`, `dict` or `Callable`): What the model
+            is called with: one argument, positional arguments, keyword
+            arguments, or a function that calls the model it is given.
+        rtol, atol (`float`, *optional*): The tolerance: results are the same
+            where `|kernel - original| <= atol + rtol * |original|` for each
+            element; NaN is equal to NaN. By default that of
+            `torch.testing.assert_close` for the type of the result: 1.6e-2 and
+            1e-5 for bfloat16, 1e-3 and 1e-5 for float16, 1.3e-6 and 1e-5 for
+            float32, 1e-7 and 1e-7 for float64; integers must be equal. One may
+            be given without the other.
+        strict (`bool`, *optional*, defaults to `False`): Take the kernels out
+            whose results differ, all at once, so that these modules run their
+            original forwards. `explain` then has the reason "numerics-differ".
 
     Returns:
-        `NumericsReport`: For each layer the largest absolute and relative error, the time of both in seconds, and a
-        verdict.
+        `NumericsReport`: For each layer the largest absolute and relative
+        error, the time of both in seconds, and a verdict.
 
     Raises:
         TypeError: For a model or inputs of another type.
         ValueError: For a negative tolerance.
-        The errors of the model's forward; then nothing is reported, and the model runs what it ran before. A kernel
-            that raises where the original does not is no error but a difference: the model goes on with the original.
+        Exception: What the model's forward raises; then nothing is reported,
+            and the model runs what it ran before. A kernel that raises where
+            the original does not is no error but a difference: the model goes
+            on with the original.
 
     Example:
         >>> import torch, torch.nn as nn
-        >>> from kernels import Mode, builtin_mapping, kernelize, use_kernel_forward_from_hub, use_kernel_mapping
-        >>> from kernels import verify_numerics
+        >>> from kernels import Mode, kernelize, verify_numerics
+        >>> from kernels import builtin_mapping, use_kernel_mapping
+        >>> from kernels import use_kernel_forward_from_hub
         >>> @use_kernel_forward_from_hub("GELU")
         ... class Gelu(nn.GELU):
         ...     pass
         >>> with use_kernel_mapping(builtin_mapping()):
-        ...     model = kernelize(nn.Sequential(nn.Linear(4, 4), Gelu()), mode=Mode.INFERENCE)
+        ...     model = nn.Sequential(nn.Linear(4, 4), Gelu())
+        ...     model = kernelize(model, mode=Mode.INFERENCE)
         >>> report = verify_numerics(model, torch.randn(2, 4), strict=True)
         >>> report.ok, report.layers[0].where
         (True, 'output')

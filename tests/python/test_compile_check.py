@@ -124,7 +124,9 @@ def test_tolerances_are_the_callers():
 def test_a_layer_that_raises_in_eager_mode_fails():
     result = check(lambda self, x: x @ x)
     assert (result.verdict, result.fullgraph) == ("failed", None)
-    assert result.message.startswith("it raises without being compiled: RuntimeError: mat1 and mat2")
+    assert result.message.startswith(
+        "it raises without being compiled: RuntimeError: mat1 and mat2"
+    )
 
 
 def test_an_operator_without_a_fake_implementation_is_told_by_its_name():

@@ -93,7 +93,9 @@ def test_integers_must_be_equal():
 def test_nan_and_infinity_are_equal_to_themselves_only():
     x = torch.tensor([math.nan, math.inf, -math.inf, 1.0])
     assert only(verify_numerics(replaced(double, double), x)).verdict == "same"
-    model = replaced(lambda self, x, wrong: x, lambda self, x, wrong: x * 0 + wrong, lambda cls: cls())
+    model = replaced(
+        lambda self, x, wrong: x, lambda self, x, wrong: x * 0 + wrong, lambda cls: cls()
+    )
     for wrong in (math.nan, math.inf, -math.inf):
         layer = only(verify_numerics(model, (torch.tensor([1.0]), wrong)))
         assert (layer.verdict, layer.absolute_error) == ("differs", math.inf)
@@ -108,7 +110,10 @@ def test_nan_and_infinity_are_equal_to_themselves_only():
     "kernel, told",
     [
         (lambda self, x: x[:1], "output has shape (1, 4), the original's has (3, 4)"),
-        (lambda self, x: x.double(), "output has dtype torch.float64, the original's has torch.float32"),
+        (
+            lambda self, x: x.double(),
+            "output has dtype torch.float64, the original's has torch.float32",
+        ),
         (lambda self, x: (x,), "output is a tuple, the original's is a Tensor"),
         (lambda self, x: None, "output is None, the original's is a Tensor"),
     ],
@@ -534,7 +539,9 @@ def test_the_meta_device_holds_nothing_to_compare():
 
 
 def test_a_compiled_model_is_verified_uncompiled():
-    model = replaced(double, lambda self, x: x * 3, lambda cls: nn.Sequential(nn.Linear(2, 2), cls()))
+    model = replaced(
+        double, lambda self, x: x * 3, lambda cls: nn.Sequential(nn.Linear(2, 2), cls())
+    )
     compiled = torch.compile(model, backend="eager")
     x = torch.ones(1, 2)
     expected = compiled(x)
