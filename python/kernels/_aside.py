@@ -109,7 +109,7 @@ def twin(module, *, originals=None, memo=None):
         return module
     if id(module) in memo:
         return memo[id(module)]
-    made = memo[id(module)] = type(module).__new__(type(module))
+    made = memo[id(module)] = object.__new__(type(module))  # whatever the class makes of `cls()`
     own = {name: own_of(value, module, made) for name, value in module.__dict__.items()}
     own["_buffers"] = {name: copied(value, {}) for name, value in module._buffers.items()}
     own["_modules"] = {
@@ -191,9 +191,13 @@ class Watched:
 
 
 def _at(model, path):
-    for name in path.split(".") if path else ():
-        children = model._modules
-        model = children[name] if name in children else model.__dict__["_kernel_funcs"][name]
+    """The module at a path as `explain` gives it."""
+    while path:
+        name, _, rest = path.partition(".")
+        child = model._modules.get(name, model.__dict__.get("_kernel_funcs", {}).get(name))
+        if child is None:  # a class that names its modules in its own way
+            return dict(model.named_modules())[path]
+        model, path = child, rest
     return model
 
 

@@ -564,6 +564,41 @@ def test_the_forward_behind_a_hook_of_accelerate():
     assert forwards(module) == before
 
 
+def test_a_model_that_names_its_modules_in_its_own_way():
+    class Odd(nn.Module):
+        def __init__(self, cls):
+            super().__init__()
+            object.__setattr__(self, "hidden", cls())
+
+        def named_modules(self, *args, **kwargs):
+            yield "", self
+            yield "hidden.layer", self.hidden
+
+        def forward(self, x):
+            return self.hidden(x)
+
+    layer = only(verify_numerics(replaced(double, double, Odd), torch.ones(2)))
+    assert (layer.path, layer.verdict) == ("hidden.layer", "same")
+
+
+def test_a_class_that_makes_others_of_itself():
+    class Picky(nn.Module):
+        def __new__(cls, size):
+            return super().__new__(cls)
+
+        def __init__(self, size):
+            super().__init__()
+
+        def forward(self, x):
+            return x * 2
+
+    cls = use_kernel_forward_from_hub("Picky")(Picky)
+    fast = type("Fast", (nn.Module,), {"forward": double})
+    with use_kernel_mapping({"Picky": {"cpu": Repo(fast)}}):
+        model = kernelize(cls(3), mode=Mode.INFERENCE, device="cpu")
+    assert only(verify_numerics(model, torch.ones(2))).verdict == "same"
+
+
 def test_a_copy_of_a_kernelized_model_is_verified_by_itself():
     model = replaced(double, lambda self, x: x * 3)
     twin = copy.deepcopy(model)
