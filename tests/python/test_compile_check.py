@@ -220,6 +220,13 @@ def test_random_layers_are_compared_with_the_same_numbers():
     assert (result.verdict, result.absolute_error) == ("compiles", 0.0)
 
 
+def test_on_the_meta_device_it_is_traced_and_nothing_compared():
+    module = nn.Linear(4, 4, device="meta")
+    [result] = compile_check(module, torch.ones(2, 4, device="meta")).results
+    assert (result.verdict, result.fullgraph, result.absolute_error) == ("compiles", True, None)
+    assert result.message.endswith("no results to compare")
+
+
 def test_gradients_are_traced_where_they_are_on():
     module = nn.Linear(4, 4)
     assert compile_check(module, torch.ones(2, 4)).ok
