@@ -18,7 +18,8 @@ TEST_ENV := KN_PEER_PYTHON=$(CURDIR)/.venv-peer/bin/python KN_HUB1_PYTHON=$(CURD
 PEERS := .venv-peer/.peer .venv-hub1/.hub1 build/test-hub/test_hub
 TESTED := .venv/.demo .venv/.model .venv/.test .venv-ecosystem/.ecosystem $(PEERS)
 
-.PHONY: help demo test test-c test-python test-sanitized test-tsan test-valgrind test-free-threaded fuzz bench build wheel lint format clean
+.PHONY: help demo test test-c test-python test-sanitized test-tsan test-valgrind test-free-threaded fuzz bench build wheel docs lint \
+        format clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -60,6 +61,9 @@ bench: build .venv/.demo .venv/.model $(PEERS) ## measure against upstream
 build: .venv/.kernels ## build the wheel and install it into .venv
 
 wheel: dist/.built ## build dist/kernels-*.whl
+
+docs: build .venv/.docs ## render the documentation into build/docs/html
+	$(BIN)/python tools/docs/build.py
 
 lint: .venv/.demo .venv/.lint ## check format and types, run the static checks
 	cmake -S . -B build/lint -G Ninja --log-level=WARNING $(LINT_OPTIONS)

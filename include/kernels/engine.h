@@ -76,6 +76,19 @@ KN_API kn_status kn_engine_kernelize(kn_engine *engine, const kn_host *host, voi
 KN_API kn_status kn_engine_explain(kn_engine *engine, const kn_host *host, void *model,
                                    kn_plan **out, kn_error *err);
 
+/* A kernel whose results were found to be wrong where `module` runs it. */
+typedef struct kn_refusal {
+    void *module;        /* the host's */
+    const char *message; /* why, as explain tells it; copied */
+} kn_refusal;
+
+/* Takes the kernels of these modules of `model` out, all of them or none: they run what stood there
+ * before until the model is kernelized again, and explain tells why (KN_REASON_NUMERICS).
+ * KN_ERR_VALUE where no kernel is in place. Of a shared function the model then wants the original,
+ * so that other models run the original, too. */
+KN_API kn_status kn_engine_refuse(kn_engine *engine, const kn_host *host, void *model,
+                                  const kn_refusal *refusals, size_t count, kn_error *err);
+
 /* Puts back what stood in place of every forward of ours. With `out` the way back is recorded. */
 typedef struct kn_undo kn_undo;
 KN_API kn_status kn_engine_unkernelize(kn_engine *engine, const kn_host *host, void *model,

@@ -167,6 +167,10 @@ kn_status core_host_inspect(void *ctx, void *module, void **current, uint32_t *f
 kn_status core_host_swap(void *ctx, void *module, void *forward, void **undo, kn_error *err);
 kn_status core_host_restore(void *ctx, void *module, void *undo, kn_error *err);
 
+/* (the key in the __dict__, the forward of ours under it, what goes back there or None for the
+ * class's own); None where no forward of ours is in place. */
+PyObject *core_forward_pair(PyObject *core, PyObject *module);
+
 /* ---- version_type.c ---- */
 
 extern PyType_Spec core_version_spec;
@@ -187,11 +191,18 @@ PyObject *core_read_metadata(PyObject *module, PyObject *path);
 extern PyType_Spec core_plan_spec;
 extern PyType_Spec core_undo_spec;
 
+/* False with a TypeError, or when torch cannot be imported. */
+bool core_is_module(core_call *call, PyObject *model);
+
 PyObject *core_plan(PyObject *module, PyObject *args, PyObject *kwargs);
 PyObject *core_kernelize(PyObject *module, PyObject *args, PyObject *kwargs);
 PyObject *core_explain(PyObject *module, PyObject *model);
 PyObject *core_unkernelize(PyObject *module, PyObject *args);
 PyObject *core_restore(PyObject *module, PyObject *undo);
+
+/* ---- refuse_call.c ---- */
+
+PyObject *core_refuse(PyObject *module, PyObject *args);
 
 /* ---- kernel_calls.c ---- */
 

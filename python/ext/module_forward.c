@@ -225,3 +225,25 @@ kn_status core_host_restore(void *ctx, void *module, void *undo, kn_error *err) 
     Py_DECREF(dict);
     return result < 0 ? core_call_fail(call, err) : KN_OK;
 }
+
+PyObject *core_forward_pair(PyObject *core, PyObject *module) {
+    core_state *state = core_state_of(core);
+    PyObject *dict = core_module_dict(module);
+    if (!dict) return NULL;
+    void *current;
+    uint32_t flags = 0;
+    PyObject *result = NULL;
+    int known = core_forward_state(state, module, dict, &current, &flags);
+    if (known == 0 && !current) {
+        result = Py_NewRef(Py_None);
+    } else if (known == 0) {
+        PyObject *slot = slot_of(state, dict);
+        PyObject *original = original_of(state, module, slot, record_of(state, dict));
+        if (original || !PyErr_Occurred())
+            result = PyTuple_Pack(3, slot, PyDict_GetItemWithError(dict, slot),
+                                  original ? original : Py_None);
+        Py_XDECREF(original);
+    }
+    Py_DECREF(dict);
+    return result;
+}

@@ -91,7 +91,7 @@ static bool read_device(core_call *call, PyObject *device, request *out) {
     return ok;
 }
 
-static bool is_module(core_call *call, PyObject *model) {
+bool core_is_module(core_call *call, PyObject *model) {
     if (!core_glue(call->state)) return false;
     int result = PyObject_IsInstance(model, call->state->module_class);
     if (result == 0) PyErr_Format(PyExc_TypeError, "expected a torch.nn.Module, not %R", model);
@@ -103,7 +103,7 @@ static bool read_request(core_call *call, PyObject *model, PyObject *mode, PyObj
                          PyObject *exclude, request *out) {
     *out = (request){
         .r = {.size = sizeof out->r, .capability = KN_CAPABILITY_ASK, .fallback = fallback}};
-    if (!is_module(call, model)) return false;
+    if (!core_is_module(call, model)) return false;
     if (Py_TYPE(mode) != (PyTypeObject *)call->state->mode_class) {
         PyErr_Format(PyExc_TypeError, "mode must be a kernels.Mode, not %R", mode);
         return false;
@@ -215,7 +215,7 @@ PyObject *core_explain(PyObject *module, PyObject *model) {
     core_call call;
     core_call_init(&call, state);
     PyObject *result = NULL;
-    if (is_module(&call, model)) {
+    if (core_is_module(&call, model)) {
         kn_error err;
         kn_error_init(&err);
         kn_plan *plan;
@@ -234,7 +234,7 @@ PyObject *core_unkernelize(PyObject *module, PyObject *args) {
     core_call call;
     core_call_init(&call, state);
     PyObject *result = NULL;
-    if (is_module(&call, model)) {
+    if (core_is_module(&call, model)) {
         kn_error err;
         kn_error_init(&err);
         kn_undo *undo = NULL;
@@ -367,7 +367,7 @@ static PyObject *plan_apply(plan_object *self, PyObject *model) {
     core_call_init(&call, state);
     call.wants_parameter = true;
     PyObject *result = NULL;
-    if (is_module(&call, model)) {
+    if (core_is_module(&call, model)) {
         kn_error err;
         kn_error_init(&err);
         kn_status status = kn_engine_apply(state->engine, &call.host, model, self->plan, &err);

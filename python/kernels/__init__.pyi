@@ -2,6 +2,7 @@
 from kernels._builtin import builtin_mapping
 from kernels._plan import Decision, Plan
 from kernels.benchmark import Benchmark
+from kernels.compilation import CompileReport, CompileResult, compile_check
 from kernels.deps import get_kernel_dep
 from kernels.hf_hub import RepoInfo
 from kernels.importer import LoadedKernel, Metadata, get_loaded_kernels
@@ -39,6 +40,7 @@ from kernels.load import (
     has_kernel,
     load_kernel,
 )
+from kernels.numerics import LayerNumerics, NumericsReport, verify_numerics
 from kernels.variants import VariantAccepted, VariantRejected, get_kernel_variants
 
 __version__: str
@@ -47,10 +49,13 @@ __all__ = [
     "__version__",
     "Benchmark",
     "CUDAProperties",
+    "CompileReport",
+    "CompileResult",
     "Decision",
     "Device",
     "FuncRepository",
     "KernelizeFallback",
+    "LayerNumerics",
     "LayerRepository",
     "LoadedKernel",
     "LocalFuncRepository",
@@ -59,12 +64,14 @@ __all__ = [
     "LockedLayerRepository",
     "Metadata",
     "Mode",
+    "NumericsReport",
     "Plan",
     "ROCMProperties",
     "RepoInfo",
     "VariantAccepted",
     "VariantRejected",
     "builtin_mapping",
+    "compile_check",
     "explain",
     "get_kernel",
     "get_kernel_dep",
@@ -85,4 +92,5 @@ __all__ = [
     "use_kernel_func_from_hub",
     "use_kernel_mapping",
     "use_kernelized_func",
+    "verify_numerics",
 ]

@@ -19,8 +19,8 @@ def builtin_mapping():
     """Returns a mapping for all kernels that ship with this package.
 
     Returns:
-        `dict`: From layer names to devices to repositories, for :func:`register_kernel_mapping` and
-        :func:`use_kernel_mapping`.
+        `dict`: From layer names to devices to repositories, for
+        `register_kernel_mapping` and `use_kernel_mapping`.
 
     Example:
         >>> from kernels import builtin_mapping

@@ -11,17 +11,21 @@ class Decision:
     """What was decided for modules that are decided alike.
 
     Attributes:
-        paths (`tuple[str, ...]`): The paths of the modules within the model; "" is the model itself. A module that is
-            in several places is listed once.
+        paths (`tuple[str, ...]`): The paths of the modules within the model;
+            "" is the model itself. A module that is in several places is
+            listed once.
         layer_name (`str`): The name that the class gives its layer.
         module_class (`type`): The class of the modules.
         device (`str`): The type of device that was planned for.
         capability (`int` or `None`): Its capability, major * 10 + minor.
-        stage (`str`): How far the decision has come: "select", "resolve", "settle" or "apply".
+        stage (`str`): How far the decision has come: "select", "resolve",
+            "settle" or "apply".
         action (`str`): "replace" or "keep".
-        reason (`str`): A stable code: "mapped", "no-layer", "no-device", "no-compatible-properties",
-            "no-compatible-mode", "mode-unsupported", "cannot-load", "condition", "excluded", "foreign-forward",
-            "shared-conflict", "disabled", "not-applied" or "not-kernelized".
+        reason (`str`): A stable code: "mapped", "no-layer", "no-device",
+            "no-compatible-properties", "no-compatible-mode",
+            "mode-unsupported", "cannot-load", "condition", "excluded",
+            "foreign-forward", "shared-conflict", "disabled", "not-applied",
+            "not-kernelized" or "numerics-differ".
         message (`str`): The reason as a sentence.
         repo (`str` or `None`): The repository, as far as it is known.
         repo_layer (`str` or `None`): The name of the layer in it.
@@ -59,7 +63,8 @@ class Decision:
 
 
 class Plan:
-    """A sequence of :class:`Decision`: what kernelize would do, or did. Made by `plan` and `explain`.
+    """A sequence of `Decision`: what kernelize would do, or did. Made
+    by `plan` and `explain`.
 
     Example:
         >>> import torch.nn as nn
@@ -101,8 +106,9 @@ class Plan:
     def apply(self, model):
         """Carries the plan out.
 
-        The model must have the extensible modules, classes and device that it had when the plan was made; what the plan
-        was made for (`device`, `capability`) is not compared with this machine.
+        The model must have the extensible modules, classes and device that it
+        had when the plan was made; what the plan was made for (`device`,
+        `capability`) is not compared with this machine.
 
         Args:
             model (`torch.nn.Module`): The model, or one that is built alike.
@@ -112,6 +118,6 @@ class Plan:
 
         Raises:
             ValueError: With the paths that differ, when the model has changed.
-            The errors of `kernelize`, when a kernel cannot be loaded.
+            Exception: As for `kernelize`, when a kernel cannot be loaded.
         """
         return self._record.apply(model)

@@ -477,24 +477,29 @@ def _provenance(version, builder_commit, builder_dirty, kernel_commit, kernel_di
 
 
 class Metadata(_Fixed):
-    """What the `metadata.json` of a build says. Of all fields only `id` and `name` are sure to be there.
+    """What the `metadata.json` of a build says. Of all fields only `id` and
+    `name` are sure to be there.
 
     Attributes:
         id (`str`): Unique to the kernel, its version and backend.
         name (`KernelName`): The kernel's name.
         version (`int` or `None`): Its version.
-        kernels_minver (`kernels._rust.Version` or `None`): The oldest version of this library that can load it.
+        kernels_minver (`kernels._rust.Version` or `None`): The oldest version
+            of this library that can load it.
         license (`str` or `None`): Its license.
         upstream (`str` or `None`): The repository that it was ported from.
         source (`str` or `None`): The repository that it was built from.
-        python_depends (`list[str]`): Python packages that it needs, by kernel-builder's names.
+        python_depends (`list[str]`): Python packages that it needs, by
+            kernel-builder's names.
         kernel_depends (`list[KernelDependency]`): Kernels that it needs.
         backend (`BackendInfo`): What it was built for.
         digest (`Digest` or `None`): The digests of its files.
         provenance (`Provenance` or `None`): Where the build comes from.
 
     Example:
-        >>> metadata = Metadata.from_bytes(b'{"id": "_relu_1", "name": "relu", "version": 1}')
+        >>> metadata = Metadata.from_bytes(
+        ...     b'{"id": "_relu_1", "name": "relu", "version": 1}'
+        ... )
         >>> str(metadata.name), metadata.version, metadata.license
         ('relu', 1, None)
     """
@@ -522,7 +527,8 @@ class Metadata(_Fixed):
             metadata_path (`str` or path): The file.
 
         Raises:
-            OSError: When it cannot be read; FileNotFoundError when it is not there.
+            OSError: When it cannot be read; FileNotFoundError when it is not
+                there.
             ValueError: When it is broken.
         """
         return _metadata(read_metadata(metadata_path))

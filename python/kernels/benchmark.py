@@ -3,7 +3,9 @@
 
 
 class Benchmark:
-    """Base of the classes in a kernel's `benchmarks/`. Running them is not available yet."""
+    """Base of the classes in a kernel's `benchmarks/`. Running them is not
+    available yet.
+    """
 
     def __init__(self):
         raise NotImplementedError("running a kernel's benchmarks is not available in this version")

@@ -29,7 +29,8 @@ class use_kernel_deps:
 def get_kernel_dep(repo_id):
     """Returns a kernel that the kernel being loaded depends on.
 
-    A kernel calls this while it is imported. Which version or revision it gets stands in its metadata.
+    A kernel calls this while it is imported. Which version or revision it gets
+    stands in its metadata.
 
     Args:
         repo_id (`str`): The repository of the dependency, "org/name".
@@ -38,7 +39,8 @@ def get_kernel_dep(repo_id):
         `ModuleType`: Its module.
 
     Raises:
-        RuntimeError: When no kernel is being loaded, or the kernel's metadata does not name the dependency.
+        RuntimeError: When no kernel is being loaded, or the kernel's metadata
+            does not name the dependency.
 
     Example:
         >>> from kernels import get_kernel_dep

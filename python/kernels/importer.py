@@ -29,7 +29,8 @@ class LoadedKernel(_Frozen):
     Attributes:
         metadata (`Metadata`): What its metadata.json says.
         module (`ModuleType`): The imported module.
-        repo_info (`RepoInfo` or `None`): Where it came from, for kernels of the Hub.
+        repo_info (`RepoInfo` or `None`): Where it came from, for kernels of
+            the Hub.
     """
 
     __slots__ = ("_metadata", "module", "repo_info")
@@ -58,7 +59,8 @@ _loaded_kernels: "dict[str, LoadedKernel]" = {}
 
 
 def get_loaded_kernels():
-    """Returns the kernels that were loaded into this process, in the order of loading.
+    """Returns the kernels that were loaded into this process, in the order of
+    loading.
 
     Returns:
         `list[LoadedKernel]`: A new list.

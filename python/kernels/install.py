@@ -18,19 +18,23 @@ def install_kernel(
     trust_remote_code=False,
     refresh=False,
 ):
-    """Downloads a kernel for this machine, and the kernels that it depends on, into the cache; runs none of their code.
+    """Downloads a kernel for this machine, and the kernels that it depends on,
+    into the cache; runs none of their code.
 
     Args:
         repo_id (`str`): The repository, "org/name".
-        local_files_only (`bool`, *optional*, defaults to `False`): Makes no request: the kernel must be in the cache.
-        revision, version, backend, user_agent, trust_remote_code, refresh: As for :func:`kernels.get_kernel`.
+        local_files_only (`bool`, *optional*, defaults to `False`): Makes no
+            request: the kernel must be in the cache.
+        revision, version, backend, user_agent, trust_remote_code, refresh: As
+            for `kernels.get_kernel`.
 
     Returns:
         `Path`: The directory of the variant.
 
     Raises:
-        FileNotFoundError: When the kernel has no variant for this machine, or must be in the cache and is not.
-        OSError, ValueError: As for :func:`kernels.get_kernel`.
+        FileNotFoundError: When the kernel has no variant for this machine, or
+            must be in the cache and is not.
+        OSError, ValueError: As for `kernels.get_kernel`.
 
     Example:
         >>> from kernels import install_kernel

@@ -20,35 +20,49 @@ def get_kernel(
 ):
     """Loads a kernel and returns its module.
 
-    The kernel is taken from a directory that the environment variable LOCAL_KERNELS names
-    (``org/name=path[:org/name=path]``), from this package (``builtin/name``), from the cache, or from the Hub. What is
-    in the cache and was verified there loads with no request: a version is believed for a day, a branch or tag for ten
-    minutes, a commit for ever (see KERNELS_REFRESH_AFTER). Kernels that it depends on are loaded before it.
+    The kernel is taken from a directory that the environment variable
+    LOCAL_KERNELS names (``org/name=path[:org/name=path]``), from this package
+    (``builtin/name``), from the cache, or from the Hub. What is in the cache
+    and was verified there loads with no request: a version is believed for a
+    day, a branch or tag for ten minutes, a commit for ever (see
+    KERNELS_REFRESH_AFTER). Kernels that it depends on are loaded before it.
 
     Args:
-        repo_id (`str`): The repository, "org/name". "builtin/name" needs no version.
-        revision (`str`, *optional*): The branch, tag or commit; "main" where neither this nor `version` is given. Not
-            together with `version`.
-        version (`int` or `str`, *optional*): An integer, or text that is one, for the version's branch; other text is a
-            version specifier such as ">=0.1,<0.2" over the repository's tags. Not together with `revision`.
-        backend (`str`, *optional*): "cpu" or the backend of this torch. By default the latter.
-        user_agent (`str` or `dict`, *optional*): Added to what requests say about their sender.
-        trust_remote_code (`bool` or `list[str]`, *optional*, defaults to `False`): Whether code of publishers that
-            the Hub does not call trusted may run; a list names the repositories whose code may.
-        check_arch (`bool`, *optional*, defaults to `True`): Whether a build without code for this GPU is refused.
-        refresh (`bool`, *optional*, defaults to `False`): Asks the Hub again, however fresh its last answer is.
+        repo_id (`str`): The repository, "org/name". "builtin/name" needs no
+            version.
+        revision (`str`, *optional*): The branch, tag or commit; "main" where
+            neither this nor `version` is given. Not together with `version`.
+        version (`int` or `str`, *optional*): An integer, or text that is one,
+            for the version's branch; other text is a version specifier such as
+            ">=0.1,<0.2" over the repository's tags. Not together with
+            `revision`.
+        backend (`str`, *optional*): "cpu" or the backend of this torch. By
+            default the latter.
+        user_agent (`str` or `dict`, *optional*): Added to what requests say
+            about their sender.
+        trust_remote_code (`bool` or `list[str]`, *optional*, defaults to
+            `False`): Whether code of publishers that the Hub does not call
+            trusted may run; a list names the repositories whose code may.
+        check_arch (`bool`, *optional*, defaults to `True`): Whether a build
+            without code for this GPU is refused.
+        refresh (`bool`, *optional*, defaults to `False`): Asks the Hub again,
+            however fresh its last answer is.
 
     Returns:
         `ModuleType`: The imported kernel.
 
     Raises:
-        ValueError: When both `revision` and `version` are given, for an unknown version or backend, for a publisher
-            that is not trusted, and for kernels that depend on each other.
-        FileNotFoundError: When the kernel has no variant for this machine, or it is not in the cache in offline mode.
-        OSError: When the Hub cannot be reached and the cache does not help, when there is no such repository or
-            revision, when a file is not what it should be (see `kernels.errors`).
+        ValueError: When both `revision` and `version` are given, for an
+            unknown version or backend, for a publisher that is not trusted,
+            and for kernels that depend on each other.
+        FileNotFoundError: When the kernel has no variant for this machine, or
+            it is not in the cache in offline mode.
+        OSError: When the Hub cannot be reached and the cache does not help,
+            when there is no such repository or revision, when a file is not
+            what it should be (see `kernels.errors`).
         ImportError: When Python packages that the kernel needs are missing.
-        RuntimeError: When the kernel needs a newer version of this package, or has no code for this GPU.
+        RuntimeError: When the kernel needs a newer version of this package, or
+            has no code for this GPU.
 
     Example:
         >>> from kernels import get_kernel
@@ -73,15 +87,19 @@ def get_local_kernel(repo_path, *, backend=None, trust_remote_code=False, user_a
     """Loads a kernel from a directory and returns its module.
 
     Args:
-        repo_path (`Path` or `str`): The directory of the repository, of its `build`, or of one variant.
-        backend (`str`, *optional*): "cpu" or the backend of this torch. By default the latter.
-        trust_remote_code, user_agent: As for :func:`get_kernel`, for the kernels that it depends on.
+        repo_path (`Path` or `str`): The directory of the repository, of its
+            `build`, or of one variant.
+        backend (`str`, *optional*): "cpu" or the backend of this torch. By
+            default the latter.
+        trust_remote_code, user_agent: As for `get_kernel`, for the
+            kernels that it depends on.
 
     Returns:
         `ModuleType`: The imported kernel.
 
     Raises:
-        FileNotFoundError: When nothing is there, or no variant fits this machine.
+        FileNotFoundError: When nothing is there, or no variant fits this
+            machine.
         ValueError: When its metadata is broken, or for an unknown backend.
 
     Example:
@@ -118,16 +136,26 @@ def load_kernel(repo_id, *, lockfile=None, backend=None):
 def has_kernel(
     repo_id, *, revision=None, version=None, backend=None, trust_remote_code=False, check_arch=True
 ):
-    """Tells whether a kernel, and every kernel that it depends on, has a build for this machine.
+    """Tells whether a kernel, and every kernel that it depends on, has a build
+    for this machine.
 
-    Only their metadata is downloaded. Arguments are as for :func:`get_kernel`.
+    Only their metadata is downloaded.
+
+    Args:
+        repo_id, revision, version, backend, trust_remote_code: As for
+            `get_kernel`.
+        check_arch (`bool`, *optional*, defaults to `True`): Whether a variant
+            that has no code for this GPU counts as none.
 
     Returns:
-        `bool`: `False` where there is no variant for this machine or, with `check_arch`, none for this GPU.
+        `bool`: `False` where there is no variant for this machine or, with
+        `check_arch`, none for this GPU.
 
     Raises:
-        OSError: When the Hub cannot be reached and the cache does not help, and for an unknown repository.
-        ValueError: For an unknown version, and for a publisher that is not trusted.
+        OSError: When the Hub cannot be reached and the cache does not help,
+            and for an unknown repository.
+        ValueError: For an unknown version, and for a publisher that is not
+            trusted.
 
     Example:
         >>> from kernels import has_kernel

@@ -428,14 +428,17 @@ def get_kernel_variants(repo_id, *, revision=None, version=None, backend=None):
         revision, version, backend: As for :func:`kernels.get_kernel`.
 
     Returns:
-        `list[VariantAccepted | VariantRejected]`: One decision a variant: those that run here first, best first.
+        `list[VariantAccepted | VariantRejected]`: One decision a variant:
+        those that run here first, best first.
 
     Raises:
-        OSError: When the Hub cannot be reached and the cache does not help, and for an unknown repository.
+        OSError: When the Hub cannot be reached and the cache does not help,
+            and for an unknown repository.
 
     Example:
         >>> from kernels import VariantAccepted, get_kernel_variants
-        >>> any(isinstance(each, VariantAccepted) for each in get_kernel_variants("builtin/norm"))
+        >>> decisions = get_kernel_variants("builtin/norm")
+        >>> isinstance(decisions[0], VariantAccepted)
         True
     """
     source = Source.hub(repo_id, revision=revision, version=version, backend=backend)

@@ -128,39 +128,96 @@ static void mark_applied(kn_plan *plan) {
     }
 }
 
+/* So that the claims that are staged can be made. */
+static kn_status prepare_claims(kni_run *run, kn_error *err) {
+    if (!run->staged_count) return KN_OK;
+    kn_status status = kni_claims_reserve(run->engine, run->staged_count, err);
+    /* Without a way to learn that the model is gone its claims would never end. */
+    if (!status && !run->host->watch(run->host->ctx, run->model)) {
+        status = kni_fail(err, KN_ERR_TYPE,
+                          "the model cannot be watched for its end, which shared functions need");
+    }
+    return status;
+}
+
 static kn_status apply_all(kni_run *run, kn_undo *undo, kn_error *err) {
     kn_status status = run->user_code_ran ? look_again(run, err) : KN_OK;
-    if (!status && run->staged_count) {
-        status = kni_claims_reserve(run->engine, run->staged_count, err);
-        /* Without a way to learn that the model is gone its claims would never end. */
-        if (!status && !run->host->watch(run->host->ctx, run->model)) {
-            status =
-                kni_fail(err, KN_ERR_TYPE,
-                         "the model cannot be watched for its end, which shared functions need");
-        }
-    }
+    if (!status) status = prepare_claims(run, err);
     if (!status) status = apply_sites(run, undo, err);
     if (!status) status = apply_functions(run, undo, err);
     return status;
+}
+
+/* Ends a call that swapped: the claims are made or, after a failure, everything is taken back. */
+static void conclude(kni_run *run, kn_undo *undo, kn_status status) {
+    if (!status) {
+        for (size_t i = 0; i < run->staged_count; i++)
+            kni_claims_set(run->engine, run->host, &run->staged[i]);
+    } else if (take_back(undo, run->host, NULL)) {
+        run->host->log(
+            run->host->ctx, KN_LOG_WARNING,
+            "some modules could not be taken back after a failed call; they keep the new forward");
+    }
+    kn_undo_free(undo);
 }
 
 kn_status kni_run_apply(kni_run *run, kn_error *err) {
     kn_undo *undo = undo_new(run->engine->alloc, run->host);
     if (!undo) return kni_no_memory(err, "replacing forwards");
     kn_status status = apply_all(run, undo, err);
-    if (status) {
-        if (take_back(undo, run->host, NULL)) {
-            run->host->log(
-                run->host->ctx, KN_LOG_WARNING,
-                "some modules could not be taken back after a failed call; they keep the new forward");
-        }
-    } else {
-        for (size_t i = 0; i < run->staged_count; i++) {
-            kni_claims_set(run->engine, run->host, &run->staged[i]);
-        }
-        mark_applied(run->plan);
+    conclude(run, undo, status);
+    if (!status) mark_applied(run->plan);
+    return status;
+}
+
+/* The site of `module`, where a kernel is in place; NULL: none. */
+static kni_site *find_applied(const kn_walk *walk, const void *module) {
+    for (size_t i = 0; i < walk->site_count; i++) {
+        kni_site *site = &walk->sites[i];
+        if (site->current && walk->nodes[site->node].module == module) return site;
     }
-    kn_undo_free(undo);
+    return NULL;
+}
+
+static kn_status refuse_one(kni_run *run, const kn_refusal *refusal, kn_undo *undo, kn_error *err) {
+    kn_walk *walk = &run->plan->walk;
+    kni_site *site = find_applied(walk, refusal->module);
+    if (!site)
+        return kni_fail(err, KN_ERR_VALUE,
+                        "no kernel is in place at the module whose kernel is to be taken out");
+    site->current = NULL;
+    uint32_t kept;
+    kn_status status = kni_plan_decide_kept(run->plan, site->decision, KN_REASON_NUMERICS,
+                                            refusal->message, &kept, err);
+    if (status) return status;
+    kni_plan_assign(run->plan, (size_t)(site - walk->sites), kept);
+    if (site->flags & KN_SITE_FUNCTION) return kni_run_stage_claim(run, refusal->module, NULL, err);
+    return swap(undo, run->host, refusal->module, NULL, err);
+}
+
+static kn_status refuse_all(kni_run *run, const kn_refusal *refusals, size_t count, kn_error *err) {
+    kn_undo *undo = undo_new(run->engine->alloc, run->host);
+    if (!undo) return kni_no_memory(err, "restoring forwards");
+    kn_status status = KN_OK;
+    for (size_t i = 0; !status && i < count; i++) status = refuse_one(run, &refusals[i], undo, err);
+    if (!status) status = prepare_claims(run, err);
+    if (!status) status = apply_functions(run, undo, err);
+    conclude(run, undo, status);
+    return status;
+}
+
+kn_status kn_engine_refuse(kn_engine *engine, const kn_host *host, void *model,
+                           const kn_refusal *refusals, size_t count, kn_error *err) {
+    kni_run run;
+    kni_run_init(&run, engine, host, model);
+    kn_status status = kni_run_account(&run, err);
+    if (!status) status = refuse_all(&run, refusals, count, err);
+    if (!status) {
+        kni_plan_compact(run.plan);
+        kni_plan_release_model(run.plan);
+        kni_engine_remember(&run);
+    }
+    kni_run_clear(&run);
     return status;
 }
 

@@ -67,9 +67,9 @@ static kn_status explain_decision(kni_run *run, size_t index, recalled *last, kn
     if (site->current) {
         out->action = KN_ACTION_REPLACE;
         out->applied = true;
-        message = decided && decided->action == KN_ACTION_REPLACE ? decided->message
-                                                                  : "put in place by kernelize";
-        if (decided && decided->repo) out->repo_mode = decided->repo_mode;
+        bool is_told = decided && decided->action == KN_ACTION_REPLACE;
+        message = is_told ? decided->message : "put in place by kernelize";
+        if (is_told) out->repo_mode = decided->repo_mode;
         status = run->host->describe(run->host->ctx, site->current, &info, err);
     } else if (site->flags & KN_SITE_NOT_APPLIED) {
         out->reason = KN_REASON_NOT_APPLIED;
@@ -138,28 +138,33 @@ static kn_status explain_site(kni_run *run, size_t index, recalled *last, kn_err
     return status;
 }
 
+kn_status kni_run_account(kni_run *run, kn_error *err) {
+    kn_plan *plan = kni_engine_recall(run->engine, run->model);
+    recalled last = {.plan = plan};
+    kni_index_init(&last.index, run->engine->alloc);
+    kn_status status = kni_run_walk(run, err);
+    if (!status) run->plan->is_account = true;
+    if (!status && plan) {
+        run->plan->mode = plan->mode;
+        run->plan->device = plan->device;
+    }
+    for (size_t i = 0; !status && i < run->plan->walk.site_count; i++)
+        status = explain_site(run, i, &last, err);
+    kni_index_clear(&last.index);
+    kn_plan_release(plan);
+    return status;
+}
+
 kn_status kn_engine_explain(kn_engine *engine, const kn_host *host, void *model, kn_plan **out,
                             kn_error *err) {
     *out = NULL;
     kni_run run;
     kni_run_init(&run, engine, host, model);
-    kn_plan *plan = kni_engine_recall(engine, model);
-    recalled last = {.plan = plan};
-    kni_index_init(&last.index, engine->alloc);
-    kn_status status = kni_run_walk(&run, err);
-    if (!status) run.plan->is_account = true;
-    if (!status && plan) {
-        run.plan->mode = plan->mode;
-        run.plan->device = plan->device;
-    }
-    for (size_t i = 0; !status && i < run.plan->walk.site_count; i++)
-        status = explain_site(&run, i, &last, err);
+    kn_status status = kni_run_account(&run, err);
     if (!status) {
         kni_plan_release_model(run.plan);
         *out = kn_plan_retain(run.plan);
     }
-    kni_index_clear(&last.index);
-    kn_plan_release(plan);
     kni_run_clear(&run);
     return status;
 }

@@ -216,8 +216,7 @@ static kn_status settle_one(kni_run *run, size_t index, kn_error *err) {
     return status;
 }
 
-/* Notes what the model wants of a shared function, to be claimed once everything is in place. */
-static kn_status stage_claim(kni_run *run, void *function, void *forward, kn_error *err) {
+kn_status kni_run_stage_claim(kni_run *run, void *function, void *forward, kn_error *err) {
     const kn_alloc *alloc = run->engine->alloc;
     kni_claim claim = {.function = function, .root = run->model, .forward = forward};
     claim.root_name = kni_text_copy(alloc, run->host->model_name(run->host->ctx, run->model));
@@ -253,7 +252,7 @@ static kn_status settle_function(kni_run *run, size_t index, kn_error *err) {
     const kni_decision *d = &plan->decisions[site->decision];
     if (kni_reason_is_untouched(d->reason)) return KN_OK;
     void *function = plan->walk.nodes[site->node].module;
-    kn_status status = stage_claim(run, function, d->forward, err);
+    kn_status status = kni_run_stage_claim(run, function, d->forward, err);
     char *other = NULL;
     if (!status) status = find_opponent(run, function, d->forward, &other, err);
     if (status || !other) return status;

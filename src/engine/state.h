@@ -175,6 +175,14 @@ bool kni_engine_is_same_forward(const kn_engine *engine, const void *a, const vo
 kn_status kni_run_resolve(kni_run *run, bool must_find, kn_error *err);
 /* Loads them and checks that they fit. */
 kn_status kni_run_settle(kni_run *run, kn_error *err);
+/* Notes what the model wants of a shared function (NULL: the original), to be claimed once
+ * everything is in place. */
+kn_status kni_run_stage_claim(kni_run *run, void *function, void *forward, kn_error *err);
+
+/* ---- explain.c ---- */
+
+/* A walk over the model, and a plan that says what each module runs now and why. */
+kn_status kni_run_account(kni_run *run, kn_error *err);
 
 /* ---- apply.c ---- */
 

@@ -20,6 +20,7 @@ static const char *const reason_texts[KN_REASONS] = {
     [KN_REASON_DISABLED] = "disabled",
     [KN_REASON_NOT_APPLIED] = "not-applied",
     [KN_REASON_NOT_KERNELIZED] = "not-kernelized",
+    [KN_REASON_NUMERICS] = "numerics-differ",
 };
 
 const char *kn_reason_text(kn_reason reason) { return reason_texts[reason]; }
@@ -132,6 +133,7 @@ void kni_decision_keep(kn_plan *plan, size_t index, kn_reason reason, char *mess
     if (d->forward) plan->walk.release(d->forward);
     d->forward = NULL;
     d->action = KN_ACTION_KEEP;
+    d->applied = false;
     d->reason = reason;
     d->message = message;
 }

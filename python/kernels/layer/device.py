@@ -58,7 +58,8 @@ def _check_range(**bounds):
 
 
 class CUDAProperties(_Frozen):
-    """The compute capabilities of CUDA devices that a kernel is registered for.
+    """The compute capabilities of CUDA devices that a kernel is registered
+    for.
 
     Args:
         min_capability (`int`): The lowest, as major * 10 + minor: 75 for 7.5.
@@ -82,7 +83,8 @@ class CUDAProperties(_Frozen):
 
 
 class ROCMProperties(_Frozen):
-    """The capabilities of ROCm devices that a kernel is registered for; see :class:`CUDAProperties`.
+    """The capabilities of ROCm devices that a kernel is registered for; see
+    `CUDAProperties`.
 
     Args:
         min_capability (`int`): The lowest.
@@ -107,16 +109,19 @@ class Device(_Frozen):
     The type is not checked here but when the device is used in a mapping.
 
     Args:
-        type (`str`): "cpu", "cuda", "mps", "neuron", "npu", "rocm", "tpu" or "xpu".
-        properties (`CUDAProperties` or `ROCMProperties`, *optional*): For "cuda" and "rocm". Without them the device
-            stands for every capability.
+        type (`str`): "cpu", "cuda", "mps", "neuron", "npu", "rocm", "tpu" or
+            "xpu".
+        properties (`CUDAProperties` or `ROCMProperties`, *optional*): For
+            "cuda" and "rocm". Without them the device stands for every
+            capability.
 
     Raises:
         ValueError: For properties that belong to another type.
 
     Example:
         >>> from kernels import CUDAProperties, Device
-        >>> Device("cuda", CUDAProperties(75, 90)) == Device("cuda", CUDAProperties(75, 90))
+        >>> hopper = Device("cuda", CUDAProperties(90, 90))
+        >>> hopper == Device("cuda", CUDAProperties(90, 90))
         True
     """
 
@@ -133,7 +138,8 @@ class Device(_Frozen):
         """Returns an empty set of repositories for this type of device.
 
         Returns:
-            `DeviceRepos`: with ``insert(device, {mode: repository})`` and ``repos``.
+            `DeviceRepos`: with ``insert(device, {mode: repository})`` and
+            ``repos``.
 
         Raises:
             ValueError: For an unknown type.

@@ -22,12 +22,13 @@ def _get_func(kernel, repository):
 
 
 class FuncRepository:
-    """A function of a kernel in a Hub repository. Deprecated: use :class:`LayerRepository`.
+    """A function of a kernel in a Hub repository. Deprecated: use
+    `LayerRepository`.
 
     Args:
         repo_id (`str`): The repository, "org/name".
         func_name (`str`): The name of the function within the kernel.
-        revision, version, trust_remote_code: As for :class:`LayerRepository`.
+        revision, version, trust_remote_code: As for `LayerRepository`.
     """
 
     def __init__(self, repo_id, func_name, revision=None, version=None, trust_remote_code=False):
@@ -72,7 +73,8 @@ class FuncRepository:
 
 
 class LocalFuncRepository:
-    """A function of a kernel in a directory. Deprecated: use :class:`LocalLayerRepository`.
+    """A function of a kernel in a directory. Deprecated: use
+    `LocalLayerRepository`.
 
     Args:
         repo_path (`Path` or `str`): The directory.
@@ -114,6 +116,8 @@ class LockedFuncRepository:
 
 
 def use_kernel_func_from_hub(func_name):
-    """Deprecated: use :func:`use_kernel_forward_from_hub`, which takes functions, too."""
+    """Deprecated: use `use_kernel_forward_from_hub`, which takes
+    functions, too.
+    """
     _deprecated("use_kernel_func_from_hub", "use_kernel_forward_from_hub")
     return use_kernel_forward_from_hub(func_name)

@@ -20,24 +20,29 @@ def _fallback(use_fallback):
 
 
 class use_kernel_mapping:
-    """Context manager under which a mapping is in force, in the current context only (thread, asyncio task).
+    """Context manager under which a mapping is in force, in the current
+    context only (thread, asyncio task).
 
-    It stacks, and what was in force before is restored on exit, also after an exception. The dicts are read on
-    entering. :func:`register_kernel_mapping` inside the block changes the mapping of the block.
+    It stacks, and what was in force before is restored on exit, also after an
+    exception. The dicts are read on entering. `register_kernel_mapping`
+    inside the block changes the mapping of the block.
 
     Args:
-        mapping (`dict[str, dict[Device | str, repository | dict[Mode, repository]]]`): From layer names to devices
-            to repositories, or to repositories by mode.
-        inherit_mapping (`bool`, *optional*, defaults to `True`): Whether the mapping in force is extended; with
-            `False` only `mapping` is in force.
+        mapping (`dict[str, dict[Device | str, Any]]`): From layer names to
+            devices to repositories, or to repositories by mode
+            (`dict[Mode, Any]`).
+        inherit_mapping (`bool`, *optional*, defaults to `True`): Whether the
+            mapping in force is extended; with `False` only `mapping` is in
+            force.
 
     Raises:
-        TypeError, ValueError: On entering, for a mapping that is malformed; nothing has changed then.
+        TypeError, ValueError: On entering, for a mapping that is malformed;
+            nothing has changed then.
 
     Example:
         >>> from kernels import LayerRepository, use_kernel_mapping
-        >>> mapping = {"LlamaRMSNorm": {"cpu": LayerRepository("builtin/norm", "RMSNorm")}}
-        >>> with use_kernel_mapping(mapping):
+        >>> norm = LayerRepository("builtin/norm", "RMSNorm")
+        >>> with use_kernel_mapping({"LlamaRMSNorm": {"cpu": norm}}):
         ...     pass
     """
 
@@ -58,52 +63,68 @@ class use_kernel_mapping:
 def register_kernel_mapping(mapping, inherit_mapping=True):
     """Registers kernels globally: from layer names to devices to repositories.
 
-    A repository without a mode is registered under `Mode.FALLBACK`. Later entries replace earlier ones for the same
-    layer, device and range of capabilities; a dict by mode replaces the whole dict.
+    A repository without a mode is registered under `Mode.FALLBACK`. Later
+    entries replace earlier ones for the same layer, device and range of
+    capabilities; a dict by mode replaces the whole dict.
 
     Args:
-        mapping (`dict[str, dict[Device | str, repository | dict[Mode, repository]]]`): Any object with a `load()`
-            that returns a subclass of `torch.nn.Module` is a repository.
-        inherit_mapping (`bool`, *optional*, defaults to `True`): With `False` what was registered is erased first.
+        mapping (`dict[str, dict[Device | str, Any]]`): From layer names to
+            devices to repositories, or to repositories by mode
+            (`dict[Mode, Any]`). Any object with a `load()` that returns a
+            subclass of `torch.nn.Module` is a repository.
+        inherit_mapping (`bool`, *optional*, defaults to `True`): With `False`
+            what was registered is erased first.
 
     Raises:
-        TypeError, ValueError: For a mapping that is malformed, an unknown device or modes that cannot go together;
-            nothing has changed then.
+        TypeError, ValueError: For a mapping that is malformed, an unknown
+            device or modes that cannot go together; nothing has changed then.
 
     Example:
         >>> from kernels import LayerRepository, Mode, register_kernel_mapping
+        >>> norm = LayerRepository("builtin/norm", "RMSNorm")
         >>> register_kernel_mapping(
-        ...     {"LlamaRMSNorm": {"cpu": {Mode.INFERENCE: LayerRepository("builtin/norm", "RMSNorm")}}}
+        ...     {"LlamaRMSNorm": {"cpu": {Mode.INFERENCE: norm}}}
         ... )
     """
     _core.register(mapping, inherit_mapping)
 
 
 def kernelize(model, mode, device=None, use_fallback=True, *, include=None, exclude=None):
-    """Replaces the forward of extensible layers by the kernels that the mapping gives.
+    """Replaces the forward of extensible layers by the kernels that the
+    mapping gives.
 
-    Either every replacement is made or none: a call that raises leaves the model as it was. Kernelizing again decides
-    again; :func:`unkernelize` undoes it.
+    Either every replacement is made or none: a call that raises leaves the
+    model as it was. Kernelizing again decides again; `unkernelize`
+    undoes it.
 
     Args:
         model (`torch.nn.Module`): The model.
-        mode (`Mode`): What the model is going to be used for; has `Mode.INFERENCE` or `Mode.TRAINING`.
-        device (`str`, `torch.device` or `Device`, *optional*): The type of device to load kernels for: "cpu", "cuda",
-            "mps", "neuron", "npu", "rocm", "tpu", "xpu". By default that of the model's first parameter.
-        use_fallback (`bool` or `KernelizeFallback`, *optional*, defaults to `True`): Whether a layer for which there is
-            no kernel keeps its own forward. `False`: ValueError. A `KernelizeFallback` names the cases.
-        include, exclude (`str`, `list[str]` or `Callable[[str, torch.nn.Module], bool]`, *optional*): Which modules to
-            look at: shell patterns over module paths, or a function of path and module. Others are left untouched.
+        mode (`Mode`): What the model is going to be used for; has
+            `Mode.INFERENCE` or `Mode.TRAINING`.
+        device (`str`, `torch.device` or `Device`, *optional*): The type of
+            device to load kernels for: "cpu", "cuda", "mps", "neuron", "npu",
+            "rocm", "tpu", "xpu". By default that of the model's first
+            parameter.
+        use_fallback (`bool` or `KernelizeFallback`, *optional*, defaults to
+            `True`): Whether a layer for which there is no kernel keeps its own
+            forward. `False`: ValueError. A `KernelizeFallback` names the
+            cases.
+        include, exclude (`str`, `list[str]` or `Callable`, *optional*): Which
+            modules to look at: shell patterns over module paths, or a function
+            of path and module that returns a bool. Others are left untouched.
 
     Returns:
         `torch.nn.Module`: `model`.
 
     Raises:
-        ValueError: For a mode that cannot be asked for, an unknown device, a model without parameters when `device`
-            is not given, a layer that is registered for a mode that it does not support, or a fallback that is not
-            allowed.
-        TypeError: When a layer does not fit the class that it is to replace, or for an argument of another type.
-        FileNotFoundError: When a kernel is not there, unless `KernelizeFallback.CANNOT_LOAD` is allowed.
+        ValueError: For a mode that cannot be asked for, an unknown device, a
+            model without parameters when `device` is not given, a layer that
+            is registered for a mode that it does not support, or a fallback
+            that is not allowed.
+        TypeError: When a layer does not fit the class that it is to replace,
+            or for an argument of another type.
+        FileNotFoundError: When a kernel is not there, unless
+            `KernelizeFallback.CANNOT_LOAD` is allowed.
 
     Example:
         >>> import torch.nn as nn
@@ -126,22 +147,24 @@ def plan(
     exclude=None,
     fetch=False,
 ):
-    """Decides what :func:`kernelize` would do, and changes nothing.
+    """Decides what `kernelize` would do, and changes nothing.
 
     Args:
         model (`torch.nn.Module`): The model; it may be on the meta device.
-        mode, device, use_fallback, include, exclude: As for :func:`kernelize`. `device` may be one that this machine
-            does not have.
-        capability (`int`, *optional*): The capability to plan for, major * 10 + minor: 90 for 9.0. By default that of
-            the current device.
-        fetch (`bool`, *optional*, defaults to `False`): Load the kernels, too, and check that they fit.
+        mode, device, use_fallback, include, exclude: As for `kernelize`.
+            `device` may be one that this machine does not have.
+        capability (`int`, *optional*): The capability to plan for, major * 10
+            + minor: 90 for 9.0. By default that of the current device.
+        fetch (`bool`, *optional*, defaults to `False`): Load the kernels, too,
+            and check that they fit.
 
     Returns:
-        `Plan`: A sequence of `Decision`. `str(plan)` is a table, `plan.to_json()` a record, `plan.apply(model)`
-        carries it out.
+        `Plan`: A sequence of `Decision`. `str(plan)` is a table,
+        `plan.to_json()` a record, `plan.apply(model)` carries it out.
 
     Raises:
-        The same errors as :func:`kernelize`, as far as the plan goes.
+        TypeError, ValueError, FileNotFoundError: As for `kernelize`, as far
+            as the plan goes.
 
     Example:
         >>> import torch.nn as nn
@@ -162,8 +185,9 @@ def explain(model):
     """Says what every extensible module of a model runs now, and why.
 
     Args:
-        model (`torch.nn.Module`): The model. Reasons for modules that keep their own forward are those of the last
-            :func:`kernelize` of this very object.
+        model (`torch.nn.Module`): The model. Reasons for modules that keep
+            their own forward are those of the last `kernelize` of this
+            very object.
 
     Returns:
         `Plan`: With `applied` set in each decision whose kernel is in place.
@@ -180,7 +204,8 @@ def explain(model):
 
 
 def unkernelize(model):
-    """Puts back, in the whole model, what stood in place of every kernel's forward.
+    """Puts back, in the whole model, what stood in place of every kernel's
+    forward.
 
     Args:
         model (`torch.nn.Module`): The model.
@@ -200,7 +225,8 @@ class unkernelized:
     """Context manager under which a model runs its original forwards.
 
     Args:
-        model (`torch.nn.Module`): The model. On exit it is as it was on entering, also after an exception.
+        model (`torch.nn.Module`): The model. On exit it is as it was on
+            entering, also after an exception.
 
     Example:
         >>> import torch.nn as nn

@@ -8,14 +8,17 @@ from kernels import _core, _source
 
 
 class KernelizeFallback(Flag):
-    """The cases in which :func:`kernelize` keeps the original forward instead of raising.
+    """The cases in which `kernelize` keeps the original forward instead
+    of raising.
 
     Attributes:
         NONE: Never.
         NO_LAYER: The mapping does not name the layer.
         NO_DEVICE: It does, but not for this type of device.
-        NO_COMPATIBLE_PROPERTIES: It does, but not for the capability of this device.
-        NO_COMPATIBLE_MODE: It does, but not for this mode, or the kernel does not support the mode.
+        NO_COMPATIBLE_PROPERTIES: It does, but not for the capability of this
+            device.
+        NO_COMPATIBLE_MODE: It does, but not for this mode, or the kernel does
+            not support the mode.
         CANNOT_LOAD: The kernel is not there.
         DEFAULT: All but CANNOT_LOAD.
         ALL: All of them.
@@ -49,21 +52,28 @@ class LayerRepository:
     Nothing is looked up before the layer is needed.
 
     Args:
-        repo_id (`str`): The repository, "org/name". "builtin/name" ships with this package.
+        repo_id (`str`): The repository, "org/name". "builtin/name" ships with
+            this package.
         layer_name (`str`): The name of the layer within the kernel.
-        revision (`str`, *optional*, defaults to "main"): The branch, tag or commit. Not together with `version`.
-        version (`int` or `str`, *optional*): An integer, or text that is one, for a version branch; other text is
-            a version specifier such as ">=1.0.0,<2.0.0". Not together with `revision`.
-        trust_remote_code (`bool` or `list[str]`, *optional*, defaults to `False`): Whether repositories of publishers
-            that are not trusted may be loaded; a list names those that may.
-        user_agent (`str` or `dict`, *optional*): Added to what requests say about their sender.
+        revision (`str`, *optional*, defaults to "main"): The branch, tag or
+            commit. Not together with `version`.
+        version (`int` or `str`, *optional*): An integer, or text that is one,
+            for a version branch; other text is a version specifier such as
+            ">=1.0.0,<2.0.0". Not together with `revision`.
+        trust_remote_code (`bool` or `list[str]`, *optional*, defaults to
+            `False`): Whether repositories of publishers that are not trusted
+            may be loaded; a list names those that may.
+        user_agent (`str` or `dict`, *optional*): Added to what requests say
+            about their sender.
 
     Raises:
         ValueError: When both `revision` and `version` are given.
 
     Example:
         >>> from kernels import LayerRepository
-        >>> repo = LayerRepository("kernels-community/activation", layer_name="SiluAndMul", version=1)
+        >>> repo = LayerRepository(
+        ...     "kernels-community/activation", "SiluAndMul", version=1
+        ... )
         >>> repo.layer_name
         'SiluAndMul'
     """
@@ -107,7 +117,9 @@ class LayerRepository:
         return description
 
     def load(self):
-        """Returns the layer, a subclass of `torch.nn.Module`; loads the kernel if it has not been loaded yet."""
+        """Returns the layer, a subclass of `torch.nn.Module`; loads the kernel
+        if it has not been loaded yet.
+        """
         return _core.get_layer(self)
 
     def _key(self):
@@ -141,12 +153,14 @@ class LocalLayerRepository:
     """A layer of a kernel in a directory.
 
     Args:
-        repo_path (`Path` or `str`): The directory: of the repository, of its `build`, or of one variant.
+        repo_path (`Path` or `str`): The directory: of the repository, of its
+            `build`, or of one variant.
         layer_name (`str`): The name of the layer within the kernel.
 
     Example:
         >>> from kernels import LocalLayerRepository
-        >>> LocalLayerRepository("/kernels/activation", layer_name="SiluAndMul").layer_name
+        >>> repo = LocalLayerRepository("/kernels/activation", "SiluAndMul")
+        >>> repo.layer_name
         'SiluAndMul'
     """
 
@@ -168,7 +182,9 @@ class LocalLayerRepository:
         return description
 
     def load(self):
-        """Returns the layer, a subclass of `torch.nn.Module`; loads the kernel if it has not been loaded yet."""
+        """Returns the layer, a subclass of `torch.nn.Module`; loads the kernel
+        if it has not been loaded yet.
+        """
         return _core.get_layer(self)
 
     def __eq__(self, other):
@@ -201,14 +217,16 @@ class LockedLayerRepository:
 def replace_kernel_forward_from_hub(cls, layer_name, condition=None):
     """Makes the forward of a class replaceable under a layer name.
 
-    Prefer :func:`use_kernel_forward_from_hub` for classes of your own. This is for classes of others, whose
-    attributes and forward may change with their next version.
+    Prefer `use_kernel_forward_from_hub` for classes of your own. This is
+    for classes of others, whose attributes and forward may change with their
+    next version.
 
     Args:
         cls (`type`): The class, a subclass of `torch.nn.Module`.
         layer_name (`str`): The name that mappings know the layer by.
-        condition (`Callable[[torch.nn.Module], bool]`, *optional*): Asked for each module at each kernelize; where
-            it returns False the module is left untouched.
+        condition (`Callable[[torch.nn.Module], bool]`, *optional*): Asked for
+            each module at each kernelize; where it returns False the module is
+            left untouched.
 
     Example:
         >>> import torch.nn as nn
@@ -228,15 +246,18 @@ def replace_kernel_forward_from_hub(cls, layer_name, condition=None):
 
 
 def use_kernel_forward_from_hub(layer_name, condition=None):
-    """Decorator that makes a layer, or a function, replaceable under a layer name.
+    """Decorator that makes a layer, or a function, replaceable under a layer
+    name.
 
-    A function becomes a module that is called like it. It is one object for all models that use it: its
-    replacement is for the whole process, and counted per kernelized model.
+    A function becomes a module that is called like it. It is one object for
+    all models that use it: its replacement is for the whole process, and
+    counted per kernelized model.
 
     Args:
         layer_name (`str`): The name that mappings know the layer by.
-        condition (`Callable[[torch.nn.Module], bool]`, *optional*): Asked for each module at each kernelize; where
-            it returns False the module is left untouched.
+        condition (`Callable[[torch.nn.Module], bool]`, *optional*): Asked for
+            each module at each kernelize; where it returns False the module is
+            left untouched.
 
     Returns:
         `Callable`: The decorator.
@@ -270,10 +291,12 @@ def use_kernel_forward_from_hub(layer_name, condition=None):
 
 
 def use_kernelized_func(*args):
-    """Class decorator that makes functions visible to kernelize on the modules that use them.
+    """Class decorator that makes functions visible to kernelize on the modules
+    that use them.
 
     Args:
-        *args: Functions that were decorated with :func:`use_kernel_forward_from_hub`.
+        *args: Functions that were decorated with
+            `use_kernel_forward_from_hub`.
 
     Returns:
         `Callable`: The decorator.
@@ -283,7 +306,8 @@ def use_kernelized_func(*args):
 
     Example:
         >>> import torch.nn as nn
-        >>> from kernels import use_kernel_forward_from_hub, use_kernelized_func
+        >>> from kernels import use_kernel_forward_from_hub
+        >>> from kernels import use_kernelized_func
         >>> @use_kernel_forward_from_hub("rotate")
         ... def rotate(x):
         ...     return x

@@ -9,18 +9,22 @@ from kernels import _core
 class Mode(Flag):
     """What a kernel is used for.
 
-    :func:`kernelize` takes the mode that the model is going to be used in; a mapping may give a repository for each
-    mode. Modes combine with ``|``, as in ``Mode.TRAINING | Mode.TORCH_COMPILE``.
+    `kernelize` takes the mode that the model is going to be used in; a
+    mapping may give a repository for each mode. Modes combine with ``|``, as
+    in ``Mode.TRAINING | Mode.TORCH_COMPILE``.
 
     Attributes:
         INFERENCE: Forward only.
         TRAINING: Forward and backward.
-        TORCH_COMPILE: Used with ``torch.compile``; together with one of the two above.
-        FALLBACK: In a mapping only: used when no other mode matches. A repository that a mapping gives without
-            a mode is registered under it.
+        TORCH_COMPILE: Used with ``torch.compile``; together with one of the
+            two above.
+        FALLBACK: In a mapping only: used when no other mode matches. A
+            repository that a mapping gives without a mode is registered under
+            it.
 
     Raises:
-        ValueError: On combining INFERENCE with TRAINING, or FALLBACK with anything.
+        ValueError: On combining INFERENCE with TRAINING, or FALLBACK with
+            anything.
 
     Example:
         >>> from kernels import Mode

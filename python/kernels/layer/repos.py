@@ -24,7 +24,7 @@ class LayerRepositoryProtocol(RepositoryProtocol, Protocol):
 
 
 class DeviceRepos:
-    """The repositories for one type of device, by capability and mode. Made by :meth:`Device.create_repo`."""
+    """The repositories for one type of device, by capability and mode. Made by `Device.create_repo`."""
 
     def __init__(self, device_type: str):
         self._type = device_type

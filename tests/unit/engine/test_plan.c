@@ -404,7 +404,8 @@ static void test_texts_of_codes_are_stable(void **state) {
                                                     "shared-conflict",
                                                     "disabled",
                                                     "not-applied",
-                                                    "not-kernelized"};
+                                                    "not-kernelized",
+                                                    "numerics-differ"};
     for (int i = 0; i < KN_REASONS; i++) {
         assert_string_equal(kn_reason_text((kn_reason)i), reasons[i]);
     }

@@ -137,6 +137,14 @@ void unkernelize(engine_fixture *fx, fake_module *model) {
     }
 }
 
+void refuse(engine_fixture *fx, fake_module *model, fake_module *module, const char *message) {
+    kn_error err = KN_ERROR_INIT;
+    const kn_refusal refusal = {module, message};
+    if (kn_engine_refuse(fx->engine, &fx->host->table, model, &refusal, 1, &err)) {
+        fail_msg("%s", err.message);
+    }
+}
+
 void apply_plan(engine_fixture *fx, fake_module *model, kn_plan *plan) {
     kn_error err = KN_ERROR_INIT;
     if (kn_engine_apply(fx->engine, &fx->host->table, model, plan, &err)) {

@@ -52,6 +52,7 @@ void plan_fails(engine_fixture *fx, fake_module *model, const kn_request *reques
                 kn_status expected, const char *part);
 kn_plan *explain(engine_fixture *fx, fake_module *model);
 void unkernelize(engine_fixture *fx, fake_module *model);
+void refuse(engine_fixture *fx, fake_module *model, fake_module *module, const char *message);
 void apply_plan(engine_fixture *fx, fake_module *model, kn_plan *plan);
 void apply_fails(engine_fixture *fx, fake_module *model, kn_plan *plan, kn_status expected,
                  const char *part);
