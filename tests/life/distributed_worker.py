@@ -21,6 +21,7 @@ from life_support import (
     applied,
     assert_alike,
     inputs,
+    loss_of,
 )
 from torch.distributed.checkpoint import state_dict as checkpoints
 from torch.distributed.device_mesh import init_device_mesh
@@ -64,7 +65,7 @@ def train(model, rank, steps=2):
     x = inputs(rows=8)[rank::WORLD]
     for _ in range(steps):
         optimizer.zero_grad()
-        loss = model(x).float().pow(2).mean()
+        loss = loss_of(model(x))
         loss.backward()
         optimizer.step()
     gradients = [full(parameter.grad) for parameter in model.parameters()]
@@ -108,7 +109,7 @@ def ddp_with_unused_parameters(run):
         return DistributedDataParallel(model, find_unused_parameters=True)
 
     model = wrap(run.life.kernelized(INFERENCE))
-    model(inputs(rows=8)[run.rank :: WORLD]).pow(2).mean().backward()
+    loss_of(model(inputs(rows=8)[run.rank :: WORLD])).backward()
     assert model.module.blocks[0].scale.weight.grad is None
     assert model.module.last.weight.grad is not None
 

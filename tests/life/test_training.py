@@ -12,6 +12,7 @@ from life_support import (
     applied,
     assert_alike,
     inputs,
+    loss_of,
 )
 from torch.utils.checkpoint import checkpoint, checkpoint_sequential
 
@@ -30,7 +31,7 @@ def assert_same_gradients(ours, expected):
 
 def step(model, x):
     output = model(x)
-    output.float().pow(2).mean().backward()
+    loss_of(output).backward()
     return output.detach()
 
 
@@ -109,7 +110,7 @@ def test_autocast_trains_as_before(life, dtype):
     for one in (original, model):
         with torch.autocast("cpu", dtype=dtype):
             output = one(inputs())
-        output.float().pow(2).mean().backward()
+        loss_of(output).backward()
     for ours, other in zip(model.parameters(), original.parameters(), strict=True):
         rtol, atol = TOLERANCES[dtype]
         torch.testing.assert_close(ours.grad, other.grad, rtol=rtol, atol=atol)
@@ -171,7 +172,7 @@ def test_a_checkpointed_sequence_has_the_same_gradients(life):
     for one in (original, model):
         x = inputs().requires_grad_()
         output = checkpoint_sequential(torch.nn.Sequential(*one.blocks), 2, x, use_reentrant=False)
-        one.last(output).float().pow(2).mean().backward()
+        loss_of(one.last(output)).backward()
     assert_same_gradients(model, original)
 
 
@@ -182,7 +183,7 @@ def test_kernelizing_between_forward_and_recomputation_is_an_error_or_exact(life
     output = Checkpointed(model, use_reentrant=False)(inputs().requires_grad_())
     unkernelize(model)
     try:
-        output.float().pow(2).mean().backward()
+        loss_of(output).backward()
     except torch.utils.checkpoint.CheckpointError as error:
         assert "Recomputed values" in str(error) or "different number of tensors" in str(error)
         return

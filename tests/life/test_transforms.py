@@ -19,6 +19,7 @@ from life_support import (
     applied,
     assert_alike,
     inputs,
+    loss_of,
 )
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch.func import functional_call, grad, jacrev, jvp, stack_module_state, vmap
@@ -111,8 +112,8 @@ def test_a_model_of_many_kernelized_layers_compiles_each_kind_once(life):
 def test_gradients_of_compiled_code_are_the_originals(life):
     original, model = life.model(), life.kernelized(TRAINING | COMPILE)
     compiled, _ = compile_counted(model)
-    compiled(inputs()).pow(2).sum().backward()
-    original(inputs()).pow(2).sum().backward()
+    loss_of(compiled(inputs())).backward()
+    loss_of(original(inputs())).backward()
     for ours, expected in zip(model.parameters(), original.parameters(), strict=True):
         assert_alike(ours.grad, expected.grad)
 
@@ -164,8 +165,8 @@ def test_functional_call_takes_the_parameters_that_are_given(life):
     assert_alike(model(inputs()), original(inputs()))
 
 
-def loss_of(model):
-    return lambda state, x: functional_call(model, state, (x,)).pow(2).sum()
+def functional_loss(model):
+    return lambda state, x: loss_of(functional_call(model, state, (x,)))
 
 
 TRANSFORMS = {
@@ -173,15 +174,15 @@ TRANSFORMS = {
     "vmap over the second dimension": lambda model, state: vmap(model, in_dims=1)(
         inputs(rows=6).view(3, 2, SIZE)
     ),
-    "grad": lambda model, state: grad(loss_of(model))(state, inputs()),
-    "gradients of each sample": lambda model, state: vmap(grad(loss_of(model)), (None, 0))(
+    "grad": lambda model, state: grad(functional_loss(model))(state, inputs()),
+    "gradients of each sample": lambda model, state: vmap(grad(functional_loss(model)), (None, 0))(
         state, inputs()
     ),
     "jvp": lambda model, state: jvp(model, (inputs(),), (torch.ones(4, SIZE),)),
     "jacrev": lambda model, state: jacrev(model)(inputs(rows=2)),
-    "hessian of the input": lambda model, state: torch.func.hessian(
-        lambda x: model(x).pow(2).sum()
-    )(inputs(rows=1)),
+    "hessian of the input": lambda model, state: torch.func.hessian(lambda x: loss_of(model(x)))(
+        inputs(rows=1)
+    ),
     "functionalize": lambda model, state: torch.func.functionalize(model)(inputs()),
 }
 
