@@ -124,6 +124,10 @@ KN_API kn_status kn_engine_has_kernel(kn_engine *engine, const kn_host *host,
 KN_API kn_status kn_engine_variants(kn_engine *engine, const kn_host *host,
                                     const kn_repo_info *info, kn_variants **out, kn_error *err);
 
+/* The kernel in that folder of a variant (NULL: every kernel) counts as never loaded: who asks for
+ * it again gets it found and imported anew. What runs its code keeps it. */
+KN_API void kn_engine_forget_kernels(kn_engine *engine, const char *folder);
+
 /* `object`, which `watch` was asked about, is about to go. */
 KN_API void kn_engine_forget(kn_engine *engine, const kn_host *host, const void *object);
 

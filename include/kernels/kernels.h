@@ -7,6 +7,7 @@
 #include <kernels/device.h>
 #include <kernels/engine.h>
 #include <kernels/host.h>
+#include <kernels/lockfile.h>
 #include <kernels/mapping.h>
 #include <kernels/metadata.h>
 #include <kernels/mode.h>

@@ -33,6 +33,9 @@ typedef struct kn_repo_info {
                                nobody's,
                                "*": everybody's, else repository ids, one a line */
     const char *user_agent; /* added to what requests say about their sender; NULL: nothing */
+    const char *lock;       /* the content of a kernels.lock: the kernel, and those that it depends
+                               on, are taken at the commits that it gives, and from nowhere but the
+                               Hub and the cache; NULL: nothing is locked */
     bool refresh;           /* ask the Hub, however fresh the last answer is */
     bool cache_only;        /* make no request */
     bool any_arch;          /* load also a build that was not made for this device */

@@ -139,6 +139,10 @@ static PyMethodDef methods[] = {
      "parse_metadata(bytes) -> the fields of a metadata.json"},
     {"read_metadata", core_read_metadata, METH_O,
      "read_metadata(path) -> the fields of a metadata.json"},
+    {"parse_lockfile", core_parse_lockfile, METH_VARARGS,
+     "parse_lockfile(text, origin) -> the entries of a kernels.lock"},
+    {"forget_kernels", core_forget_kernels, METH_O,
+     "forget_kernels(folder or None): that kernel, or all, count as never loaded."},
     {NULL, NULL, 0, NULL},
 };
 

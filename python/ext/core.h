@@ -186,6 +186,10 @@ PyObject *core_rank_variants(PyObject *module, PyObject *args);
 PyObject *core_parse_metadata(PyObject *module, PyObject *bytes);
 PyObject *core_read_metadata(PyObject *module, PyObject *path);
 
+/* ---- lockfile_call.c ---- */
+
+PyObject *core_parse_lockfile(PyObject *module, PyObject *args);
+
 /* ---- plan_type.c ---- */
 
 extern PyType_Spec core_plan_spec;
@@ -211,5 +215,6 @@ PyObject *core_get_layer(PyObject *module, PyObject *repo);
 PyObject *core_install(PyObject *module, PyObject *repo);
 PyObject *core_has_kernel(PyObject *module, PyObject *repo);
 PyObject *core_hub_variants(PyObject *module, PyObject *repo);
+PyObject *core_forget_kernels(PyObject *module, PyObject *folder);
 
 #endif

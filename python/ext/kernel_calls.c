@@ -85,3 +85,13 @@ PyObject *core_hub_variants(PyObject *module, PyObject *repo) {
     kn_variants_free(variants);
     return kernel_call_end(&k, status, list);
 }
+
+PyObject *core_forget_kernels(PyObject *module, PyObject *folder) {
+    const char *path = NULL;
+    if (folder != Py_None) {
+        path = core_text(folder);
+        if (!path) return NULL;
+    }
+    kn_engine_forget_kernels(core_state_of(module)->engine, path);
+    Py_RETURN_NONE;
+}

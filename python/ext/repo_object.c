@@ -2,9 +2,8 @@
 /* A repository as the engine sees it: a Python object behind a kn_repo. Objects of our own classes
  * have a method
  * `_describe` that returns (kind, id, layer name, revision, version, backend, display, allowed,
- * user agent, refresh, cache only, any arch), see kn_repo_info; it keeps that tuple, so the texts
- * live as long as the object. Any other object with `load` is loaded by
- * calling that. */
+ * user agent, refresh, cache only, any arch, lock), see kn_repo_info; it keeps that tuple, so the
+ * texts live as long as the object. Any other object with `load` is loaded by calling that. */
 #include <stdio.h>
 
 #include "core.h"
@@ -67,13 +66,13 @@ int core_repo_describe(PyObject *object, kn_repo_info *info) {
         return describe_as_text(object, info);
     }
     const char *kind = NULL;
-    bool ok = PyTuple_Check(tuple) && PyTuple_Size(tuple) == 12 && text_item(tuple, 0, &kind) &&
+    bool ok = PyTuple_Check(tuple) && PyTuple_Size(tuple) == 13 && text_item(tuple, 0, &kind) &&
               kind && text_item(tuple, 1, &info->id) && text_item(tuple, 2, &info->layer_name) &&
               text_item(tuple, 3, &info->revision) && text_item(tuple, 4, &info->version) &&
               text_item(tuple, 5, &info->backend) && text_item(tuple, 6, &info->display) &&
               text_item(tuple, 7, &info->allowed) && text_item(tuple, 8, &info->user_agent) &&
               flag_item(tuple, 9, &info->refresh) && flag_item(tuple, 10, &info->cache_only) &&
-              flag_item(tuple, 11, &info->any_arch);
+              flag_item(tuple, 11, &info->any_arch) && text_item(tuple, 12, &info->lock);
     if (!ok && !PyErr_Occurred())
         PyErr_SetString(PyExc_TypeError, "a repository described itself in an unknown form");
     if (ok) info->kind = strcmp(kind, "local") == 0 ? KN_REPO_LOCAL : KN_REPO_HUB;

@@ -18,9 +18,14 @@ __all__ = [
     "GitStatus",
     "KernelBuilderVersion",
     "KernelDependency",
+    "KernelLock",  # noqa: F822
+    "KernelLocks",  # noqa: F822
     "KernelName",
+    "KernelPaths",  # noqa: F822
     "KernelVersion",
     "Metadata",
+    "NixKernelLock",  # noqa: F822
+    "NixKernelLocks",  # noqa: F822
     "Provenance",
     "Version",
     "__version__",
@@ -572,3 +577,11 @@ def _metadata(fields):
         None if algorithm is None else Digest._make(DigestAlgorithm[algorithm], files),
         None if provenance is None else _provenance(*provenance),
     )
+
+
+def __getattr__(name):
+    if name in ("KernelLock", "KernelLocks", "KernelPaths", "NixKernelLock", "NixKernelLocks"):
+        from kernels import _locks
+
+        return getattr(_locks, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -47,6 +47,7 @@ def describe(
     refresh=False,
     cache_only=False,
     any_arch=False,
+    lock=None,
 ):
     """The tuple that a method `_describe` returns."""
     _check_text(repo_id=identifier, revision=revision, backend=backend)
@@ -65,6 +66,7 @@ def describe(
         bool(refresh),
         bool(cache_only),
         bool(any_arch),
+        lock,
     )
 
 

@@ -10,6 +10,7 @@ import platform
 import sys
 import sysconfig
 import threading
+from pathlib import Path
 
 import torch
 from torch.nn import Module
@@ -261,6 +262,7 @@ def _claim_import(folder, entry, kernel_id, repo, repo_info):
 def import_kernel(folder, entry, kernel_id, name, variant, repo, depends, repo_id, revision):
     """Imports the module of a kernel, each folder once, with the modules that it depends on at hand."""
     repo_info = None if repo_id is None else RepoInfo(repo_id=repo_id, revision=revision)
+    folder = Path(folder)
     module, mine = _claim_import(folder, entry, kernel_id, repo, repo_info)
     if mine is None:
         return module

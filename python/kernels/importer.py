@@ -2,7 +2,9 @@
 """Kernels that were loaded into this process."""
 
 import sys
+from pathlib import Path
 
+from kernels import _core
 from kernels.hf_hub import RepoInfo, _FieldsOnDemand, _Frozen
 
 _Module = type(sys)
@@ -54,8 +56,42 @@ class LoadedKernel(_Frozen):
         return metadata
 
 
-# By the folder of the variant. Clearing it does not unload anything.
-_loaded_kernels: "dict[str, LoadedKernel]" = {}
+class _LoadedKernels(dict):
+    """Folder of the variant -> kernel. What is taken out counts as never loaded: the next one who asks for it gets it
+    imported anew."""
+
+    __slots__ = ()
+
+    def _forget(self, path, loaded):
+        _core.forget_kernels(str(path))
+        name = loaded.module.__name__
+        if sys.modules.get(name) is loaded.module:
+            for key in [key for key in sys.modules if key == name or key.startswith(name + ".")]:
+                del sys.modules[key]
+
+    def __delitem__(self, path):
+        loaded = self[path]
+        super().__delitem__(path)
+        self._forget(path, loaded)
+
+    def pop(self, path, *default):
+        if path not in self and default:
+            return default[0]
+        loaded = self[path]
+        del self[path]
+        return loaded
+
+    def popitem(self):
+        path, loaded = super().popitem()
+        self._forget(path, loaded)
+        return path, loaded
+
+    def clear(self):
+        while self:
+            self.popitem()
+
+
+_loaded_kernels: "dict[Path, LoadedKernel]" = _LoadedKernels()
 
 
 def get_loaded_kernels():

@@ -119,18 +119,73 @@ def get_local_kernel(repo_path, *, backend=None, trust_remote_code=False, user_a
     return _core.get_kernel(source)
 
 
-def _not_yet(name, instead):
-    raise NotImplementedError(f"{name} is not available in this version; {instead}")
-
-
 def get_locked_kernel(repo_id, *, lockfile=None, trust_remote_code=False, user_agent=None):
-    """Loads a kernel that a lock file pins. Not available yet."""
-    _not_yet("get_locked_kernel", "use get_local_kernel or get_kernel")
+    """Loads a kernel, and those that it depends on, at the commits that a lock file gives, and returns its module.
+
+    A lock file of the form before 0.17 also has a hash of each build, which the files are compared with.
+
+    Args:
+        repo_id (`str`): The repository, "org/name".
+        lockfile (`Path`, *optional*): The lock file. By default that of the caller's package: `kernels.lock` in the
+            metadata of its distribution, or beside its code.
+        trust_remote_code, user_agent: As for :func:`get_kernel`.
+
+    Returns:
+        `ModuleType`: The imported kernel.
+
+    Raises:
+        ValueError: When there is no lock file, it is malformed, or it does not lock the kernel or one that it depends
+            on; for a publisher that is not trusted.
+        FileNotFoundError: When `lockfile` is not there, the kernel has no variant for this machine, or it is not in
+            the cache in offline mode.
+        OSError: As for :func:`get_kernel`; `kernels.errors.IntegrityError` for a build that is not the locked one.
+
+    Example:
+        >>> from kernels import get_locked_kernel
+        >>> get_locked_kernel("org/relu", lockfile="/no/such/kernels.lock")
+        Traceback (most recent call last):
+        FileNotFoundError: [Errno 2] No such file or directory: '/no/such/kernels.lock'
+    """
+    from kernels.locking import _lock_text
+
+    source = Source.hub(
+        repo_id,
+        user_agent=user_agent,
+        trust_remote_code=trust_remote_code,
+        any_arch=True,
+        lock=_lock_text(lockfile),
+    )
+    return _core.get_kernel(source)
 
 
 def load_kernel(repo_id, *, lockfile=None, backend=None):
-    """Loads a kernel that was downloaded before. Not available yet."""
-    _not_yet("load_kernel", "use get_local_kernel or get_kernel")
+    """Loads a kernel that is in the cache at the commit that a lock file gives, and returns its module. Makes no
+    request.
+
+    Args:
+        repo_id (`str`): The repository, "org/name".
+        lockfile (`Path`, *optional*): As for :func:`get_locked_kernel`.
+        backend (`str`, *optional*): As for :func:`get_kernel`.
+
+    Returns:
+        `ModuleType`: The imported kernel.
+
+    Raises:
+        ValueError: As for :func:`get_locked_kernel`.
+        FileNotFoundError: When the kernel is not in the cache, or has no variant for this machine.
+
+    Example:
+        >>> from kernels import load_kernel
+        >>> load_kernel("org/relu", lockfile="/no/such/kernels.lock")
+        Traceback (most recent call last):
+        FileNotFoundError: [Errno 2] No such file or directory: '/no/such/kernels.lock'
+    """
+    from kernels.locking import _lock_text
+
+    source = Source.hub(
+        repo_id, backend=backend, cache_only=True, any_arch=True, lock=_lock_text(lockfile)
+    )
+    return _core.get_kernel(source)
 
 
 def has_kernel(

@@ -7,6 +7,7 @@
 #include "engine/fetch.h"
 #include "load/source.h"
 #include "os/files.h"
+#include "trust/lockfile_hash.h"
 
 #define BUILD_PREFIX "build/"
 #define NAMED_MAX 5 /* missing files that a message names */
@@ -185,6 +186,25 @@ static kn_status fail_offline(kni_want *w, kn_error *err) {
     return KN_ERR_NOT_FOUND;
 }
 
+/* The files of the variant against the hash that an older lock file has of it. */
+static kn_status check_lock(kni_batch *batch, const kni_want *w, kn_error *err) {
+    const kni_net *net;
+    const size_t prefix = strlen(BUILD_PREFIX) + strlen(w->variant) + 1;
+    kn_locked locked = {.size = sizeof locked};
+    if (w->lock) kn_lockfile_get(w->lock, w->lock_index, &locked);
+    if (!locked.variant_count || w->depth < KNI_DEPTH_FILES) return KN_OK;
+    kn_status status = kni_batch_net(batch, &net, err);
+    if (status) return status;
+    kni_locked_file *files = kni_new(w->alloc, (w->file_count + 1) * sizeof *files);
+    if (!files) return kni_no_memory(err, "checking a lock");
+    for (size_t i = 0; i < w->file_count; i++)
+        files[i] = (kni_locked_file){w->files[i].path + prefix, w->files[i].content.oid};
+    status = kni_lockfile_check(w->alloc, w->lock, w->lock_index, w->variant, files, w->file_count,
+                                net, err);
+    kni_free(w->alloc, files);
+    return status;
+}
+
 static kn_status choose_one(kni_batch *batch, kni_want *w, kn_error *err) {
     if (w->depth == KNI_DEPTH_VARIANTS) {
         w->step = KNI_WANT_FINISH;
@@ -193,6 +213,7 @@ static kn_status choose_one(kni_batch *batch, kni_want *w, kn_error *err) {
     size_t missing;
     kn_status status = choose_variant(batch, w, err);
     if (!status) status = list_files(w, err);
+    if (!status) status = check_lock(batch, w, err);
     if (!status) status = check_files(batch, w, &missing, err);
     if (status) return status;
     if (!missing)

@@ -229,6 +229,7 @@ static kn_status add_depends(kni_batch *batch, kni_want *w, const kn_metadata *m
             .backend = w->backend,
             .allowed = w->allowed,
             .user_agent = w->user_agent,
+            .lock = w->lock_text,
             .refresh = w->refresh,
             .cache_only = w->cache_only,
         };

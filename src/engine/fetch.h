@@ -15,6 +15,8 @@
 #ifndef KNI_ENGINE_FETCH_H
 #define KNI_ENGINE_FETCH_H
 
+#include <kernels/lockfile.h>
+
 #include "cache/cache.h"
 #include "engine/settings.h"
 #include "engine/state.h"
@@ -52,8 +54,11 @@ typedef struct kni_want {
     char *allowed;     /* see kni_trust_facts */
     char *user_agent;
     char *backend;
-    char *path; /* the folder to look in, absolute; NULL: it is the Hub's */
-    char *key;  /* of what is known in this process */
+    char *lock_text; /* see kn_repo_info; NULL: nothing is locked */
+    kn_lockfile *lock;
+    size_t lock_index; /* of its entry in there */
+    char *path;        /* the folder to look in, absolute; NULL: it is the Hub's */
+    char *key;         /* of what is known in this process */
     kn_device_type device;
     kni_depth depth;
     bool refresh;
@@ -193,6 +198,8 @@ kn_status kni_want_suggest(kni_batch *batch, kni_want *want, kn_error *err);
 
 /* ---- look.c ---- */
 
+/* Whether it ships with the library. */
+bool kni_want_is_builtin(const kni_want *want);
 /* "cuda" for "cu130", "rocm" for "rocm64", "cpu" for "cpu". */
 void kni_backend_family(const char *backend, char *out, size_t capacity);
 /* The folder to look in for what is not the Hub's, as a copy; NULL: it is. */

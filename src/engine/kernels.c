@@ -47,9 +47,11 @@ kni_kernel *kni_engine_find_known(kn_engine *engine, const char *key, int64_t *v
 /* Under the lock. */
 static kni_kernel *keep_kernel(kn_engine *engine, kni_kernel *kernel) {
     for (size_t i = 0; i < engine->kernel_count; i++) {
-        if (strcmp(engine->kernels[i]->source.folder, kernel->source.folder) != 0) continue;
+        kni_kernel *known = engine->kernels[i];
+        if (known->is_forgotten || strcmp(known->source.folder, kernel->source.folder) != 0)
+            continue;
         kni_kernel_free(engine->alloc, kernel);
-        return engine->kernels[i];
+        return known;
     }
     if (!kni_reserve(engine->alloc, &engine->kernels, &engine->kernel_capacity,
                      engine->kernel_count + 1, sizeof *engine->kernels)) {
@@ -65,6 +67,18 @@ kni_kernel *kni_engine_keep_kernel(kn_engine *engine, kni_kernel *kernel) {
     kni_kernel *kept = keep_kernel(engine, kernel);
     kni_lock_drop(engine->lock);
     return kept;
+}
+
+/* It may be in use: it stays until the engine goes. */
+void kn_engine_forget_kernels(kn_engine *engine, const char *folder) {
+    kni_lock_take(engine->lock);
+    for (size_t i = 0; i < engine->kernel_count; i++) {
+        kni_kernel *kernel = engine->kernels[i];
+        if (!folder || strcmp(kernel->source.folder, folder) == 0) kernel->is_forgotten = true;
+    }
+    for (size_t i = 0; i < engine->known_count; i++) kni_free(engine->alloc, engine->known[i].key);
+    engine->known_count = 0;
+    kni_lock_drop(engine->lock);
 }
 
 /* Remembers what a request came to. */

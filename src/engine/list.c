@@ -252,7 +252,7 @@ static kn_status follow_redirects(kni_batch *batch, kni_pull *pulls, kn_error *e
     size_t count = 0;
     for (size_t i = 0; i < batch->count; i++) {
         kni_want *w = batch->wants[i];
-        if (w->step != KNI_WANT_CHOOSE || w->is_redirect) continue;
+        if (w->step != KNI_WANT_CHOOSE || w->is_redirect || w->lock) continue;
         const kni_entry *entry = kni_listing_find(&w->listing, STATUS_FILE);
         w->is_redirect = entry != NULL;
         if (!entry) continue;

@@ -21,7 +21,7 @@ void kni_backend_family(const char *backend, char *out, size_t capacity) {
     if (strcmp(out, "cu") == 0) memcpy(out, "cuda", sizeof "cuda");
 }
 
-static bool is_builtin(const kni_want *w) {
+bool kni_want_is_builtin(const kni_want *w) {
     return w->kind == KN_REPO_HUB && strncmp(w->id, BUILTIN_PREFIX, strlen(BUILTIN_PREFIX)) == 0;
 }
 
@@ -43,7 +43,7 @@ kn_status kni_want_backends(const kni_want *w, const kn_system *system, const ch
                             "Invalid backend '%s', system supported backends: cpu%s%s", w->backend,
                             is_cpu ? "" : ", ", is_cpu ? "" : family);
         }
-    } else if (!is_cpu && (w->device == KN_DEVICE_CPU || is_builtin(w))) {
+    } else if (!is_cpu && (w->device == KN_DEVICE_CPU || kni_want_is_builtin(w))) {
         out[w->device == KN_DEVICE_CPU ? 0 : 1] = "cpu";
         if (w->device == KN_DEVICE_CPU) out[1] = system->backend;
         *count = 2;
@@ -80,13 +80,14 @@ kn_status kni_want_local_path(const kni_batch *batch, const kni_want *w, char **
                               kn_error *err) {
     *out = NULL;
     if (w->kind == KN_REPO_LOCAL) return absolute_path(w->alloc, w->id, out, err);
+    if (w->lock) return KN_OK;
     char *override;
     kn_status status =
         kni_local_kernels_find(w->alloc, batch->settings.local_kernels, w->id, &override, err);
     if (!status && override) {
         status = absolute_path(w->alloc, override, out, err);
         kni_free(w->alloc, override);
-    } else if (!status && is_builtin(w)) {
+    } else if (!status && kni_want_is_builtin(w)) {
         status = builtin_path(batch->engine, w->id, out, err);
     }
     return status;

@@ -24,6 +24,7 @@ typedef struct kni_kernel {
     struct kni_kernel **depends;    /* in the order of the metadata's */
     size_t depend_count;
     bool is_linked;
+    bool is_forgotten; /* not to be found any more: another one takes its place */
     void *handle;
     kni_loaded_layer *layers;
     size_t count, capacity;

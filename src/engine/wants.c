@@ -2,6 +2,7 @@
 /* One thing wanted: made, redirected, failed, freed. */
 #include <kernels/version.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -48,6 +49,22 @@ static bool copy_text(const kn_alloc *alloc, const char *text, char **out) {
     return *out || !text;
 }
 
+/* The request for the commit that a lock gives: of the version or revision that `info` asks for, or
+ * of the repository where it asks for neither. */
+static kn_status read_lock(kni_want *w, const kn_repo_info *info, kn_error *err) {
+    w->lock_text = kni_text_copy(w->alloc, info->lock);
+    if (!w->lock_text) return kni_no_memory(err, "looking for a kernel");
+    kn_status status = kn_lockfile_parse(w->alloc, w->lock_text, strlen(w->lock_text),
+                                         "kernels.lock", &w->lock, err);
+    if (status) return status;
+    int64_t version = info->version ? strtoll(info->version, NULL, 10) : -1;
+    status = kn_lockfile_find(w->lock, w->id, version, info->revision, &w->lock_index, err);
+    if (status) return status;
+    kn_locked locked = {.size = sizeof locked};
+    kn_lockfile_get(w->lock, w->lock_index, &locked);
+    return kni_request_text(w->alloc, locked.commit, NULL, &w->request, err);
+}
+
 static kn_status fill_want(kni_want *w, const kn_repo_info *info, kn_error *err) {
     bool ok = copy_text(w->alloc, info->id, &w->id) &&
               copy_text(w->alloc, kni_repo_display(info), &w->display) &&
@@ -56,6 +73,7 @@ static kn_status fill_want(kni_want *w, const kn_repo_info *info, kn_error *err)
               copy_text(w->alloc, info->backend, &w->backend);
     if (!ok) return kni_no_memory(err, "looking for a kernel");
     if (info->kind != KN_REPO_HUB) return KN_OK;
+    if (info->lock && !kni_want_is_builtin(w)) return read_lock(w, info, err);
     return kni_request_text(w->alloc, info->revision, info->version, &w->request, err);
 }
 
@@ -71,7 +89,7 @@ static kn_status make_key(const kni_batch *batch, kni_want *w, kn_error *err) {
     if (w->path)
         kni_text_add(&text, w->path);
     else
-        kni_text_addf(&text, "%s|%s", w->id, w->request);
+        kni_text_addf(&text, "%s|%s|%s", w->id, w->request, w->lock_text ? w->lock_text : "");
     w->key = kni_text_take(&text);
     return w->key ? KN_OK : kni_no_memory(err, "looking for a kernel");
 }
@@ -145,9 +163,10 @@ static void forget_repository(kni_want *w) {
 void kni_want_free(kni_want *w) {
     if (!w) return;
     forget_repository(w);
-    char *texts[] = {w->id,      w->request, w->display, w->allowed, w->user_agent,
-                     w->backend, w->path,    w->key,     w->seen,    w->net_message};
+    char *texts[] = {w->id,   w->request, w->display, w->allowed,     w->user_agent, w->backend,
+                     w->path, w->key,     w->seen,    w->net_message, w->lock_text};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) kni_free(w->alloc, texts[i]);
+    kn_lockfile_free(w->lock);
     kni_free(w->alloc, w);
 }
 

@@ -149,21 +149,6 @@ def test_an_unknown_name_is_an_attribute_error():
         kernels.no_such_name  # noqa: B018
 
 
-@pytest.mark.parametrize(
-    ("name", "arguments"),
-    [
-        ("Benchmark", ()),
-        ("LockedFuncRepository", ("org/name", None, "f")),
-        ("LockedLayerRepository", ("org/name", None, "L")),
-        ("get_locked_kernel", ("org/name",)),
-        ("load_kernel", ("org/name",)),
-    ],
-)
-def test_what_is_not_available_yet_says_so_when_called(name, arguments):
-    with pytest.raises(NotImplementedError, match=r"not available in this version"):
-        getattr(kernels, name)(*arguments)
-
-
 def test_version_is_upstreams_with_our_own_behind_it():
     assert kernels.__version__.startswith("0.17.2+")
     assert kernels.__version__ == kernels._core.__version__

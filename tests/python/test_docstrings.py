@@ -42,12 +42,9 @@ WITHOUT_EXAMPLE = {
     "LoadedKernel",
     "LocalFuncRepository",
     "LockedFuncRepository",
-    "LockedLayerRepository",
     "RepoInfo",
     "VariantAccepted",
     "VariantRejected",
-    "get_locked_kernel",
-    "load_kernel",
     "use_kernel_func_from_hub",
 }
 

@@ -3,6 +3,8 @@
 
 import warnings
 
+from kernels import _core
+from kernels._source import Source
 from kernels.layer.layer import use_kernel_forward_from_hub
 
 
@@ -107,12 +109,49 @@ class LocalFuncRepository:
 
 
 class LockedFuncRepository:
-    """A function of a kernel that a lock file pins. Not available yet."""
+    """A function of a kernel that a lock file pins. Deprecated: use :class:`LockedLayerRepository`.
+
+    Args:
+        repo_id (`str`): The repository, "org/name".
+        lockfile (`Path`, *optional*): The lock file. By default that of the caller's package.
+        func_name (`str`): The name of the function within the kernel.
+        trust_remote_code: As for :class:`LayerRepository`.
+    """
 
     def __init__(self, repo_id, lockfile=None, func_name=None, trust_remote_code=False):
-        raise NotImplementedError(
-            "LockedFuncRepository is not available in this version: lock files are not read yet"
+        from kernels import locking
+
+        _deprecated("LockedFuncRepository", "LockedLayerRepository")
+        self._repo_id = repo_id
+        self._lockfile = lockfile
+        self.func_name = func_name
+        self._trust_remote_code = trust_remote_code
+        lock = locking._lock_text(lockfile)
+        self.kernel_locks, self.kernel_dep = locking._get_locked_kernel_revision(repo_id, lock)
+        self._source = Source.hub(repo_id, trust_remote_code=trust_remote_code, lock=lock)
+
+    def load(self):
+        """Returns a layer whose forward is the function."""
+        return _get_func(_core.get_kernel(self._source), self)
+
+    def _key(self):
+        return (
+            self._repo_id,
+            self.func_name,
+            self.kernel_dep,
+            self.kernel_locks,
+            str(self._trust_remote_code),
         )
+
+    def __eq__(self, other):
+        return isinstance(other, LockedFuncRepository) and self._key() == other._key()
+
+    def __hash__(self):
+        return hash(self._key())
+
+    def __str__(self):
+        commit = self.kernel_locks[self.kernel_dep].commit
+        return f"`{self._repo_id}` (revision: {commit}), function `{self.func_name}`"
 
 
 def use_kernel_func_from_hub(func_name):

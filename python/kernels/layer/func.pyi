@@ -5,6 +5,8 @@ from typing import TypeVar
 
 from torch.nn import Module
 
+from kernels._rust import KernelDependency, KernelLocks
+
 _T = TypeVar("_T", bound=Callable[..., object])
 
 class FuncRepository:
@@ -29,13 +31,18 @@ class LocalFuncRepository:
     def __hash__(self) -> int: ...
 
 class LockedFuncRepository:
+    func_name: str
+    kernel_locks: KernelLocks
+    kernel_dep: KernelDependency
     def __init__(
         self,
         repo_id: str,
         lockfile: str | PathLike[str] | None = None,
-        func_name: str | None = None,
+        func_name: str = ...,
         trust_remote_code: bool | list[str] = False,
     ) -> None: ...
     def load(self) -> type[Module]: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
 
 def use_kernel_func_from_hub(func_name: str) -> Callable[[_T], _T]: ...

@@ -205,13 +205,77 @@ class LocalLayerRepository:
 
 
 class LockedLayerRepository:
-    """A layer of a kernel that a project's lock file pins. Not available yet."""
+    """A layer of a kernel at the commit that a lock file gives.
+
+    Args:
+        repo_id (`str`): The repository, "org/name".
+        lockfile (`Path`, *optional*): The lock file. By default that of the caller's package.
+        layer_name (`str`): The name of the layer within the kernel.
+        trust_remote_code (`bool` or `list[str]`, *optional*, defaults to `False`): As for :class:`LayerRepository`.
+
+    Attributes:
+        kernel_locks (`KernelLocks`): What the lock file says.
+        kernel_dep (`KernelDependency`): The key of the kernel in it.
+
+    Raises:
+        ValueError: When there is no lock file, it is malformed, or it does not lock the kernel.
+        FileNotFoundError: When `lockfile` is not there.
+
+    Example:
+        >>> from kernels import LockedLayerRepository
+        >>> LockedLayerRepository("org/relu", lockfile="/no/such/kernels.lock", layer_name="ReLU")
+        Traceback (most recent call last):
+        FileNotFoundError: [Errno 2] No such file or directory: '/no/such/kernels.lock'
+    """
 
     def __init__(self, repo_id, lockfile=None, layer_name=None, trust_remote_code=False):
-        raise NotImplementedError(
-            "LockedLayerRepository is not available in this version: lock files are not read yet; "
-            "use LayerRepository with a revision"
+        from kernels import locking
+
+        _check_text(repo_id=repo_id, layer_name=layer_name)
+        self._repo_id = repo_id
+        self._lockfile = lockfile
+        self.layer_name = layer_name
+        self._trust_remote_code = (
+            list(trust_remote_code) if isinstance(trust_remote_code, list) else trust_remote_code
         )
+        lock = locking._lock_text(lockfile)
+        self.kernel_locks, self.kernel_dep = locking._get_locked_kernel_revision(repo_id, lock)
+        self._description = _source.describe(
+            "hub", repo_id, layer_name=layer_name, trust_remote_code=trust_remote_code, lock=lock
+        )
+
+    def _describe(self):
+        """What the engine is told; None where a subclass, or this object, loads in its own way."""
+        if type(self).load is not LockedLayerRepository.load or "load" in self.__dict__:
+            return None
+        return self._description
+
+    def load(self):
+        """Returns the layer, a subclass of `torch.nn.Module`; loads the kernel if it has not been loaded yet."""
+        return _core.get_layer(self)
+
+    def _key(self):
+        trusted = self._trust_remote_code
+        return (
+            self.layer_name,
+            self._repo_id,
+            self.kernel_dep,
+            self.kernel_locks,
+            tuple(trusted) if isinstance(trusted, list) else trusted,
+        )
+
+    def __eq__(self, other):
+        return isinstance(other, LockedLayerRepository) and self._key() == other._key()
+
+    def __hash__(self):
+        return hash(self._key())
+
+    def __str__(self):
+        commit = self.kernel_locks[self.kernel_dep].commit
+        return f"`{self._repo_id}` (revision: {commit}), layer `{self.layer_name}`"
+
+    def __repr__(self):
+        return f"<{type(self).__name__} {self}>"
 
 
 def replace_kernel_forward_from_hub(cls, layer_name, condition=None):

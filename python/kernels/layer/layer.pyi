@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from torch.nn import Module
 
+from kernels._rust import KernelDependency, KernelLocks
 from kernels.layer.repos import LayerRepositoryProtocol as LayerRepositoryProtocol
 from kernels.layer.repos import RepositoryProtocol as RepositoryProtocol
 
@@ -46,14 +47,18 @@ class LocalLayerRepository:
 
 class LockedLayerRepository:
     layer_name: str
+    kernel_locks: KernelLocks
+    kernel_dep: KernelDependency
     def __init__(
         self,
         repo_id: str,
         lockfile: str | PathLike[str] | None = None,
-        layer_name: str | None = None,
+        layer_name: str = ...,
         trust_remote_code: bool | list[str] = False,
     ) -> None: ...
     def load(self) -> type[Module]: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
 
 def replace_kernel_forward_from_hub(
     cls: type[Module],
