@@ -18,7 +18,7 @@ TEST_ENV := KN_PEER_PYTHON=$(CURDIR)/.venv-peer/bin/python KN_HUB1_PYTHON=$(CURD
 PEERS := .venv-peer/.peer .venv-hub1/.hub1 build/test-hub/test_hub
 TESTED := .venv/.demo .venv/.model .venv/.test .venv-ecosystem/.ecosystem $(PEERS)
 
-.PHONY: help demo test test-c test-python test-sanitized test-tsan test-valgrind test-free-threaded fuzz bench build wheel docs lint \
+.PHONY: help demo test test-c test-python test-sanitized test-tsan test-valgrind test-free-threaded test-upstream fuzz bench build wheel docs lint \
         format clean
 .NOTPARALLEL:
 
@@ -51,6 +51,9 @@ test-valgrind: build ## run every type of the extension under valgrind
 
 test-free-threaded: build ## run them with the free-threaded Python in FREE_THREADED (default python3.13t)
 	tools/test_free_threaded.sh $(or $(FREE_THREADED),python3.13t)
+
+test-upstream: build .venv/.demo .venv/.test build/test-hub/test_hub ## run upstream's own tests against this package
+	$(TEST_ENV) $(BIN)/python tests/upstream/run.py $(ARGS)
 
 fuzz: build/.system ## fuzz what reads outside bytes, with clang, for SECONDS each (default 60)
 	tools/fuzz.sh $(SECONDS)

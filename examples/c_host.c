@@ -153,8 +153,8 @@ static const char *host_model_name(void *ctx, void *model) {
     return "the graph";
 }
 
-static void host_log(void *ctx, kn_log_level level, const char *message) {
-    (void)ctx, (void)level;
+static void host_log(void *ctx, kn_log_level level, kn_log_topic topic, const char *message) {
+    (void)ctx, (void)level, (void)topic;
     fprintf(stderr, "%s\n", message);
 }
 

@@ -115,6 +115,11 @@ KN_API kn_status kn_engine_install(kn_engine *engine, const kn_host *host, const
                                    char **folder, kn_error *err);
 KN_API void kn_text_free(kn_engine *engine, char *text);
 
+/* Which commit a kernel's version or revision is: *commit as 40 or 64 hexadecimal digits, freed
+ * with kn_text_free. */
+KN_API kn_status kn_engine_resolve_commit(kn_engine *engine, const kn_host *host,
+                                          const kn_repo_info *info, char **commit, kn_error *err);
+
 /* Whether there is a build for this machine, of the kernel and of all that it depends on. Fetches
  * their metadata and no more. Other failures than that there is none are failures. */
 KN_API kn_status kn_engine_has_kernel(kn_engine *engine, const kn_host *host,

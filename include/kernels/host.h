@@ -103,6 +103,16 @@ typedef struct kn_forward_info {
 
 typedef enum kn_log_level { KN_LOG_DEBUG = 10, KN_LOG_INFO = 20, KN_LOG_WARNING = 30 } kn_log_level;
 
+/* What a message is about. */
+typedef enum kn_log_topic {
+    KN_LOG_LAYERS = 0,    /* which layers keep their forward for want of a kernel */
+    KN_LOG_MODEL = 1,     /* modules that are left alone since the user says so */
+    KN_LOG_VERSIONS = 2,  /* versions of kernels */
+    KN_LOG_HUB = 3,       /* publishers, and a Hub that does not answer */
+    KN_LOG_REDIRECTS = 4, /* repositories that have moved */
+    KN_LOG_METADATA = 5   /* what the metadata of a kernel says */
+} kn_log_topic;
+
 typedef struct kn_host {
     size_t size; /* sizeof(kn_host) */
     void *ctx;   /* first argument of every callback but retain and release */
@@ -176,7 +186,7 @@ typedef struct kn_host {
     /* How messages name a model; valid until the next callback. */
     const char *(*model_name)(void *ctx, void *model);
 
-    void (*log)(void *ctx, kn_log_level level, const char *message);
+    void (*log)(void *ctx, kn_log_level level, kn_log_topic topic, const char *message);
 
     /* Around work that waits (files, later the network): between `leave` and `enter` other threads
      * may use the host, and this one does not. `enter` is given what `leave` returned. Both may be

@@ -20,12 +20,14 @@ PyObject *core_glue(core_state *state) {
     return function_class ? state->glue : NULL;
 }
 
-/* _setup(mode_class, builtin_folder or None): called once by the package. */
+/* _setup(mode_class, what stands for no condition, builtin_folder or None): called once by the
+ * package. */
 static PyObject *setup(PyObject *module, PyObject *args) {
     core_state *state = core_state_of(module);
-    PyObject *mode_class;
+    PyObject *mode_class, *no_condition;
     const char *builtin_folder;
-    if (!PyArg_ParseTuple(args, "Oz:_setup", &mode_class, &builtin_folder)) return NULL;
+    if (!PyArg_ParseTuple(args, "OOz:_setup", &mode_class, &no_condition, &builtin_folder))
+        return NULL;
     if (state->engine) Py_RETURN_NONE;
     kn_engine_options options = {.size = sizeof options, .builtin_folder = builtin_folder};
     kn_error err;
@@ -33,6 +35,7 @@ static PyObject *setup(PyObject *module, PyObject *args) {
     kn_status status = kn_engine_new(&options, &state->engine, &err);
     if (status) return core_raise(status, &err);
     state->mode_class = Py_NewRef(mode_class);
+    state->no_condition = Py_NewRef(no_condition);
     Py_RETURN_NONE;
 }
 
@@ -126,6 +129,7 @@ static PyMethodDef methods[] = {
     {"get_kernel", core_get_kernel, METH_O, "get_kernel(repository) -> module"},
     {"get_layer", core_get_layer, METH_O, "get_layer(repository) -> class"},
     {"install", core_install, METH_O, "install(repository) -> folder of the variant"},
+    {"resolve_commit", core_resolve_commit, METH_O, "resolve_commit(repository) -> commit"},
     {"has_kernel", core_has_kernel, METH_O, "has_kernel(repository) -> bool"},
     {"hub_variants", core_hub_variants, METH_O,
      "hub_variants(repository) -> [(name, accepted, reason)]"},
@@ -243,6 +247,7 @@ static int traverse_core(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->system);
     Py_VISIT(state->decision_class);
     Py_VISIT(state->mode_class);
+    Py_VISIT(state->no_condition);
     Py_VISIT(state->watched);
     Py_VISIT(state->addresses);
     Py_VISIT((PyObject *)state->mapping_type);
@@ -262,10 +267,10 @@ static int clear_core(PyObject *module) {
         kn_engine_free(engine, &call.host);
         core_call_clear(&call);
     }
-    PyObject **fields[] = {&state->method_type,    &state->mapping_get,  &state->mapping_var,
-                           &state->glue,           &state->module_class, &state->decision_class,
-                           &state->mode_class,     &state->watched,      &state->addresses,
-                           &state->function_class, &state->system};
+    PyObject **fields[] = {&state->method_type, &state->mapping_get,    &state->mapping_var,
+                           &state->glue,        &state->module_class,   &state->decision_class,
+                           &state->mode_class,  &state->no_condition,   &state->watched,
+                           &state->addresses,   &state->function_class, &state->system};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) Py_CLEAR(*fields[i]);
     PyTypeObject **types[] = {&state->mapping_type, &state->forward_type, &state->plan_type,
                               &state->undo_type};

@@ -17,7 +17,7 @@ typedef struct core_state {
     PyObject *module_class;   /* torch.nn.Module, likewise */
     PyObject *function_class; /* the base of functions as modules */
     PyObject *system;         /* what kernels._torch.system said: it does not change */
-    PyObject *decision_class, *mode_class;
+    PyObject *decision_class, *mode_class, *no_condition;
     PyObject *watched;   /* id of a weak reference -> (weak reference, address) */
     PyObject *addresses; /* addresses that are watched */
     PyTypeObject *mapping_type, *forward_type, *plan_type, *undo_type;
@@ -213,6 +213,7 @@ PyObject *core_refuse(PyObject *module, PyObject *args);
 PyObject *core_get_kernel(PyObject *module, PyObject *repo);
 PyObject *core_get_layer(PyObject *module, PyObject *repo);
 PyObject *core_install(PyObject *module, PyObject *repo);
+PyObject *core_resolve_commit(PyObject *module, PyObject *repo);
 PyObject *core_has_kernel(PyObject *module, PyObject *repo);
 PyObject *core_hub_variants(PyObject *module, PyObject *repo);
 PyObject *core_forget_kernels(PyObject *module, PyObject *folder);

@@ -375,9 +375,9 @@ static const char *host_model_name(void *ctx, void *model) {
     return text ? text : "a model";
 }
 
-static void host_log(void *ctx, kn_log_level level, const char *message) {
+static void host_log(void *ctx, kn_log_level level, kn_log_topic topic, const char *message) {
     PyObject *text = PyUnicode_DecodeUTF8(message, (Py_ssize_t)strlen(message), "replace");
-    PyObject *done = call_glue(ctx, "log", Py_BuildValue("(iN)", (int)level, text));
+    PyObject *done = call_glue(ctx, "log", Py_BuildValue("(iiN)", (int)level, (int)topic, text));
     if (!done) PyErr_Clear();
     Py_XDECREF(done);
 }

@@ -54,6 +54,17 @@ PyObject *core_install(PyObject *module, PyObject *repo) {
     return kernel_call_end(&k, status, text);
 }
 
+PyObject *core_resolve_commit(PyObject *module, PyObject *repo) {
+    kernel_call k;
+    char *commit;
+    if (kernel_call_begin(&k, module, repo) < 0) return NULL;
+    kn_status status =
+        kn_engine_resolve_commit(k.state->engine, &k.call.host, &k.info, &commit, &k.err);
+    PyObject *text = status ? NULL : PyUnicode_FromString(commit);
+    kn_text_free(k.state->engine, commit);
+    return kernel_call_end(&k, status, text);
+}
+
 PyObject *core_has_kernel(PyObject *module, PyObject *repo) {
     kernel_call k;
     bool there = false;

@@ -62,8 +62,10 @@ static bool add_class(walker *w, core_type *type, PyObject *module) {
     PyObject *name = layer_text ? PyObject_GetAttr(cls, state->names.name) : NULL;
     PyObject *condition = name ? PyObject_GetAttr(cls, state->names.condition) : NULL;
     if (name && !condition && PyErr_ExceptionMatches(PyExc_AttributeError)) PyErr_Clear();
-    kn_class added = {
-        .size = sizeof added, .handle = cls, .has_condition = condition && condition != Py_None};
+    kn_class added = {.size = sizeof added,
+                      .handle = cls,
+                      .has_condition =
+                          condition && condition != Py_None && condition != state->no_condition};
     added.layer_name = layer_text ? PyUnicode_AsUTF8AndSize(layer_text, NULL) : NULL;
     added.name = name ? PyUnicode_AsUTF8AndSize(name, NULL) : NULL;
     bool ok = added.layer_name && added.name && !PyErr_Occurred();

@@ -29,13 +29,14 @@ from kernels.layer.layer import (
     KernelizeFallback,
     LayerRepository,
     LocalLayerRepository,
+    _no_condition,
     replace_kernel_forward_from_hub,
     use_kernel_forward_from_hub,
     use_kernelized_func,
 )
 from kernels.layer.mode import Mode
 
-_core._setup(Mode, _path.join(_path.dirname(_path.abspath(__file__)), "builtin"))
+_core._setup(Mode, _no_condition, _path.join(_path.dirname(_path.abspath(__file__)), "builtin"))
 
 # Names that few programs use are imported when they are asked for.
 _LAZY = {

@@ -126,7 +126,7 @@ class Backend(_Named):
         """Returns the backend of a name.
 
         Args:
-            s (`str`): "cann", "cpu", "cuda", "metal", "neuron", "rocm", "tpu" or "xpu".
+            s (`str`): "cann", "cpu", "cuda", "metal", "neuron", "rocm", "tpu" or "xpu", in any case.
 
         Raises:
             ValueError: For any other name.
@@ -135,7 +135,7 @@ class Backend(_Named):
             >>> Backend.from_str("rocm")
             Backend.ROCm
         """
-        backend = _BACKENDS.get(s)
+        backend = _BACKENDS.get(s.lower())
         if backend is None:
             raise ValueError(f"Unknown backend: {s}")
         return backend

@@ -19,11 +19,15 @@ from kernels.deps import use_kernel_deps
 from kernels.hf_hub import RepoInfo
 from kernels.importer import LoadedKernel, _loaded_kernels, _metadata_of
 
-_logger = logging.getLogger("kernels.layer.layer")
+# By kn_log_topic of include/kernels/host.h: the modules of upstream that tell of the same.
+_LOGGERS = [
+    logging.getLogger(f"kernels.{name}")
+    for name in ("layer.layer", "layer.kernelize", "_versions", "hf_hub", "status", "validate")
+]
 
 
-def log(level, message):
-    _logger.log(level, message)
+def log(level, topic, message):
+    _LOGGERS[topic].log(level, message)
 
 
 # ---- the machine ----

@@ -198,6 +198,26 @@ def parse_variant(variant_str):
     return ArchVariant(framework=framework, arch=Arch.parse(rest))
 
 
+def get_variants(api=None, *, repo_id, revision):
+    """Returns the build variants of a repository.
+
+    Args:
+        api: Taken for upstream's sake, and not used.
+        repo_id (`str`): The repository, "org/name".
+        revision (`str`): The branch, tag or commit.
+
+    Returns:
+        `list[ArchVariant | NoarchVariant]`: The variants, best first; what has no variant's name is left out.
+
+    Example:
+        >>> from kernels.variants import get_variants
+        >>> [each.variant_str for each in get_variants(repo_id="builtin/norm", revision="main")]
+        ['torch-stable-abi...']
+    """
+    source = Source.hub(repo_id, revision=revision)
+    return [parse_variant(name) for name, _, _ in _core.hub_variants(source)]
+
+
 def get_variants_local(repo_path):
     """Returns the build variants that are folders of a directory, by name.
 
@@ -303,12 +323,41 @@ def _gpu(capability):
 
 def _resolve_objects(variants, backend):
     """Upstream's form: decides about variants for this machine."""
+    return _rank_objects(variants, _this_system(backend))
+
+
+def _rank_objects(variants, system):
     by_name = {variant.variant_str: variant for variant in variants}
     names = [variant.variant_str for variant in variants]
-    ranked = _rank(names, [None] * len(names), _this_system(backend))
+    ranked = _rank(names, [None] * len(names), system)
     trace = [_decision(by_name[name], reason) for name, reason in ranked]
     accepted = [decision.variant for decision in trace if isinstance(decision, VariantAccepted)]
     return accepted, trace
+
+
+def _resolve_variant_for_system(
+    variants,
+    selected_backend,
+    cpu,
+    os,
+    torch_version,
+    torch_cxx11_abi,
+    tvm_ffi_version,
+    macos_version=None,
+):
+    """Decides about variants for a machine that is described, as upstream's function of this name does."""
+    free_threaded = sys.version_info < (3, 15) and bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+    abi = -1 if torch_version is None or torch_cxx11_abi is None else int(torch_cxx11_abi)
+    system = (
+        *_major_minor(torch_version),
+        abi,
+        *_major_minor(tvm_ffi_version),
+        selected_backend.variant_str,
+        cpu,
+        os,
+        free_threaded,
+    )
+    return _rank_objects(variants, system)
 
 
 def resolve_variants(

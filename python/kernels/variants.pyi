@@ -83,6 +83,9 @@ class VariantRejected:
 Decision: TypeAlias = VariantAccepted | VariantRejected
 
 def parse_variant(variant_str: str) -> Variant: ...
+def get_variants(
+    api: object = None, *, repo_id: str, revision: str
+) -> list[ArchVariant | NoarchVariant]: ...
 def get_variants_local(repo_path: Path) -> list[Variant]: ...
 @overload
 def resolve_variants(

@@ -155,7 +155,7 @@ static void conclude(kni_run *run, kn_undo *undo, kn_status status) {
             kni_claims_set(run->engine, run->host, &run->staged[i]);
     } else if (take_back(undo, run->host, NULL)) {
         run->host->log(
-            run->host->ctx, KN_LOG_WARNING,
+            run->host->ctx, KN_LOG_WARNING, KN_LOG_LAYERS,
             "some modules could not be taken back after a failed call; they keep the new forward");
     }
     kn_undo_free(undo);

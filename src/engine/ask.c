@@ -119,8 +119,9 @@ static kn_status take_trust(kni_batch *batch, kni_want *w, const question *q, kn
     bool is_answer = !asked || asked == KN_ERR_REPOSITORY || asked == KN_ERR_NOT_FOUND;
     if (is_answer) w->answer = trusted ? KNI_ANSWER_TRUSTED : KNI_ANSWER_UNTRUSTED;
     if (!status && warn) {
-        status = kni_batch_warn(batch, "'%s': what was recorded of its publisher serves: %s", w->id,
-                                cause.message);
+        status =
+            kni_batch_warn(batch, KN_LOG_HUB, "'%s': what was recorded of its publisher serves: %s",
+                           w->id, cause.message);
     }
     kni_want_believe(w, warn ? 0 : kni_clock_seconds() + KNI_TRUST_MAX_AGE_S);
     return status;
@@ -200,7 +201,7 @@ static kn_status take_version(kni_batch *batch, kni_want *w, const kni_refs *ref
     w->newest_version = newest;
     kn_status status = take_ref(w, ref, err);
     if (status || newest <= taken) return status;
-    return kni_batch_warn(batch,
+    return kni_batch_warn(batch, KN_LOG_VERSIONS,
                           "You are using version %lld of '%s', but version %lld is available.",
                           (long long)taken, w->id, (long long)newest);
 }

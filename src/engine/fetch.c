@@ -59,7 +59,7 @@ void kni_batch_close(kni_batch *batch) {
     kni_batch_release_locks(batch);
     kni_batch_close_session(batch);
     for (size_t i = 0; i < batch->count; i++) kni_want_free(batch->wants[i]);
-    for (size_t i = 0; i < batch->warning_count; i++) kni_free(batch->alloc, batch->warnings[i]);
+    for (size_t i = 0; i < batch->warning_count; i++) kni_free(batch->alloc, batch->warnings[i].text);
     kni_free(batch->alloc, batch->wants);
     kni_free(batch->alloc, batch->warnings);
     kni_free(batch->alloc, batch->held);
@@ -94,7 +94,7 @@ static kn_status record(kni_batch *batch, kni_want *w, kn_error *err) {
 
 static kn_status warn_of_network(kni_batch *batch, const kni_want *w) {
     if (!w->net_status) return KN_OK;
-    return kni_batch_warn(batch,
+    return kni_batch_warn(batch, KN_LOG_HUB,
                           "'%s' is taken from the cache (commit %s), since the Hub could not be "
                           "asked: %s",
                           w->id, w->commit, w->net_message);
@@ -283,9 +283,10 @@ static bool is_at_end(const kni_batch *batch) {
 static void tell_warnings(kni_batch *batch) {
     const kn_host *host = batch->run->host;
     for (size_t i = 0; i < batch->warning_count; i++) {
-        if (kni_engine_tell_once(batch->engine, batch->warnings[i]))
-            host->log(host->ctx, KN_LOG_WARNING, batch->warnings[i]);
-        kni_free(batch->alloc, batch->warnings[i]);
+        struct kni_warning *warning = &batch->warnings[i];
+        if (kni_engine_tell_once(batch->engine, warning->text))
+            host->log(host->ctx, KN_LOG_WARNING, warning->topic, warning->text);
+        kni_free(batch->alloc, warning->text);
     }
     batch->warning_count = 0;
 }

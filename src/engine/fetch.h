@@ -126,7 +126,10 @@ typedef struct kni_batch {
     kni_idle_transport *transport; /* NULL until needed */
     kni_session session;
     char *token, *agent;
-    char **warnings; /* told once the host may be called */
+    struct kni_warning {
+        char *text;
+        kn_log_topic topic;
+    } *warnings; /* told once the host may be called */
     size_t warning_count, warning_capacity;
     struct kni_held {
         char *path; /* of the repository's locks: what is sorted by */
@@ -265,7 +268,8 @@ kn_status kni_batch_net(kni_batch *batch, const kni_net **out, kn_error *err);
 kn_status kni_batch_transfer(kni_batch *batch, kni_transfer *const *transfers, size_t count,
                              bool impatient, kn_error *err);
 bool kni_batch_is_cancelled(kni_batch *batch);
-kn_status kni_batch_warn(kni_batch *batch, const char *format, ...) KN_PRINTF(2, 3);
+kn_status kni_batch_warn(kni_batch *batch, kn_log_topic topic, const char *format, ...)
+    KN_PRINTF(3, 4);
 void kni_batch_close_session(kni_batch *batch);
 void kni_engine_transports_free(kn_engine *engine);
 

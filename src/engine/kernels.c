@@ -280,7 +280,7 @@ static kn_status check_kernel(kni_run *run, const kni_kernel *kernel, bool any_a
     status =
         kni_provenance_warning(run->engine->alloc, metadata, kernel->source.variant, &warning, err);
     if (warning && kni_engine_tell_once(run->engine, warning))
-        run->host->log(run->host->ctx, KN_LOG_WARNING, warning);
+        run->host->log(run->host->ctx, KN_LOG_WARNING, KN_LOG_METADATA, warning);
     kni_free(run->engine->alloc, warning);
     return status;
 }

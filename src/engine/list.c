@@ -236,7 +236,8 @@ static kn_status follow(kni_batch *batch, kni_want *w, kn_error *err) {
     if (!status)
         status = kni_status_parse(w->alloc, json, strlen(json), what, &repo, &revision, err);
     if (!status) status = kni_want_record_resolution(batch, w, repo, revision, err);
-    if (!status) status = kni_batch_warn(batch, "'%s' redirected to '%s'", w->id, repo);
+    if (!status)
+        status = kni_batch_warn(batch, KN_LOG_REDIRECTS, "'%s' redirected to '%s'", w->id, repo);
     if (!status) status = kni_want_redirect(batch, w, repo, revision, err);
     kni_free(w->alloc, path);
     kni_free(w->alloc, bytes);

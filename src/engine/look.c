@@ -241,8 +241,8 @@ static kn_status use_cached(kni_batch *batch, kni_want *w, kn_error *err) {
         kni_resolution to = w->cached;
         w->cached = (kni_resolution){0};
         kni_cache cache = w->caches[w->type]; /* its allocator outlives the redirect */
-        kn_status status =
-            kni_batch_warn(batch, "'%s' redirected to '%s'", w->id, to.redirect_repo);
+        kn_status status = kni_batch_warn(batch, KN_LOG_REDIRECTS, "'%s' redirected to '%s'", w->id,
+                                          to.redirect_repo);
         if (!status)
             status = kni_want_redirect(batch, w, to.redirect_repo, to.redirect_revision, err);
         kni_resolution_clear(&cache, &to);
@@ -266,7 +266,7 @@ static kn_status look_at_publisher(kni_batch *batch, kni_want *w, kn_error *err)
         return KN_ERR_UNTRUSTED;
     case KNI_TRUST_ALLOW_WARN:
         return kni_batch_warn(
-            batch,
+            batch, KN_LOG_HUB,
             "'%s': whether its publisher is trusted was never asked, and cannot be "
             "while the Hub is not reached; it is loaded from the cache all the same",
             w->id);

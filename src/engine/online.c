@@ -231,7 +231,7 @@ void kni_batch_close_session(kni_batch *batch) {
 
 /* ---- warnings ---- */
 
-kn_status kni_batch_warn(kni_batch *batch, const char *format, ...) {
+kn_status kni_batch_warn(kni_batch *batch, kn_log_topic topic, const char *format, ...) {
     char message[KN_ERROR_TEXT_MAX];
     va_list args;
     va_start(args, format);
@@ -243,6 +243,6 @@ kn_status kni_batch_warn(kni_batch *batch, const char *format, ...) {
         kni_free(batch->alloc, copy);
         return KN_ERR_NOMEM;
     }
-    batch->warnings[batch->warning_count++] = copy;
+    batch->warnings[batch->warning_count++] = (struct kni_warning){copy, topic};
     return KN_OK;
 }

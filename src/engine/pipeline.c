@@ -245,6 +245,10 @@ static void tell_fallbacks(const kni_run *run) {
             continue;
         kni_text text;
         kni_text_init(&text, run->engine->alloc);
+        if (d->reason == KN_REASON_CONDITION) /* in upstream's words, which tools look for */
+            kni_text_addf(
+                &text, "Skipping kernelization for `%s` using `%s` due to kernel_condition. ",
+                plan->walk.classes[d->class_id].name, plan->walk.classes[d->class_id].layer_name);
         kni_text_addf(&text, "%s: keeping the original forward (%s): %s",
                       plan->walk.classes[d->class_id].layer_name, kn_reason_text(d->reason),
                       d->message);
@@ -252,10 +256,12 @@ static void tell_fallbacks(const kni_run *run) {
         kni_text_addf(&text, "%s/%s", plan->walk.classes[d->class_id].layer_name,
                       kn_reason_text(d->reason));
         char *once = kni_text_take(&text);
-        bool is_usual = d->reason == KN_REASON_NO_DEVICE || d->reason == KN_REASON_NO_PROPERTIES ||
-                        d->reason == KN_REASON_CONDITION || d->reason == KN_REASON_EXCLUDED;
+        bool is_wish = d->reason == KN_REASON_CONDITION || d->reason == KN_REASON_EXCLUDED;
+        bool is_usual =
+            is_wish || d->reason == KN_REASON_NO_DEVICE || d->reason == KN_REASON_NO_PROPERTIES;
         if (message && once && kni_engine_tell_once(run->engine, once)) {
-            run->host->log(run->host->ctx, is_usual ? KN_LOG_INFO : KN_LOG_WARNING, message);
+            run->host->log(run->host->ctx, is_usual ? KN_LOG_INFO : KN_LOG_WARNING,
+                           is_wish ? KN_LOG_MODEL : KN_LOG_LAYERS, message);
         }
         kni_free(run->engine->alloc, message);
         kni_free(run->engine->alloc, once);

@@ -73,6 +73,34 @@ kn_status kn_engine_install(kn_engine *engine, const kn_host *host, const kn_rep
     return status;
 }
 
+kn_status kn_engine_resolve_commit(kn_engine *engine, const kn_host *host, const kn_repo_info *info,
+                                   char **commit, kn_error *err) {
+    *commit = NULL;
+    kni_run run;
+    kni_run_init(&run, engine, host, NULL);
+    kni_batch batch;
+    size_t number;
+    kn_status status = kni_batch_open(&run, true, &batch, err);
+    if (!status)
+        status = kni_batch_add(&batch, info, KN_DEVICE_OTHER, KNI_DEPTH_VARIANTS, &number, err);
+    if (!status) status = kni_batch_run(&batch, err);
+    if (!status) {
+        const kni_want *w = batch.wants[number];
+        if (w->status)
+            status = kni_fail(err, w->status, "%s", w->err.message);
+        else if (!w->commit[0])
+            status = kni_fail(err, KN_ERR_VALUE,
+                              "%s: a kernel in a directory has no commits; ask for one of the Hub",
+                              w->display);
+        else
+            *commit = kni_text_copy(engine->alloc, w->commit);
+        if (!status && !*commit) status = kni_no_memory(err, "finding a commit");
+    }
+    kni_batch_close(&batch);
+    kni_run_clear(&run);
+    return status;
+}
+
 void kn_text_free(kn_engine *engine, char *text) { kni_free(engine->alloc, text); }
 
 /* Whether the build of a want, and those of all that it depends on, have code for this GPU. */

@@ -26,7 +26,7 @@ static kn_status find_root(search *s) {
     if (status == KN_ERR_NOT_FOUND) {
         return kni_fail(
             s->err, status,
-            "no kernel at '%s': there is no such path; give a directory that has build variants, such as "
+            "Cannot find a build variant for this system in %s: there is no such path; give a directory that has build variants, such as "
             "'torch-cpu', in it or in its folder 'build'",
             s->asked);
     }
@@ -34,7 +34,7 @@ static kn_status find_root(search *s) {
     if (!kni_path_is_directory(s->root)) {
         return kni_fail(
             s->err, KN_ERR_NOT_FOUND,
-            "no kernel at '%s': it is not a directory; give the directory that has the kernel's build "
+            "Cannot find a build variant for this system in %s: it is not a directory; give the directory that has the kernel's build "
             "variants in it or in its folder 'build'",
             s->asked);
     }

@@ -5,7 +5,7 @@ import warnings
 
 from kernels import _core
 from kernels._source import Source
-from kernels.layer.layer import use_kernel_forward_from_hub
+from kernels.layer.layer import _create_func_module, use_kernel_forward_from_hub
 
 
 def _deprecated(name, instead):
@@ -18,9 +18,7 @@ def _get_func(kernel, repository):
         raise ValueError(
             f"Function `{repository.func_name}` not found in kernel repo {repository}."
         )
-    from kernels._torch import Module, function_module
-
-    return function_module(function, base=Module)
+    return _create_func_module(function)
 
 
 class FuncRepository:
@@ -160,3 +158,11 @@ def use_kernel_func_from_hub(func_name):
     """
     _deprecated("use_kernel_func_from_hub", "use_kernel_forward_from_hub")
     return use_kernel_forward_from_hub(func_name)
+
+
+def __getattr__(name):
+    if name == "FuncRepositoryProtocol":
+        from kernels.layer import repos
+
+        return repos.FuncRepositoryProtocol
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -278,6 +278,11 @@ class LockedLayerRepository:
         return f"<{type(self).__name__} {self}>"
 
 
+def _no_condition(module):
+    """What stands for no condition: the engine does not call it."""
+    return True
+
+
 def replace_kernel_forward_from_hub(cls, layer_name, condition=None):
     """Makes the forward of a class replaceable under a layer name.
 
@@ -306,7 +311,7 @@ def replace_kernel_forward_from_hub(cls, layer_name, condition=None):
         raise TypeError(f"condition must be a function of the module, not {condition!r}")
     cls.kernel_layer_name = layer_name
     # Without `staticmethod` access through an instance would bind it.
-    cls.kernel_condition = None if condition is None else staticmethod(condition)
+    cls.kernel_condition = staticmethod(condition or _no_condition)
 
 
 def use_kernel_forward_from_hub(layer_name, condition=None):
@@ -408,10 +413,36 @@ def use_kernelized_func(*args):
     return decorator
 
 
+def _validate_layer(*, check_cls, cls, repo):
+    """TypeError where the layer `cls` cannot stand in the place of `check_cls`."""
+    from kernels import _torch
+
+    _torch.layer_flags(cls)
+    _torch.bind_layer(cls, check_cls, repo)
+
+
+def _create_func_module(func):
+    """A subclass of `torch.nn.Module` whose forward is the function."""
+    from kernels import _torch
+
+    return _torch.function_module(func, base=_torch.Module)
+
+
+def _get_kernel_layer(repo, kernel):
+    """The layer of a kernel's module that `repo` names."""
+    from kernels import _torch
+
+    return _torch.find_layer(kernel, repo.layer_name, repo)
+
+
 def __getattr__(name):
     # `typing` is slow to import and only needed for annotations.
     if name in ("LayerRepositoryProtocol", "RepositoryProtocol"):
         from kernels.layer import repos
 
         return getattr(repos, name)
+    if name in ("_DISABLE_KERNEL_MAPPING", "_KERNEL_MAPPING"):
+        from kernels.layer import globals as in_force
+
+        return getattr(in_force, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -23,14 +23,22 @@ class LayerRepositoryProtocol(RepositoryProtocol, Protocol):
     def layer_name(self) -> str: ...
 
 
+class FuncRepositoryProtocol(RepositoryProtocol, Protocol):
+    """A repository that gives a function by name."""
+
+    @property
+    def func_name(self) -> str: ...
+
+
 class DeviceRepos:
     """The repositories for one type of device, by capability and mode. Made by `Device.create_repo`."""
 
-    def __init__(self, device_type: str):
+    def __init__(self, device_type: str, mapping=None, layer=""):
         self._type = device_type
+        self._layer = layer
         # Registering nothing checks the type.
-        self._mapping = _core.empty_mapping().extend({"": {device_type: {}}})
-        self._inserted = False
+        self._mapping = mapping or _core.empty_mapping().extend({layer: {device_type: {}}})
+        self._inserted = mapping is not None
 
     @staticmethod
     def create_repo(device: Device) -> "DeviceRepos":
@@ -46,7 +54,7 @@ class DeviceRepos:
         if device.type != self._type:
             raise ValueError(f"Device type must be '{self._type}', got {device.type}")
         base = self._mapping if self._inserted else _core.empty_mapping()
-        self._mapping = base.extend({"": {device: repos}})
+        self._mapping = base.extend({self._layer: {device: repos}})
         self._inserted = True
 
     @property
@@ -61,4 +69,4 @@ class DeviceRepos:
             if capability is None or not self._inserted:
                 return None
         known = _CAPABILITY_UNKNOWN if capability is None else capability
-        return self._mapping.modes("", self._type, known)
+        return self._mapping.modes(self._layer, self._type, known)

@@ -263,7 +263,7 @@ static void test_broken_local_kernels_is_an_error(void **state) {
 static void test_a_path_that_is_not_there_is_told(void **state) {
     scene *s = *state;
     map_kind(s, KN_REPO_LOCAL, scratch_path(&s->scratch, "gone"));
-    expect_missing(s, KN_ERR_NOT_FOUND, "/gone': there is no such path");
+    expect_missing(s, KN_ERR_NOT_FOUND, "/gone: there is no such path");
     kn_request request = inference();
     plan_fails(&s->fx, s->model, &request, KN_ERR_NOT_FOUND, "there is no such path");
     map_kind(s, KN_REPO_LOCAL, "no/such/relative/path");

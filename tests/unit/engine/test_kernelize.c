@@ -177,6 +177,7 @@ static void test_a_fallback_is_logged_once_for_a_layer_name_and_says_what_to_do(
         "warning: Act: keeping the original forward (no-layer): No layer mapping for `Act`: the "
         "mapping in force does not name it; add it with register_kernel_mapping or "
         "use_kernel_mapping\n");
+    assert_int_equal(fx->host->topic, KN_LOG_LAYERS);
 }
 
 static void test_a_plan_logs_nothing(void **state) {

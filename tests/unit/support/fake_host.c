@@ -423,9 +423,10 @@ static const char *host_model_name(void *ctx, void *model) {
     return module->cls ? module->cls->name : "a model";
 }
 
-static void host_log(void *ctx, kn_log_level level, const char *message) {
+static void host_log(void *ctx, kn_log_level level, kn_log_topic topic, const char *message) {
     fake_host *host = ctx;
     enter(host, FAKE_CALL_LOG, NULL);
+    host->topic = topic;
     size_t length = strlen(host->log);
     const char *name = level == KN_LOG_WARNING ? "warning"
                        : level == KN_LOG_INFO  ? "info"

@@ -151,6 +151,7 @@ struct fake_host {
     void *hook_ctx[FAKE_CALLS];
     size_t hook_at[FAKE_CALLS]; /* the number, from 1, of the call that runs it */
     char log[8192];             /* a line a message: "warning: ..." */
+    kn_log_topic topic;         /* of the last one */
     size_t left; /* how often it was left and not entered again: then no callback may come */
     size_t leaves;
     char imported[512];  /* the folder of the last kernel */
