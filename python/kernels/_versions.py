@@ -54,8 +54,8 @@ def resolve_version_spec_as_ref(repo_id, version_spec, local_files_only=False):
         commit = _core.resolve_commit(source)
     except FileNotFoundError as error:
         raise ValueError(
-            f"Version {version_spec} of '{repo_id}' is not available in the local cache and Hugging Face Hub is in offline "
-            "mode. Download the kernel while online first, or pass an explicit `revision=<commit>`."
+            f"Version {version_spec} of '{repo_id}' is not available in the local cache and Hugging Face Hub is in "
+            "offline mode. Download the kernel while online first, or pass an explicit `revision=<commit>`."
         ) from error
     name = f"v{version_spec}"
     return GitRefInfo(name, f"refs/heads/{name}", commit)

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 has_torch = find_spec("torch") is not None
 has_tvm_ffi = find_spec("tvm_ffi") is not None
 
-__all__ = ["has_torch", "has_tvm_ffi"]
+__all__ = ["has_torch", "has_tvm_ffi", "tomllib"]  # noqa: F822
 
 
 def __getattr__(name):

@@ -3,10 +3,11 @@
 
 from pathlib import Path
 
-from kernels import _core
+from kernels import _core, _older
 from kernels._source import Source
 
 
+@_older.install
 def install_kernel(
     repo_id,
     *,

@@ -3,10 +3,14 @@
 
 import os
 
-from kernels import _core
+from kernels import _core, _older
 from kernels._source import Source
 
 
+@_older.by_position(
+    "get_kernel",
+    *("revision", "version", "backend", "user_agent", "trust_remote_code", "check_arch"),
+)
 def get_kernel(
     repo_id,
     *,
@@ -83,6 +87,7 @@ def get_kernel(
     return _core.get_kernel(source)
 
 
+@_older.local_kernel
 def get_local_kernel(repo_path, *, backend=None, trust_remote_code=False, user_agent=None):
     """Loads a kernel from a directory and returns its module.
 
@@ -119,6 +124,7 @@ def get_local_kernel(repo_path, *, backend=None, trust_remote_code=False, user_a
     return _core.get_kernel(source)
 
 
+@_older.locked_kernel
 def get_locked_kernel(repo_id, *, lockfile=None, trust_remote_code=False, user_agent=None):
     """Loads a kernel, and those that it depends on, at the commits that a lock file gives, and returns its module.
 
@@ -188,6 +194,7 @@ def load_kernel(repo_id, *, lockfile=None, backend=None):
     return _core.get_kernel(source)
 
 
+@_older.by_position("has_kernel", "revision", "version", "backend")
 def has_kernel(
     repo_id, *, revision=None, version=None, backend=None, trust_remote_code=False, check_arch=True
 ):

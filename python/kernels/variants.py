@@ -9,7 +9,7 @@ import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kernels import _core
+from kernels import _core, _older
 from kernels._core import Version
 from kernels._source import Source
 from kernels.backends import Backend, _select_backend, parse_backend
@@ -361,7 +361,7 @@ def _resolve_variant_for_system(
 
 
 def resolve_variants(
-    names,
+    variants,
     backend=None,
     *,
     torch=None,
@@ -378,8 +378,8 @@ def resolve_variants(
     machine's backend, such as "cuda", or "cpu". So it does of an empty list.
 
     Args:
-        names (`Iterable[str]` or `Mapping[str, Sequence[str] | None]`): Names of build variants; as a mapping also the
-            architectures that each build has code for, where they are known. What is no variant's name is left out.
+        variants (`Iterable[str]` or `Mapping[str, Sequence[str] | None]`): Names of build variants; as a mapping also
+            the architectures that each build has code for, where they are known. What is no variant's name is left out.
         backend (`str`, default `"cu130"`): The backend as variants name it: "cpu", "cu130", "rocm64", "xpu20252", ….
         torch (`str`, *optional*): The version of torch, such as "2.9.1"; `None` where there is none.
         cxx11_abi (`bool` or `None`, default `True`): Whether that torch was built with the C++11 ABI.
@@ -405,13 +405,14 @@ def resolve_variants(
         torch29-cu130-x86_64-linux CUDA version (13.0) is not compatible with system CUDA version (12.8)
     """
     described = torch is not None or tvm_ffi is not None or capability is not None
-    is_list = isinstance(names, list) and all(isinstance(name, Variant) for name in names)
-    if is_list and not described and (names or not (backend or "")[-1:].isdigit()):
-        return _resolve_objects(names, backend)
+    is_list = isinstance(variants, list) and all(isinstance(each, Variant) for each in variants)
+    if is_list and not described and (variants or not (backend or "")[-1:].isdigit()):
+        return _resolve_objects(variants, backend)
 
-    archs = names if isinstance(names, Mapping) else {}
+    archs = variants if isinstance(variants, Mapping) else {}
     builds = {
-        name.variant_str if isinstance(name, Variant) else name: archs.get(name) for name in names
+        each.variant_str if isinstance(each, Variant) else each: archs.get(each)
+        for each in variants
     }
     abi = -1 if torch is None or cxx11_abi is None else int(bool(cxx11_abi))
     system = (
@@ -469,6 +470,7 @@ def variants_trace_str(trace):
     return "\n".join(lines)
 
 
+@_older.by_position("get_kernel_variants", "revision", "version", "backend")
 def get_kernel_variants(repo_id, *, revision=None, version=None, backend=None):
     """Returns how each build variant of a kernel fits this machine.
 

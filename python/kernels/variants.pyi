@@ -89,11 +89,11 @@ def get_variants(
 def get_variants_local(repo_path: Path) -> list[Variant]: ...
 @overload
 def resolve_variants(
-    names: list[Variant] | list[ArchVariant] | list[NoarchVariant], backend: str | None = None
+    variants: list[Variant] | list[ArchVariant] | list[NoarchVariant], backend: str | None = None
 ) -> tuple[list[Variant], list[Decision]]: ...
 @overload
 def resolve_variants(
-    names: Mapping[str, Sequence[str] | None] | Iterable[str],
+    variants: Mapping[str, Sequence[str] | None] | Iterable[str],
     backend: str | None = None,
     *,
     torch: str | None = None,

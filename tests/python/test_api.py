@@ -2,7 +2,6 @@
 """Names, parameters and defaults: those of the API reference, and every name of upstream 0.17.2."""
 
 import inspect
-import json
 import sys
 
 import pytest
@@ -167,55 +166,6 @@ def test_upstreams_submodules_give_the_names_that_annotations_use():
     assert same is Mode
     assert RepositoryProtocol in LayerRepositoryProtocol.__mro__
     assert callable(LayerRepositoryProtocol.load)
-
-
-SIGNATURES = """
-    import inspect, json, warnings
-    import kernels
-    from kernels import use_kernel_mapping
-    answer = {}
-    for name in json.loads(%r):
-        if name in ("__version__", "Mode", "KernelizeFallback", "LoadedKernel", "Metadata", "RepoInfo"):
-            continue
-        try:
-            signature = inspect.signature(getattr(kernels, name))
-        except (TypeError, ValueError):
-            continue
-        answer[name] = [(p.name, "required" if p.default is p.empty else repr(p.default))
-                        for p in signature.parameters.values()]
-    print(json.dumps(answer))
-"""
-
-# Where we differ from upstream in more than a parameter's kind, and why.
-MORE_THAN_UPSTREAM = {
-    # include and exclude are ours.
-    "kernelize": [["include", "None"], ["exclude", "None"]],
-    # Asks the Hub again.
-    "get_kernel": [["refresh", "False"]],
-    "install_kernel": [["refresh", "False"]],
-    # A kernel's benchmarks cannot be run yet; upstream's class has no __init__ at all.
-    "Benchmark": [],
-}
-
-
-def test_signatures_differ_from_upstreams_only_in_kind(peer):
-    names = json.dumps(UPSTREAM)
-    theirs = json.loads(run_python(SIGNATURES % names, python=peer, env={"PYTHONPATH": ""}).stdout)
-    ours = json.loads(run_python(SIGNATURES % names).stdout)
-    assert (
-        set(ours)
-        >= set(theirs)
-        >= {"kernelize", "LayerRepository", "get_kernel", "use_kernel_mapping", "Device"}
-    )
-    differing = {}
-    for name, parameters in theirs.items():
-        own = dict(ours[name])
-        missing = [p for p, default in parameters if p not in own]
-        other = [p for p, default in parameters if default != "required" and own.get(p) != default]
-        extra = [[p, d] for p, d in ours[name] if p not in dict(parameters)]
-        if (missing or other or extra) and extra != MORE_THAN_UPSTREAM.get(name):
-            differing[name] = (missing, other, extra)
-    assert differing == {}
 
 
 def test_import_needs_neither_torch_nor_anything_but_the_standard_library():

@@ -37,7 +37,6 @@ def test_examples_run(name):
 
 # What only raises so far, what is deprecated, and what is made by others.
 WITHOUT_EXAMPLE = {
-    "Benchmark",
     "FuncRepository",
     "LoadedKernel",
     "LocalFuncRepository",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What upstream's tests load, built small: repositories of the same names, branches and behaviour on the loopback Hub."""
+"""What upstream's tests load, built small: repositories of the same names and branches on the loopback Hub."""
 
 import json
 from pathlib import Path

@@ -20,8 +20,9 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 
-from hub import Hub  # noqa: E402
 from hub_content import write_repositories  # noqa: E402
+
+from hub import Hub  # noqa: E402
 
 VERSION = "0.17.2"
 
@@ -109,7 +110,9 @@ def main():
     count = Counter(outcomes.values())
     if unexpected:
         print(text)
-    print(f"upstream {VERSION}: {count['passed']} tests pass, {count['skipped']} are skipped for want of a device")
+    print(
+        f"upstream {VERSION}: {count['passed']} tests pass, {count['skipped']} are skipped for want of a device"
+    )
     for reason, number in reasons.most_common():
         print(f"  {number:4} do not apply: {reason}")
     print("\n".join(unexpected))

@@ -48,6 +48,10 @@ __all__ = [
 
 
 def __getattr__(name):
+    if name in ("_KERNEL_MAPPING", "_validate_layer"):
+        from kernels import _older
+
+        return _older.moved(__name__, {name: ("kernels.layer.layer", name)})(name)
     module = _LAZY.get(name)
     if module is None:
         raise AttributeError(f"module 'kernels.layer' has no attribute '{name}'")

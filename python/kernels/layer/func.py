@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Functions as layers: deprecated forms of what `kernels.layer.layer` does for both."""
 
-import warnings
-
-from kernels import _core
+from kernels import _core, _older
 from kernels._source import Source
 from kernels.layer.layer import _create_func_module, use_kernel_forward_from_hub
 
 
-def _deprecated(name, instead):
-    warnings.warn(f"{name} is deprecated: use {instead}", DeprecationWarning, stacklevel=3)
+def _deprecated(name, instead, stacklevel=4):
+    _older.warn(name, f"use {instead}", stacklevel)
 
 
 def _get_func(kernel, repository):
@@ -81,8 +79,9 @@ class LocalFuncRepository:
         func_name (`str`): The name of the function within the kernel.
     """
 
+    @_older.without_package_name("LocalFuncRepository")
     def __init__(self, repo_path, func_name):
-        _deprecated("LocalFuncRepository", "LocalLayerRepository")
+        _deprecated("LocalFuncRepository", "LocalLayerRepository", 5)
         self._repo_path = repo_path
         self.func_name = func_name
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mappings, kernelize, and what goes with it: plan, explain, unkernelize."""
 
-from kernels import _core
+from kernels import _core, _older
 from kernels.layer.layer import KernelizeFallback
 
 _DEFAULT, _NONE = KernelizeFallback.DEFAULT.value, KernelizeFallback.NONE.value
@@ -89,6 +89,7 @@ def register_kernel_mapping(mapping, inherit_mapping=True):
     _core.register(mapping, inherit_mapping)
 
 
+@_older.kernelize
 def kernelize(model, mode, device=None, use_fallback=True, *, include=None, exclude=None):
     """Replaces the forward of extensible layers by the kernels that the
     mapping gives.

@@ -4,7 +4,7 @@
 import os
 from enum import Flag
 
-from kernels import _core, _source
+from kernels import _core, _older, _source
 
 
 class KernelizeFallback(Flag):
@@ -164,6 +164,7 @@ class LocalLayerRepository:
         'SiluAndMul'
     """
 
+    @_older.without_package_name("LocalLayerRepository")
     def __init__(self, repo_path, layer_name):
         _check_text(layer_name=layer_name)
         os.fspath(repo_path)
