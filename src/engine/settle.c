@@ -151,11 +151,12 @@ static kn_status check_registration(const kn_plan *plan, const kni_decision *d,
     if ((d->repo_mode & KN_MODE_TORCH_COMPILE) && !layer->can_torch_compile)
         lacks = "torch.compile";
     if (!lacks) return KN_OK;
+    const char *name = d->repo_layer;
     return kni_fail(
         err, KN_ERR_VALUE,
-        "layer `%s` from repo %s does not support %s, but was registered for `%s` with mode `%s`; register it "
-        "for a mode that it supports",
-        d->repo_layer ? d->repo_layer : "?", d->repo_text, lacks,
+        "Function/layer %s%s%sfrom repo %s does not support %s. Was registered for `%s` "
+        "with mode `%s`; register it for a mode that it supports",
+        name ? "`" : "", name ? name : "", name ? "` " : "", d->repo_text, lacks,
         plan->walk.classes[d->class_id].layer_name, kn_mode_text(d->repo_mode, mode));
 }
 

@@ -2,141 +2,111 @@
 """The same cases under this package and under upstream 0.17.2: what they choose, and what they raise."""
 
 import json
-from pathlib import Path
 
 import pytest
-from kernel_support import run_python
+from differential import (
+    DELIBERATE,
+    DELIBERATE_GENERATED,
+    SCRIPTS,
+    deliberate_names,
+    is_equal,
+    key_words,
+    lacking_words,
+    messages,
+    run_both,
+    without_messages,
+)
 
-SCRIPT = (Path(__file__).parent / "differential_cases.py").read_text()
-
-STRICT = ["StrictDataclassClassValidationError"]
-REFUSED_AT_ONCE = "a malformed mapping is refused when it is given, with a TypeError"
-NOT_ASKED = "a capability that cannot be asked is no compatible properties; upstream lets torch's AssertionError out"
-CHECKED = "properties are checked with builtin errors; each also derives from huggingface_hub's where that is imported"
-
-# What differs on purpose: the case, upstream's answer, ours, why.
-DELIBERATE = [
-    (
-        "capability of cuda that cannot be asked",
-        [["AssertionError"], ["original"]],
-        [None, ["original"]],
-        NOT_ASKED,
-    ),
-    (
-        "capability of rocm that cannot be asked",
-        [["AssertionError"], ["original"]],
-        [None, ["original"]],
-        NOT_ASKED,
-    ),
-    (
-        "third layer fails",
-        [["TypeError"], ["A", "B", "original"]],
-        [["TypeError"], ["original", "original", "original"]],
-        "a failed call leaves the model as it was",
-    ),
-    (
-        "second class does not fit",
-        [None, ["r", "r"]],
-        [["TypeError"], ["original", "original"]],
-        "a layer is checked against every class that it replaces; upstream checks the first",
-    ),
-    (
-        "foreign forward",
-        [None, ["r"]],
-        [None, ["foreign"]],
-        "a forward that somebody else has set is kept",
-    ),
-    (
-        "keyword of the replaced class",
-        ["TypeError"],
-        "renamed",
-        "keyword calls by the replaced class's names still work",
-    ),
-    ("mapping None", [["AttributeError"], None], [["TypeError"], None], REFUSED_AT_ONCE),
-    ("mapping 5", [["AttributeError"], None], [["TypeError"], None], REFUSED_AT_ONCE),
-    ("mapping []", [["AttributeError"], None], [["TypeError"], None], REFUSED_AT_ONCE),
-    ("mapping {'A': None}", [["AttributeError"], None], [["TypeError"], None], REFUSED_AT_ONCE),
-    (
-        "mapping {'A': {'cpu': None}}",
-        [None, ["AttributeError"]],
-        [["TypeError"], None],
-        REFUSED_AT_ONCE,
-    ),
-    ("mapping {'A': {'cpu': {'INFERENC", [None, None], [["TypeError"], None], REFUSED_AT_ONCE),
-    *(
-        (f"{cls}{arguments}", theirs, ours, CHECKED)
-        for cls in ("CUDAProperties", "ROCMProperties")
-        for arguments, theirs, ours in (
-            ("(90, 75)", STRICT, ["ValueError"]),
-            ("('75', 90)", STRICT, ["TypeError"]),
-            ("(75, None)", STRICT, ["TypeError"]),
-            ("(7.5, 90)", [7.5, True], ["TypeError"]),
-        )
-    ),
-]
-
-
-def answers_of(python=None, env=None):
-    done = run_python(SCRIPT, env=env, **({"python": python} if python else {}))
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len({name for name, _ in lines}) == len(lines)
-    return dict(lines)
+WRITTEN, GENERATED = SCRIPTS
 
 
 @pytest.fixture(scope="module")
 def both(peer):
-    # Without a GPU, also where there is one: torch then says so with an AssertionError or, built for CUDA, with a
-    # RuntimeError.
-    hidden = {"CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": ""}
-    theirs = answers_of(peer, hidden | {"PYTHONPATH": ""})
-    for name in ("cuda", "rocm"):
-        answer = theirs[f"capability of {name} that cannot be asked"]
-        answer[0] = ["AssertionError"] if answer[0] == ["RuntimeError"] else answer[0]
-    return theirs, answers_of(env=hidden)
+    return run_both(peer)
 
 
 def test_it_is_upstream_that_we_compare_with(both):
     theirs, ours = both
-    assert theirs["version"] == "0.17.2"
-    assert ours["version"].startswith("0.17.2+")
-    assert list(theirs) == list(ours)
-    assert len(ours) > 250
+    assert theirs[WRITTEN]["version"] == "0.17.2"
+    assert ours[WRITTEN]["version"].startswith("0.17.2+")
+    assert {script: list(cases) for script, cases in theirs.items()} == {
+        script: list(cases) for script, cases in ours.items()
+    }
+    assert (len(ours[WRITTEN]), len(ours[GENERATED])) == (291, 640)
 
 
-def test_written_cases_differ_only_where_they_are_meant_to(both):
+def test_scripts_differ_only_where_they_are_meant_to(both):
+    theirs, ours = both
+    differing = {
+        name
+        for script in SCRIPTS
+        for name in theirs[script]
+        if not is_equal(name, theirs[script][name], ours[script][name])
+    }
+    assert differing == deliberate_names()
+
+
+def test_written_cases_differ_as_they_are_meant_to(both):
     theirs, ours = both
     expected = {name: (their, our) for name, their, our, _ in DELIBERATE}
-    differing = {
-        name: (theirs[name], ours[name])
-        for name in theirs
-        if theirs[name] != ours[name] and not name.startswith("random") and name != "version"
-    }
-    assert differing == expected
+    found = {name: (theirs[WRITTEN][name], ours[WRITTEN][name]) for name in expected}
+    assert found == expected
 
 
-def test_generated_mappings_choose_the_same_kernels(both):
-    theirs, ours = both
-    steps = chosen = failed = 0
-    for seed in range(120):
-        before = ["original"] * 3
-        for (their_error, their_answers), (error, answers) in zip(
-            theirs[f"random {seed}"], ours[f"random {seed}"], strict=True
-        ):
-            assert error == their_error, seed
-            # After an error upstream's model is left half replaced; ours is as it was before the call.
-            assert answers == (before if error else their_answers), seed
-            before = answers
-            steps += 1
-            failed += error is not None
-            chosen += any(answer != "original" for answer in answers)
-    assert steps == 360
-    # The cases are worth something: many choose, many fail.
-    assert chosen > 100 and failed > 50
+def test_every_deliberate_difference_has_a_reason():
+    assert all(len(reason) > 20 for *_, reason in DELIBERATE)
+    assert all(len(reason) > 20 for reason in DELIBERATE_GENERATED.values())
 
 
-def test_generated_ranges_choose_the_same_kernels(both):
-    theirs, ours = both
-    names = [name for name in ours if name.startswith("capability ") and "asked" not in name]
+def test_generated_mappings_are_worth_something(both):
+    _, ours = both
+    steps = [step for seed in range(120) for step in ours[WRITTEN][f"random {seed}"]]
+    assert len(steps) == 360
+    assert sum(any(answer != "original" for answer in answers) for _, answers in steps) > 100
+    assert sum(error is not None for error, _ in steps) > 50
+
+
+def test_generated_ranges_are_worth_something(both):
+    _, ours = both
+    names = [
+        name for name in ours[WRITTEN] if name.startswith("capability ") and "asked" not in name
+    ]
     assert len(names) == 40
-    assert [ours[name] for name in names] == [theirs[name] for name in names]
-    assert len({json.dumps(ours[name]) for name in names}) > 10
+    assert len({json.dumps(ours[WRITTEN][name]) for name in names}) > 10
+
+
+@pytest.mark.parametrize(
+    ("kind", "different"),
+    [
+        ("signature", 60),
+        ("refusal", 40),
+        ("function", 10),
+        ("context", 40),
+        ("lock", 30),
+        ("variant", 60),
+        ("value", 50),
+        ("mode", 30),
+    ],
+)
+def test_generated_cases_are_worth_something(both, kind, different):
+    _, ours = both
+    found = [answer for name, answer in ours[GENERATED].items() if name.startswith(f"{kind} ")]
+    assert len({json.dumps(answer) for answer in found}) >= different
+
+
+def test_errors_go_on_after_upstreams_words(both):
+    theirs, ours = both
+    told = 0
+    for name, their in theirs[GENERATED].items():
+        if name not in DELIBERATE_GENERATED:
+            assert lacking_words(their, ours[GENERATED][name]) == [], name
+            told += len(messages(their))
+    assert told > 150
+
+
+def test_what_is_compared_of_messages():
+    their = "No layer mapping for `A` with device type `Device(type='cpu', properties=None)`"
+    assert key_words(their) == {"layer", "mapping", "with", "device", "type"}
+    answer = [1, {"error": ["ValueError"], "message": "Not this"}]
+    assert without_messages(answer) == [1, {"error": ["ValueError"]}]
+    assert lacking_words(answer, [1, {"error": ["ValueError"], "message": "not that"}]) == ["this"]

@@ -182,7 +182,7 @@ static void test_a_layer_registered_for_a_mode_that_it_cannot_do_is_an_error(voi
     kn_request request = inference();
     request.fallback = KN_FALLBACK_ALL;
     kernelize_fails(fx, model, &request, KN_ERR_VALUE,
-                    "from repo org/a does not support backward, but was registered for `Norm` with "
+                    "from repo org/a does not support backward. Was registered for `Norm` with "
                     "mode `TRAINING`");
     request.mode = T;
     kernelize_fails(fx, model, &request, KN_ERR_VALUE, "does not support backward");
@@ -190,7 +190,7 @@ static void test_a_layer_registered_for_a_mode_that_it_cannot_do_is_an_error(voi
     repo->layer->has_backward = true;
     map_cpu(fx, "Norm", T | C, repo);
     kernelize_fails(fx, model, &request, KN_ERR_VALUE,
-                    "does not support torch.compile, but was registered for `Norm` with mode "
+                    "does not support torch.compile. Was registered for `Norm` with mode "
                     "`TRAINING|TORCH_COMPILE`");
     repo->layer->can_torch_compile = true;
     map_cpu(fx, "Norm", I | C, repo);
