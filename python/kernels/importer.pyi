@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
 from kernels._rust import Metadata as Metadata
@@ -12,3 +13,5 @@ class LoadedKernel:
     repo_info: RepoInfo | None
 
 def get_loaded_kernels() -> list[LoadedKernel]: ...
+
+_loaded_kernels: dict[Path, LoadedKernel]

@@ -6,6 +6,7 @@ from typing import TypeVar
 from torch.nn import Module
 
 from kernels._rust import KernelDependency, KernelLocks
+from kernels.layer.repos import FuncRepositoryProtocol as FuncRepositoryProtocol
 
 _T = TypeVar("_T", bound=Callable[..., object])
 

@@ -2,11 +2,14 @@
 from collections.abc import Callable
 from enum import Flag
 from os import PathLike
+from types import ModuleType
 from typing import Any, TypeVar
 
 from torch.nn import Module
 
 from kernels._rust import KernelDependency, KernelLocks
+from kernels.layer.globals import _DISABLE_KERNEL_MAPPING as _DISABLE_KERNEL_MAPPING
+from kernels.layer.globals import _KERNEL_MAPPING as _KERNEL_MAPPING
 from kernels.layer.repos import LayerRepositoryProtocol as LayerRepositoryProtocol
 from kernels.layer.repos import RepositoryProtocol as RepositoryProtocol
 
@@ -70,3 +73,8 @@ def use_kernel_forward_from_hub(
     condition: Callable[[Any], bool] | None = None,
 ) -> Callable[[_T], _T]: ...
 def use_kernelized_func(*args: Callable[..., object]) -> Callable[[_C], _C]: ...
+def _validate_layer(
+    *, check_cls: type[Module], cls: type[Module], repo: RepositoryProtocol
+) -> None: ...
+def _create_func_module(func: Callable[..., object]) -> type[Module]: ...
+def _get_kernel_layer(repo: LayerRepositoryProtocol, kernel: ModuleType) -> type[Module]: ...
