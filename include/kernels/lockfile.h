@@ -52,8 +52,8 @@ KN_API void kn_lockfile_variant(const kn_lockfile *file, size_t index, size_t va
                                 kn_locked_variant *out);
 
 /* The entry for a kernel at `version`, or at `revision` where that is not NULL; with neither (-1
- * and NULL) the first one of the repository. KN_ERR_VALUE where it is not locked; *index is
- * SIZE_MAX then. */
+ * and NULL) that of the repository's lowest version, else its first one. KN_ERR_VALUE where it is
+ * not locked; *index is SIZE_MAX then. */
 KN_API kn_status kn_lockfile_find(const kn_lockfile *file, const char *repo_id, int64_t version,
                                   const char *revision, size_t *index, kn_error *err);
 

@@ -98,11 +98,9 @@ PyObject *core_hub_variants(PyObject *module, PyObject *repo) {
 }
 
 PyObject *core_forget_kernels(PyObject *module, PyObject *folder) {
-    const char *path = NULL;
-    if (folder != Py_None) {
-        path = core_text(folder);
-        if (!path) return NULL;
-    }
-    kn_engine_forget_kernels(core_state_of(module)->engine, path);
+    PyObject *path = NULL;
+    if (folder != Py_None && !PyUnicode_FSConverter(folder, &path)) return NULL;
+    kn_engine_forget_kernels(core_state_of(module)->engine, path ? PyBytes_AsString(path) : NULL);
+    Py_XDECREF(path);
     Py_RETURN_NONE;
 }

@@ -63,7 +63,7 @@ class _LoadedKernels(dict):
     __slots__ = ()
 
     def _forget(self, path, loaded):
-        _core.forget_kernels(str(path))
+        _core.forget_kernels(path)
         name = loaded.module.__name__
         if sys.modules.get(name) is loaded.module:
             for key in [key for key in sys.modules if key == name or key.startswith(name + ".")]:

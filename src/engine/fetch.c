@@ -59,7 +59,8 @@ void kni_batch_close(kni_batch *batch) {
     kni_batch_release_locks(batch);
     kni_batch_close_session(batch);
     for (size_t i = 0; i < batch->count; i++) kni_want_free(batch->wants[i]);
-    for (size_t i = 0; i < batch->warning_count; i++) kni_free(batch->alloc, batch->warnings[i].text);
+    for (size_t i = 0; i < batch->warning_count; i++)
+        kni_free(batch->alloc, batch->warnings[i].text);
     kni_free(batch->alloc, batch->wants);
     kni_free(batch->alloc, batch->warnings);
     kni_free(batch->alloc, batch->held);

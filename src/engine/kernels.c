@@ -37,6 +37,7 @@ kni_kernel *kni_engine_find_known(kn_engine *engine, const char *key, int64_t *v
     for (size_t i = 0; i < engine->known_count && !found; i++) {
         if (strcmp(engine->known[i].key, key) != 0) continue;
         if (now >= engine->known[i].valid_until_s) break;
+        if (engine->known[i].kernel->is_forgotten) break;
         found = engine->known[i].kernel;
         *valid_until_s = engine->known[i].valid_until_s;
     }

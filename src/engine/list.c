@@ -80,7 +80,7 @@ static kn_status list_snapshot(kni_batch *batch, kni_want *w, kn_error *err) {
         kni_cache_snapshot_walk(kni_want_cache(w), w->commit, add_snapshot_file, w, err);
     if (!status) status = kni_listing_finish(&w->listing, w->id, err);
     if (!status && w->listing.count && kni_cache_blob_life(kni_want_cache(w), NULL)) {
-        status = kni_batch_warn(batch,
+        status = kni_batch_warn(batch, KN_LOG_HUB,
                                 "'%s' (commit %s) was put into the cache by another program, which "
                                 "left a download of the repository unfinished ('*.incomplete' in "
                                 "'%s/blobs'): a file may be missing; load it once while online",

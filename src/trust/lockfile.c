@@ -278,11 +278,18 @@ static bool locks(const locked *item, const char *repo_id, int64_t version, cons
            (item->version == version && is_same_text(item->revision, revision));
 }
 
+/* Versions by their numbers, then revisions. */
+static bool comes_before(const locked *a, const locked *b) {
+    if (a->version < 0 || b->version < 0) return a->version >= 0 && b->version < 0;
+    return a->version < b->version;
+}
+
 kn_status kn_lockfile_find(const kn_lockfile *file, const char *repo_id, int64_t version,
                            const char *revision, size_t *index, kn_error *err) {
     *index = SIZE_MAX;
-    for (size_t i = 0; i < file->count && *index == SIZE_MAX; i++) {
-        if (locks(&file->items[i], repo_id, version, revision)) *index = i;
+    for (size_t i = 0; i < file->count; i++) {
+        if (!locks(&file->items[i], repo_id, version, revision)) continue;
+        if (*index == SIZE_MAX || comes_before(&file->items[i], &file->items[*index])) *index = i;
     }
     if (*index != SIZE_MAX) return KN_OK;
     char what[SHOWN + 32] = "", shown[SHOWN];

@@ -155,6 +155,18 @@ static void test_a_kernel_is_found_by_its_version_its_revision_or_its_name(void 
     kn_lockfile_free(file);
 }
 
+static void test_of_a_name_alone_the_lowest_version_is_found(void **state) {
+    (void)state;
+    kn_lockfile *file =
+        parse("[" ENTRY("\"repo-id\": \"o/n\", \"revision\": \"a\"", LOCK) "," ENTRY(
+            "\"repo-id\": \"o/n\", \"version\": 3",
+            LOCK) "," ENTRY("\"repo-id\": \"o/n\", \"version\": 2", LOCK) "]");
+    size_t index;
+    assert_int_equal(kn_lockfile_find(file, "o/n", -1, NULL, &index, NULL), KN_OK);
+    assert_int_equal(index, 2);
+    kn_lockfile_free(file);
+}
+
 static void test_a_file_is_read_and_named_in_messages(void **state) {
     (void)state;
     scratch_folder scratch;
@@ -200,6 +212,7 @@ int main(void) {
         cmocka_unit_test(test_a_field_that_nobody_knows_is_not_passed_over),
         cmocka_unit_test(test_one_kernel_is_locked_once),
         cmocka_unit_test(test_a_kernel_is_found_by_its_version_its_revision_or_its_name),
+        cmocka_unit_test(test_of_a_name_alone_the_lowest_version_is_found),
         cmocka_unit_test(test_a_file_is_read_and_named_in_messages),
         cmocka_unit_test(test_memory_that_runs_out_leaves_nothing_behind),
     };
