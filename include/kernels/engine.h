@@ -9,6 +9,7 @@
 
 #include <kernels/host.h>
 #include <kernels/mapping.h>
+#include <kernels/metadata.h>
 #include <kernels/plan.h>
 #include <kernels/transport.h>
 
@@ -114,6 +115,13 @@ KN_API kn_status kn_engine_get_layer(kn_engine *engine, const kn_host *host,
 KN_API kn_status kn_engine_install(kn_engine *engine, const kn_host *host, const kn_repo_info *info,
                                    char **folder, kn_error *err);
 KN_API void kn_text_free(kn_engine *engine, char *text);
+
+/* The digests of the files of a build in `folder`, as its metadata.json would have them: without
+ * metadata.json, its signature and byte code. The caller frees with kn_file_digests_free. KN_ERR_OS
+ * or KN_ERR_NOT_FOUND where a file or the folder cannot be read, KN_ERR_VALUE for no algorithm. */
+KN_API kn_status kn_engine_digest_folder(kn_engine *engine, const char *folder,
+                                         kn_digest_algorithm algorithm, kn_file_digests **out,
+                                         kn_error *err);
 
 /* Which commit a kernel's version or revision is: *commit as 40 or 64 hexadecimal digits, freed
  * with kn_text_free. */

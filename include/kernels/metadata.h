@@ -85,6 +85,14 @@ KN_API const char *kn_metadata_digest_path(const kn_metadata *metadata, size_t i
 KN_API const char *kn_metadata_digest_base64(const kn_metadata *metadata, size_t index);
 KN_API void kn_metadata_free(kn_metadata *metadata);
 
+/* Digests of the files of a folder, see kn_engine_digest_folder: by the bytes of their paths, each
+ * a path below the folder and base64 as above. Borrowed. */
+typedef struct kn_file_digests kn_file_digests;
+KN_API size_t kn_file_digests_count(const kn_file_digests *digests);
+KN_API const char *kn_file_digests_path(const kn_file_digests *digests, size_t index);
+KN_API const char *kn_file_digests_base64(const kn_file_digests *digests, size_t index);
+KN_API void kn_file_digests_free(kn_file_digests *digests);
+
 #ifdef __cplusplus
 }
 #endif

@@ -143,6 +143,8 @@ static PyMethodDef methods[] = {
      "parse_metadata(bytes) -> the fields of a metadata.json"},
     {"read_metadata", core_read_metadata, METH_O,
      "read_metadata(path) -> the fields of a metadata.json"},
+    {"digest_folder", core_digest_folder, METH_VARARGS,
+     "digest_folder(path, \"SHA256\" or \"SHA512\") -> {path: base64}"},
     {"parse_lockfile", core_parse_lockfile, METH_VARARGS,
      "parse_lockfile(text, origin) -> the entries of a kernels.lock"},
     {"forget_kernels", core_forget_kernels, METH_O,

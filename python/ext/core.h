@@ -185,6 +185,7 @@ PyObject *core_rank_variants(PyObject *module, PyObject *args);
 
 PyObject *core_parse_metadata(PyObject *module, PyObject *bytes);
 PyObject *core_read_metadata(PyObject *module, PyObject *path);
+PyObject *core_digest_folder(PyObject *module, PyObject *args);
 
 /* ---- lockfile_call.c ---- */
 

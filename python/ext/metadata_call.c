@@ -73,6 +73,40 @@ static const char *algorithm_name(kn_digest_algorithm algorithm) {
     return NULL;
 }
 
+static PyObject *describe_digests(const kn_file_digests *digests) {
+    PyObject *files = PyDict_New();
+    for (size_t i = 0; files && i < kn_file_digests_count(digests); i++) {
+        PyObject *path = PyUnicode_DecodeFSDefault(kn_file_digests_path(digests, i));
+        PyObject *base64 = PyUnicode_FromString(kn_file_digests_base64(digests, i));
+        if (!path || !base64 || PyDict_SetItem(files, path, base64) < 0) Py_CLEAR(files);
+        Py_XDECREF(path);
+        Py_XDECREF(base64);
+    }
+    return files;
+}
+
+/* digest_folder(path, "SHA256" or "SHA512") -> {path: base64} */
+PyObject *core_digest_folder(PyObject *module, PyObject *args) {
+    PyObject *path = NULL;
+    const char *algorithm;
+    if (!PyArg_ParseTuple(args, "O&s:digest_folder", PyUnicode_FSConverter, &path, &algorithm))
+        return NULL;
+    kn_digest_algorithm wanted =
+        strcmp(algorithm, "SHA512") == 0 ? KN_DIGEST_SHA512 : KN_DIGEST_SHA256;
+    kn_engine *engine = core_state_of(module)->engine;
+    const char *folder = PyBytes_AsString(path);
+    kn_error err;
+    kn_error_init(&err);
+    kn_file_digests *digests;
+    kn_status status;
+    Py_BEGIN_ALLOW_THREADS status = kn_engine_digest_folder(engine, folder, wanted, &digests, &err);
+    Py_END_ALLOW_THREADS Py_DECREF(path);
+    if (status) return core_raise(status, &err);
+    PyObject *files = describe_digests(digests);
+    kn_file_digests_free(digests);
+    return files;
+}
+
 static PyObject *describe(const kn_metadata *metadata) {
     kn_metadata_info info = {.size = sizeof info};
     kn_metadata_get(metadata, &info);

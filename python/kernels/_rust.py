@@ -6,7 +6,13 @@ Everything in here is immutable. The metadata itself is read and checked in C.
 
 from enum import Enum
 
-from kernels._core import Version, __version__, parse_metadata, read_metadata
+from kernels._core import (
+    Version,
+    __version__,
+    digest_folder,
+    parse_metadata,
+    read_metadata,
+)
 
 __all__ = [
     "Backend",
@@ -423,6 +429,27 @@ class Digest(_Fixed):
     """
 
     __slots__ = _fields = ("algorithm", "_files")
+
+    @staticmethod
+    def hash_variant(algorithm, variant_path):
+        """Computes the digests of the files of a build, but for metadata.json, its signature and byte code.
+
+        Args:
+            algorithm (`DigestAlgorithm`): How to compute them.
+            variant_path (`Path` or `str`): The folder of the build.
+
+        Returns:
+            `Digest`: The digests.
+
+        Raises:
+            OSError: When the folder or a file in it cannot be read.
+
+        Example:
+            >>> import tempfile
+            >>> Digest.hash_variant(DigestAlgorithm.SHA256, tempfile.mkdtemp()).files
+            {}
+        """
+        return Digest._make(algorithm, digest_folder(variant_path, algorithm.name))
 
     @property
     def files(self):

@@ -216,6 +216,8 @@ class DigestValidationError(Exception):
 
 @final
 class Digest:
+    @staticmethod
+    def hash_variant(algorithm: DigestAlgorithm, variant_path: str | PathLike[str]) -> Digest: ...
     @property
     def algorithm(self) -> DigestAlgorithm: ...
     @property

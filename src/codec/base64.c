@@ -39,3 +39,18 @@ bool kni_base64_decode(const char *text, unsigned char *out, size_t capacity, si
     *length = written;
     return true;
 }
+
+void kni_base64_encode(const unsigned char *bytes, size_t length, char *out) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t at = 0; at < length; at += 3) {
+        size_t left = length - at;
+        uint32_t group = (uint32_t)bytes[at] << 16;
+        if (left > 1) group |= (uint32_t)bytes[at + 1] << 8;
+        if (left > 2) group |= bytes[at + 2];
+        *out++ = digits[group >> 18];
+        *out++ = digits[group >> 12 & 63];
+        *out++ = left > 1 ? digits[group >> 6 & 63] : '=';
+        *out++ = left > 2 ? digits[group & 63] : '=';
+    }
+    *out = '\0';
+}

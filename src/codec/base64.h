@@ -11,4 +11,9 @@
  * when it is more than `capacity` bytes; then *length is 0 and `out` holds nothing of use. */
 bool kni_base64_decode(const char *text, unsigned char *out, size_t capacity, size_t *length);
 
+#define KNI_BASE64_SIZE(length) (((length) + 2) / 3 * 4 + 1)
+
+/* Writes `length` bytes as text to `out`, which has room for KNI_BASE64_SIZE(length). */
+void kni_base64_encode(const unsigned char *bytes, size_t length, char *out);
+
 #endif

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "engine/fetch.h"
 #include "hub/user_agent.h"
+#include "load/digest.h"
 #include "load/net_library.h"
 #include "os/clock.h"
 #include "os/files.h"
@@ -34,8 +35,7 @@ static kn_status load_net(kn_engine *engine, kn_error *err) {
     return KN_OK;
 }
 
-kn_status kni_batch_net(kni_batch *batch, const kni_net **out, kn_error *err) {
-    kn_engine *engine = batch->engine;
+static kn_status engine_net(kn_engine *engine, const kni_net **out, kn_error *err) {
     *out = NULL;
     for (int turn = 0; turn < 2; turn++) {
         kni_lock_take(engine->lock);
@@ -46,6 +46,21 @@ kn_status kni_batch_net(kni_batch *batch, const kni_net **out, kn_error *err) {
         if (status) return status;
     }
     return kni_fail(err, KN_ERR_RUNTIME, "the network module could not be kept");
+}
+
+kn_status kni_batch_net(kni_batch *batch, const kni_net **out, kn_error *err) {
+    return engine_net(batch->engine, out, err);
+}
+
+kn_status kn_engine_digest_folder(kn_engine *engine, const char *folder,
+                                  kn_digest_algorithm algorithm, kn_file_digests **out,
+                                  kn_error *err) {
+    *out = NULL;
+    const kni_net *net;
+    if (algorithm == KN_DIGEST_NONE)
+        return kni_fail(err, KN_ERR_VALUE, "'%s': no algorithm was given to hash it", folder);
+    kn_status status = engine_net(engine, &net, err);
+    return status ? status : kni_digest_folder(engine->alloc, folder, algorithm, net, out, err);
 }
 
 /* ---- transports ---- */

@@ -7,6 +7,10 @@
 
 #include "codec/net.h"
 
+/* Files of a folder: twice what a digest can list, since what it does not cover may be there too.
+ */
+#define KNI_DIGEST_FILES_MAX 200000
+
 /* Whether a digest covers a file by its path below the variant's folder: not metadata.json and its
  * signature, which cannot be in it, and not what Python compiles and keeps beside its sources
  * (anything in a __pycache__, *.pyc). Pure. */
@@ -18,6 +22,20 @@ size_t kni_metadata_digest_find(const kn_metadata *metadata, const char *path);
 /* The expected digest of the file at `index`; returns its length, 32 or 64 bytes. */
 size_t kni_metadata_digest_bytes(const kn_metadata *metadata, size_t index,
                                  unsigned char out[KNI_DIGEST_MAX]);
+
+/* The digest of the content of a file in the open folder `folder`, of *length bytes; 0 for a file
+ * that is not there (a link to nothing, or one that has gone meanwhile). KN_ERR_OS where it cannot
+ * be read.
+ */
+kn_status kni_digest_file(const kn_alloc *alloc, const kni_net *net, kni_digest_kind kind,
+                          int folder, const char *path, unsigned char out[KNI_DIGEST_MAX],
+                          size_t *length, kn_error *err);
+
+/* The digests of all files in `folder` that a digest covers. KN_ERR_NOT_FOUND or KN_ERR_OS where
+ * the folder or a file cannot be read. `algorithm` is one. */
+kn_status kni_digest_folder(const kn_alloc *alloc, const char *folder,
+                            kn_digest_algorithm algorithm, const kni_net *net,
+                            kn_file_digests **out, kn_error *err);
 
 /* A file of the variant, and what is known of its content. */
 typedef struct kni_variant_file {

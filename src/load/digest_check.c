@@ -7,9 +7,6 @@
 #include "os/store.h"
 #include "os/tree.h"
 
-#define FILES_MAX                                                                             \
-    200000           /* twice what a digest can list: what it does not cover may be there too \
-                      */
 #define NAMED_MAX 20 /* how many files a message names */
 
 static bool ends_with_pyc(const char *name, size_t length) {
@@ -62,27 +59,32 @@ static kn_status open_folder(digest_check *check) {
     return check->folder < 0 ? kni_fail_errno(check->err, "open", check->folder_path, NULL) : KN_OK;
 }
 
-/* The digest of a file's content, of *length bytes; 0 for a file that is not there (a link to
- * nothing, or one that has gone meanwhile). */
+kn_status kni_digest_file(const kn_alloc *alloc, const kni_net *net, kni_digest_kind kind,
+                          int folder, const char *path, unsigned char out[KNI_DIGEST_MAX],
+                          size_t *length, kn_error *err) {
+    *length = 0;
+    kni_file_facts facts;
+    kni_file_look(folder, path, &facts);
+    if (!facts.there) return KN_OK;
+
+    hashing h = {net, net->digest_new(alloc, kind)};
+    if (!h.digest) return kni_no_memory(err, "hashing a file");
+    kn_status status = kni_file_each(alloc, folder, path, add_piece, &h, &facts, err);
+    if (!status) {
+        *length = net->digest_finish(h.digest, out);
+        if (*length == 0) status = kni_fail(err, KN_ERR_RUNTIME, "the digest of '%s' failed", path);
+    }
+    net->digest_free(h.digest);
+    return status;
+}
+
 static kn_status hash_file(digest_check *check, const char *path, unsigned char out[KNI_DIGEST_MAX],
                            size_t *length) {
     *length = 0;
     kn_status status = open_folder(check);
     if (status) return status;
-    kni_file_facts facts;
-    kni_file_look(check->folder, path, &facts);
-    if (!facts.there) return KN_OK;
-
-    hashing h = {check->net, check->net->digest_new(check->alloc, check->kind)};
-    if (!h.digest) return kni_no_memory(check->err, "hashing a file");
-    status = kni_file_each(check->alloc, check->folder, path, add_piece, &h, &facts, check->err);
-    if (!status) {
-        *length = check->net->digest_finish(h.digest, out);
-        if (*length == 0)
-            status = kni_fail(check->err, KN_ERR_RUNTIME, "the digest of '%s' failed", path);
-    }
-    check->net->digest_free(h.digest);
-    return status;
+    return kni_digest_file(check->alloc, check->net, check->kind, check->folder, path, out, length,
+                           check->err);
 }
 
 static kn_status compare_file(digest_check *check, const kni_variant_file *file, size_t index) {
@@ -177,7 +179,7 @@ kn_status kni_digest_check_folder(const kn_alloc *alloc, const kn_metadata *meta
 
     alloc = kni_alloc_or_default(alloc);
     kni_names names;
-    kn_status status = kni_tree_files(alloc, folder, FILES_MAX, &names, err);
+    kn_status status = kni_tree_files(alloc, folder, KNI_DIGEST_FILES_MAX, &names, err);
     if (status) return status;
     kni_variant_file *files = kni_new(alloc, (names.count + 1) * sizeof *files);
     if (files) {

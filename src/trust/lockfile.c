@@ -165,7 +165,7 @@ static kn_status add_entry(const reading *r, const kni_json *entry) {
     kn_status status = is_older ? read_older_entry(r, entry, item) : read_entry(r, entry, item);
     for (size_t i = 0; i + 1 < file->count && !status; i++) {
         const locked *other = &file->items[i];
-        if (strcmp(other->repo_id, item->repo_id) == 0 && other->version == item->version &&
+        if (is_same_text(other->repo_id, item->repo_id) && other->version == item->version &&
             is_same_text(other->revision, item->revision)) {
             status = fail_entry(r, "is a duplicate dependency: that kernel is locked already");
         }

@@ -30,6 +30,23 @@ static void test_the_examples_of_the_standard_decode(void **state) {
     assert_decodes("Zm9vYmFy", "foobar");
 }
 
+static void assert_encodes(const char *bytes, const char *expected) {
+    char out[KNI_BASE64_SIZE(64)];
+    kni_base64_encode((const unsigned char *)bytes, strlen(bytes), out);
+    assert_string_equal(out, expected);
+}
+
+static void test_the_examples_of_the_standard_encode(void **state) {
+    (void)state;
+    assert_encodes("", "");
+    assert_encodes("f", "Zg==");
+    assert_encodes("fo", "Zm8=");
+    assert_encodes("foo", "Zm9v");
+    assert_encodes("foob", "Zm9vYg==");
+    assert_encodes("fooba", "Zm9vYmE=");
+    assert_encodes("\xFF\xEF\xBE", "/+++");
+}
+
 static void test_all_characters_have_their_bits(void **state) {
     (void)state;
     unsigned char out[48];
@@ -70,6 +87,7 @@ static void test_no_more_is_written_than_there_is_room_for(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_examples_of_the_standard_decode),
+        cmocka_unit_test(test_the_examples_of_the_standard_encode),
         cmocka_unit_test(test_all_characters_have_their_bits),
         cmocka_unit_test(test_what_no_encoder_writes_is_refused),
         cmocka_unit_test(test_no_more_is_written_than_there_is_room_for),
