@@ -5,8 +5,9 @@
 class Benchmark:
     """Base of the classes in a kernel's `benchmarks/`.
 
-    What runs a benchmark sets `kernel` and `device`, calls `setup`, times every method `benchmark_<name>`, and compares
-    what `verify_<name>` returns with `out`.
+    What runs a benchmark sets `kernel` and `device`, calls `setup`, times
+    every method `benchmark_<name>`, and compares what `verify_<name>` returns
+    with `out`.
 
     Attributes:
         seed (`int` or `None`): Set on the class: seeds torch before `setup`.

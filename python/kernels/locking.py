@@ -96,7 +96,7 @@ def get_locked_kernel_revision(repo_id, lockfile):
         >>> from kernels.locking import get_locked_kernel_revision
         >>> get_locked_kernel_revision("org/relu", "/no/such/kernels.lock")
         Traceback (most recent call last):
-        FileNotFoundError: [Errno 2] No such file or directory: '/no/such/kernels.lock'
+        FileNotFoundError: ...
     """
     return _get_locked_kernel_revision(repo_id, _lock_text(lockfile))
 

@@ -106,11 +106,13 @@ class LocalFuncRepository:
 
 
 class LockedFuncRepository:
-    """A function of a kernel that a lock file pins. Deprecated: use :class:`LockedLayerRepository`.
+    """A function of a kernel that a lock file pins. Deprecated: use
+    :class:`LockedLayerRepository`.
 
     Args:
         repo_id (`str`): The repository, "org/name".
-        lockfile (`Path`, *optional*): The lock file. By default that of the caller's package.
+        lockfile (`Path`, *optional*): The lock file. By default that of the
+            caller's package.
         func_name (`str`): The name of the function within the kernel.
         trust_remote_code: As for :class:`LayerRepository`.
     """

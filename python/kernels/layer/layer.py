@@ -210,23 +210,26 @@ class LockedLayerRepository:
 
     Args:
         repo_id (`str`): The repository, "org/name".
-        lockfile (`Path`, *optional*): The lock file. By default that of the caller's package.
+        lockfile (`Path`, *optional*): The lock file. By default that of the
+            caller's package.
         layer_name (`str`): The name of the layer within the kernel.
-        trust_remote_code (`bool` or `list[str]`, *optional*, defaults to `False`): As for :class:`LayerRepository`.
+        trust_remote_code (`bool` or `list[str]`, *optional*, defaults to
+            `False`): As for :class:`LayerRepository`.
 
     Attributes:
         kernel_locks (`KernelLocks`): What the lock file says.
         kernel_dep (`KernelDependency`): The key of the kernel in it.
 
     Raises:
-        ValueError: When there is no lock file, it is malformed, or it does not lock the kernel.
+        ValueError: When there is no lock file, it is malformed, or it does not
+            lock the kernel.
         FileNotFoundError: When `lockfile` is not there.
 
     Example:
         >>> from kernels import LockedLayerRepository
-        >>> LockedLayerRepository("org/relu", lockfile="/no/such/kernels.lock", layer_name="ReLU")
+        >>> LockedLayerRepository("org/relu", "/no/kernels.lock", "ReLU")
         Traceback (most recent call last):
-        FileNotFoundError: [Errno 2] No such file or directory: '/no/such/kernels.lock'
+        FileNotFoundError: ...
     """
 
     def __init__(self, repo_id, lockfile=None, layer_name=None, trust_remote_code=False):
@@ -252,7 +255,9 @@ class LockedLayerRepository:
         return self._description
 
     def load(self):
-        """Returns the layer, a subclass of `torch.nn.Module`; loads the kernel if it has not been loaded yet."""
+        """Returns the layer, a subclass of `torch.nn.Module`; loads the kernel if
+        it has not been loaded yet.
+        """
         return _core.get_layer(self)
 
     def _key(self):
