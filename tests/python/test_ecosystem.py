@@ -166,25 +166,34 @@ IMPORTS = """
     from kernels import load_kernel
     from kernels import load_kernel, get_locked_kernel
     from kernels import register_kernel_mapping
-    from kernels import register_kernel_mapping, LayerRepository
     from kernels import register_kernel_mapping as hf_register_kernel_mapping
+    from kernels import register_kernel_mapping, LayerRepository
     from kernels import replace_kernel_forward_from_hub
     from kernels import replace_kernel_forward_from_hub, register_kernel_mapping, LayerRepository, Mode
     from kernels import use_kernel_forward_from_hub
     from kernels import use_kernel_forward_from_hub, use_kernelized_func
     from kernels import use_kernel_func_from_hub
     from kernels import use_kernel_mapping, LayerRepository, Device
+    from kernels._versions import resolve_version_spec_as_ref, select_revision_or_version
     from kernels.backends import _backend
     from kernels.benchmark import Benchmark
     from kernels.layer import LayerRepository, LocalLayerRepository, LockedLayerRepository
     from kernels.layer import Mode
+    from kernels.layer import _KERNEL_MAPPING, _validate_layer
     from kernels.layer import repos
     from kernels.layer.func import FuncRepository as _FR
+    from kernels.layer.func import FuncRepositoryProtocol
+    from kernels.layer.func import _create_func_module
     from kernels.layer.kernelize import kernelize, register_kernel_mapping
     from kernels.layer.layer import LayerRepository as _LR
+    from kernels.layer.layer import _KERNEL_MAPPING, _validate_layer
+    from kernels.layer.layer import _create_func_module
     from kernels.layer.mode import Mode
     from kernels.layer.repos import DeviceRepos
     from kernels.layer.repos import RepositoryProtocol
+    from kernels.lockfile import KernelLock
+    from kernels.utils import _backend
+    from kernels.utils import get_kernel, install_kernel
     from kernels.variants import get_variants_local, resolve_variant
     from kernels.variants import get_variants_local, resolve_variants
     from kernels.variants import parse_variant, resolve_variant
