@@ -2,9 +2,13 @@
 #include "activation_math.h"
 
 const activation_table *activation_table_get(kb_isa isa) {
-#ifdef KB_HAS_AVX2
-    if (isa == KB_ISA_AVX2) return &activation_avx2;
+    static const activation_table *const tables[KB_ISA_COUNT] = {
+        &activation_serial,
+#ifdef KB_HAS_X86
+        &activation_avx2,
+        &activation_avx512,
+        &activation_avx512_bf16,
 #endif
-    (void)isa;
-    return &activation_serial;
+    };
+    return tables[isa];
 }

@@ -1,202 +1,115 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The Python module _activation_kern: registration of the ops, and the direct calls. */
 #include "activation_ops.h"
-#include "kb_fast.h"
-#include "kb_tensor.h"
+#include "kb_module.h"
 
-typedef struct activation_state {
-    kb_fast fast;
-    PyObject *text_approximate;
-    PyObject *text_inplace;
-} activation_state;
+enum { TEXT_APPROXIMATE, TEXT_INPLACE };
 
-static void run(activation_range kernel, const activation_job *job, int64_t count, int64_t cost) {
-    if (!kb_parallel_is_large(count, cost)) {
-        kernel(job, 0, count);
-        return;
-    }
-    PyThreadState *thread = PyEval_SaveThread();
-    activation_run(kernel, job, count, cost);
-    PyEval_RestoreThread(thread);
+static const kb_kernel kernel = {
+    .name = "activation",
+    .ops = activation_ops,
+    .op_count = ACTIVATION_OP_COUNT,
+    .texts = {"approximate", "inplace"},
+};
+
+/* A direct call works on x and gives a new tensor, or `out` where that is not NULL. */
+static PyObject *run(activation_work work, PyObject *result) {
+    kb_fast_parallel(activation_units(&work), activation_unit_cost(&work), activation_unit_range,
+                     &work);
+    return result;
 }
 
 /* Describes x when the direct way is right for it. */
 static bool input_open(const kb_fast *fast, PyObject *object, kb_plain *x) {
-    return kb_fast_is_quiet(fast) && kb_fast_open(fast, object, x) &&
+    return kb_fast_is_quiet(fast) && kb_fast_open(fast, object, x) && x->contiguous &&
            !kb_fast_wants_grad(fast, object);
 }
 
-static PyObject *activate(const kb_fast *fast, PyObject *object, activation_kind kind) {
+/* The result: a new reference to `out`, or a new tensor. NULL: see kb_fast_failed. */
+static PyObject *output_open(const kb_fast *fast, PyObject *out, const kb_plain *x,
+                             const int64_t *sizes, const int64_t *strides, kb_plain *y) {
+    if (!out) return kb_fast_new(fast, x->dl.ndim, sizes, strides, x->type, y);
+    if (!kb_fast_open_output(fast, out, x->dl.ndim, sizes, x->type, y)) return NULL;
+    Py_INCREF(out);
+    return out;
+}
+
+static PyObject *flat(const kb_fast *fast, PyObject *object, PyObject *out, activation_kind kind) {
     kb_plain x, y;
-    if (!input_open(fast, object, &x)) Py_RETURN_NOTIMPLEMENTED;
-    PyObject *result = kb_fast_new_like(fast, object, &x, &y);
+    /* The strides of an empty tensor are a matter of their own: for the op. */
+    if (!input_open(fast, object, &x) || x.count == 0) Py_RETURN_NOTIMPLEMENTED;
+    PyObject *result = output_open(fast, out, &x, x.dl.shape, x.dl.strides, &y);
     if (!result) return kb_fast_failed();
-    activation_job job = {.x = x.data, .out = y.data, .type = x.type};
-    run(activation_active()->forward[kind], &job, x.count, 1);
-    return result;
+    activation_job job = {.kind = kind, .type = x.type, .x = x.data, .out = y.data};
+    return run(activation_flat_forward(&job, x.count), result);
 }
 
-static PyObject *direct_silu(PyObject *module, PyObject *x) {
-    const activation_state *state = PyModule_GetState(module);
-    return activate(&state->fast, x, ACTIVATION_SILU);
-}
-
-static PyObject *direct_gelu(PyObject *module, PyObject *x) {
-    const activation_state *state = PyModule_GetState(module);
-    return activate(&state->fast, x, ACTIVATION_GELU);
-}
-
-static PyObject *direct_gelu_tanh(PyObject *module, PyObject *x) {
-    const activation_state *state = PyModule_GetState(module);
-    return activate(&state->fast, x, ACTIVATION_GELU_TANH);
-}
-
-static PyObject *direct_silu_and_mul(PyObject *module, PyObject *object) {
-    const activation_state *state = PyModule_GetState(module);
+static PyObject *gated(const kb_fast *fast, PyObject *object, PyObject *out, activation_kind kind) {
     kb_plain x, y;
-    if (!input_open(&state->fast, object, &x) || x.dl.ndim < 1) Py_RETURN_NOTIMPLEMENTED;
+    int64_t sizes[KB_MAX_DIMS];
+    if (!input_open(fast, object, &x) || x.dl.ndim < 1) Py_RETURN_NOTIMPLEMENTED;
     int64_t last = x.dl.shape[x.dl.ndim - 1];
     if (last % 2 != 0) Py_RETURN_NOTIMPLEMENTED;
-    PyObject *result = kb_fast_new_with_last(&state->fast, &x, last / 2, &y);
+    memcpy(sizes, x.dl.shape, (size_t)x.dl.ndim * sizeof *sizes);
+    sizes[x.dl.ndim - 1] = last / 2;
+    PyObject *result = output_open(fast, out, &x, sizes, NULL, &y);
     if (!result) return kb_fast_failed();
-    activation_job job = {.x = x.data, .out = y.data, .type = x.type};
-    job.width = last / 2;
-    job.x_stride = last;
-    run(activation_active()->silu_and_mul_forward, &job, last > 0 ? x.count / last : 0, last);
-    return result;
+    activation_job job = {.kind = kind, .type = x.type, .x = x.data, .out = y.data};
+    job.width = job.out_stride = last / 2;
+    job.factor = kb_at(x.data, job.width, x.type);
+    job.x_stride = job.factor_stride = last;
+    return run(activation_gated_forward(&job, last > 0 ? x.count / last : 0), result);
 }
 
-static bool two_arguments(Py_ssize_t count) {
-    if (count != 2) PyErr_SetString(PyExc_TypeError, "a layer and its input are needed");
-    return count == 2;
-}
+/* name(x[, out]): the result, or NotImplemented */
+#define DEFINE_DIRECT(name, way, kind)                                                          \
+    static PyObject *direct_##name(PyObject *module, PyObject *const *args, Py_ssize_t count) { \
+        if (!kb_argument_count_between(count, 1, 2)) return NULL;                               \
+        return way(&kb_state_of(module)->fast, args[0], count == 2 ? args[1] : NULL, kind);     \
+    }
 
-/* An instance attribute, borrowed; NULL where there is none. */
-static PyObject *attribute_find(PyObject *layer, PyObject *name) {
-    PyObject *dict = PyObject_GenericGetDict(layer, NULL);
-    PyObject *value = dict ? kb_dict_find(dict, name) : NULL;
-    if (!dict) PyErr_Clear();
-    Py_XDECREF(dict); /* the layer keeps it */
-    return value;
-}
+DEFINE_DIRECT(silu, flat, ACTIVATION_SILU)
+DEFINE_DIRECT(gelu, flat, ACTIVATION_GELU)
+DEFINE_DIRECT(gelu_tanh, flat, ACTIVATION_GELU_TANH)
+DEFINE_DIRECT(quick_gelu, flat, ACTIVATION_QUICK_GELU)
+DEFINE_DIRECT(silu_and_mul, gated, ACTIVATION_SILU)
+DEFINE_DIRECT(gelu_and_mul, gated, ACTIVATION_GELU)
+DEFINE_DIRECT(gelu_tanh_and_mul, gated, ACTIVATION_GELU_TANH)
 
 /* silu_layer(layer, x): a tensor, or NotImplemented. A layer that works in place is declined. */
 static PyObject *direct_silu_layer(PyObject *module, PyObject *const *args, Py_ssize_t count) {
-    const activation_state *state = PyModule_GetState(module);
-    if (!two_arguments(count)) return NULL;
-    PyObject *inplace = attribute_find(args[0], state->text_inplace);
+    const kb_state *state = kb_state_of(module);
+    if (!kb_argument_count_is(count, 2)) return NULL;
+    PyObject *inplace = kb_layer_find(args[0], state->texts[TEXT_INPLACE]);
     if (inplace && inplace != Py_False) Py_RETURN_NOTIMPLEMENTED;
-    return activate(&state->fast, args[1], ACTIVATION_SILU);
+    return flat(&state->fast, args[1], NULL, ACTIVATION_SILU);
 }
 
 /* gelu_layer(layer, x): a tensor, or NotImplemented */
 static PyObject *direct_gelu_layer(PyObject *module, PyObject *const *args, Py_ssize_t count) {
-    const activation_state *state = PyModule_GetState(module);
-    if (!two_arguments(count)) return NULL;
-    PyObject *approximate = attribute_find(args[0], state->text_approximate);
-    if (!approximate) return activate(&state->fast, args[1], ACTIVATION_GELU);
+    const kb_state *state = kb_state_of(module);
+    if (!kb_argument_count_is(count, 2)) return NULL;
+    PyObject *approximate = kb_layer_find(args[0], state->texts[TEXT_APPROXIMATE]);
+    if (!approximate) return flat(&state->fast, args[1], NULL, ACTIVATION_GELU);
     if (!PyUnicode_Check(approximate)) Py_RETURN_NOTIMPLEMENTED;
     if (PyUnicode_CompareWithASCIIString(approximate, "none") == 0)
-        return activate(&state->fast, args[1], ACTIVATION_GELU);
+        return flat(&state->fast, args[1], NULL, ACTIVATION_GELU);
     if (PyUnicode_CompareWithASCIIString(approximate, "tanh") == 0)
-        return activate(&state->fast, args[1], ACTIVATION_GELU_TANH);
+        return flat(&state->fast, args[1], NULL, ACTIVATION_GELU_TANH);
     Py_RETURN_NOTIMPLEMENTED;
 }
 
-static PyObject *register_ops(PyObject *module, PyObject *name) {
-    (void)module;
-    const char *text = PyUnicode_AsUTF8AndSize(name, NULL);
-    if (!text) return NULL;
-    if (activation_ops_register(text))
-        return PyErr_Format(PyExc_ImportError, "torch refused the ops of namespace '%s'", text);
-    Py_RETURN_NONE;
-}
-
-/* Whether nothing watches or transforms calls, so that an op need not be seen. */
-static PyObject *is_quiet(PyObject *module, PyObject *unused) {
-    const activation_state *state = PyModule_GetState(module);
-    (void)unused;
-    return PyBool_FromLong(kb_fast_is_quiet(&state->fast));
-}
-
-static PyObject *select_isa(PyObject *module, PyObject *name) {
-    (void)module;
-    for (int isa = KB_ISA_SERIAL; isa <= KB_ISA_AVX2; isa++) {
-        if (PyUnicode_CompareWithASCIIString(name, kb_isa_name((kb_isa)isa)) != 0) continue;
-        if (!kb_isa_is_available((kb_isa)isa)) break;
-        activation_select((kb_isa)isa);
-        Py_RETURN_NONE;
-    }
-    return PyErr_Format(PyExc_ValueError, "this CPU has no instruction set %R", name);
-}
-
-static PyObject *current_isa(PyObject *module, PyObject *unused) {
-    (void)module, (void)unused;
-    bool serial = activation_active() == &activation_serial;
-    return PyUnicode_FromString(kb_isa_name(serial ? KB_ISA_SERIAL : KB_ISA_AVX2));
-}
-
-static int module_exec(PyObject *module) {
-    activation_state *state = PyModule_GetState(module);
-    activation_select(kb_isa_choose());
-    state->text_approximate = PyUnicode_InternFromString("approximate");
-    state->text_inplace = PyUnicode_InternFromString("inplace");
-    if (!state->text_approximate || !state->text_inplace) return -1;
-    return kb_fast_init(&state->fast);
-}
-
-static int module_traverse(PyObject *module, visitproc visit, void *arg) {
-    activation_state *state = PyModule_GetState(module);
-    return state ? kb_fast_traverse(&state->fast, visit, arg) : 0;
-}
-
-static int module_clear(PyObject *module) {
-    activation_state *state = PyModule_GetState(module);
-    if (!state) return 0;
-    kb_fast_clear(&state->fast);
-    Py_CLEAR(state->text_approximate);
-    Py_CLEAR(state->text_inplace);
-    return 0;
-}
-
-static void module_free(void *module) { (void)module_clear(module); }
-
-typedef void (*any_function)(void); /* the step between unlike function types */
-
 static PyMethodDef module_methods[] = {
-    {"silu", direct_silu, METH_O, NULL},
-    {"gelu", direct_gelu, METH_O, NULL},
-    {"gelu_tanh", direct_gelu_tanh, METH_O, NULL},
-    {"silu_and_mul", direct_silu_and_mul, METH_O, NULL},
-    {"silu_layer", (PyCFunction)(any_function)direct_silu_layer, METH_FASTCALL, NULL},
-    {"gelu_layer", (PyCFunction)(any_function)direct_gelu_layer, METH_FASTCALL, NULL},
-    {"register_ops", register_ops, METH_O, NULL},
-    {"is_quiet", is_quiet, METH_NOARGS, NULL},
-    {"select_isa", select_isa, METH_O, NULL},
-    {"current_isa", current_isa, METH_NOARGS, NULL},
-    {NULL, NULL, 0, NULL},
+    {"silu", KB_FASTCALL(direct_silu)},
+    {"gelu", KB_FASTCALL(direct_gelu)},
+    {"gelu_tanh", KB_FASTCALL(direct_gelu_tanh)},
+    {"quick_gelu", KB_FASTCALL(direct_quick_gelu)},
+    {"silu_and_mul", KB_FASTCALL(direct_silu_and_mul)},
+    {"gelu_and_mul", KB_FASTCALL(direct_gelu_and_mul)},
+    {"gelu_tanh_and_mul", KB_FASTCALL(direct_gelu_tanh_and_mul)},
+    {"silu_layer", KB_FASTCALL(direct_silu_layer)},
+    {"gelu_layer", KB_FASTCALL(direct_gelu_layer)},
+    KB_MODULE_METHODS,
 };
 
-static PyModuleDef_Slot module_slots[] = {
-    {Py_mod_exec, (void *)(uintptr_t)module_exec},
-#ifdef Py_GIL_DISABLED
-    /* Layers and tensors are read through borrowed references, as the GIL allows. */
-    {Py_mod_gil, Py_MOD_GIL_USED},
-#endif
-    {0, NULL},
-};
-
-static struct PyModuleDef module_definition = {
-    .m_base = PyModuleDef_HEAD_INIT,
-    .m_name = "_activation_kern",
-    .m_size = sizeof(activation_state),
-    .m_methods = module_methods,
-    .m_slots = module_slots,
-    .m_traverse = module_traverse,
-    .m_clear = module_clear,
-    .m_free = module_free,
-};
-
-PyMODINIT_FUNC PyInit__activation_kern(void);
-
-PyMODINIT_FUNC PyInit__activation_kern(void) { return PyModuleDef_Init(&module_definition); }
+KB_DEFINE_MODULE(activation)

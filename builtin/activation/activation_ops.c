@@ -1,39 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "activation_ops.h"
 
-#include "kb_tensor.h"
-
-static const activation_table *active_table = &activation_serial;
-
-const activation_table *activation_active(void) { return active_table; }
-
-void activation_select(kb_isa isa) { active_table = activation_table_get(isa); }
-
-typedef struct parallel_run {
-    activation_range kernel;
-    const activation_job *job;
-} parallel_run;
-
-static void parallel_range(int64_t begin, int64_t end, void *context) {
-    const parallel_run *run = context;
-    run->kernel(run->job, begin, end);
-}
-
-void activation_run(activation_range kernel, const activation_job *job, int64_t count,
-                    int64_t cost) {
-    parallel_run run = {kernel, job};
-    kb_parallel(count, cost, parallel_range, &run);
+static void run(activation_work work) {
+    kb_parallel(activation_units(&work), activation_unit_cost(&work), activation_unit_range, &work);
 }
 
 /* The element-wise functions keep x's memory order, as torch's do, and run over flat memory. */
-static void flat_forward(kb_word *stack, activation_range kernel) {
+static void flat_forward(kb_word *stack, activation_kind kind) {
     KB_OWNED kb_tensor x = kb_tensor_take(stack[0]);
     int64_t strides[KB_MAX_DIMS];
     kb_strides_preserved(&x, strides);
     kb_tensor_make_strides(&x, strides);
     KB_OWNED kb_tensor y = kb_tensor_new(x.ndim, x.sizes, strides, x.type);
-    activation_job job = {.x = x.data, .out = y.data, .type = x.type};
-    activation_run(kernel, &job, kb_sizes_product(x.sizes, 0, x.ndim), 1);
+    activation_job job = {.kind = kind, .type = x.type, .x = x.data, .out = y.data};
+    run(activation_flat_forward(&job, kb_sizes_product(x.sizes, 0, x.ndim)));
     stack[0] = kb_tensor_give(&y);
 }
 
@@ -43,7 +23,7 @@ static void require_like(const kb_tensor *grad, kb_dtype type, int64_t ndim, con
     kb_require(matches, "activation backward: the gradient must be like the output");
 }
 
-static void flat_backward(kb_word *stack, activation_range kernel) {
+static void flat_backward(kb_word *stack, activation_kind kind) {
     KB_OWNED kb_tensor grad = kb_tensor_take(stack[0]);
     KB_OWNED kb_tensor x = kb_tensor_take(stack[1]);
     int64_t strides[KB_MAX_DIMS];
@@ -52,98 +32,86 @@ static void flat_backward(kb_word *stack, activation_range kernel) {
     kb_tensor_make_strides(&x, strides);
     kb_tensor_make_strides(&grad, strides);
     KB_OWNED kb_tensor dx = kb_tensor_new(x.ndim, x.sizes, strides, x.type);
-    activation_job job = {.x = x.data, .grad = grad.data, .out = dx.data, .type = x.type};
-    activation_run(kernel, &job, kb_sizes_product(x.sizes, 0, x.ndim), 1);
+    activation_job job = {.kind = kind, .type = x.type, .x = x.data};
+    job.grad = grad.data;
+    job.out = dx.data;
+    run(activation_flat_backward(&job, kb_sizes_product(x.sizes, 0, x.ndim)));
     stack[0] = kb_tensor_give(&dx);
 }
 
-/* The sizes of silu_and_mul's result: half of x's last one. */
+/* The sizes of a gated function's result: half of x's last one. */
 static void gated_sizes(const kb_tensor *x, int64_t *sizes) {
     bool even = x->ndim >= 1 && x->sizes[x->ndim - 1] % 2 == 0;
-    kb_require(even, "silu_and_mul: the last dimension must be even");
+    kb_require(even, "activation: the last dimension must be even");
     for (int64_t i = 0; i < x->ndim; i++) sizes[i] = x->sizes[i];
     sizes[x->ndim - 1] /= 2;
 }
 
-static void op_silu_and_mul(kb_word *stack, uint64_t argument_count, uint64_t output_count) {
-    (void)argument_count, (void)output_count;
+/* A job over the two halves of x's rows. */
+static activation_job gated_job(kb_tensor *x, activation_kind kind, int64_t width) {
+    activation_job job = {.kind = kind, .type = x->type, .width = width};
+    job.x_stride = job.factor_stride = kb_tensor_as_rows(x, 1);
+    job.x = x->data;
+    job.factor = kb_at(x->data, width, x->type);
+    return job;
+}
+
+static void gated_forward(kb_word *stack, activation_kind kind) {
     KB_OWNED kb_tensor x = kb_tensor_take(stack[0]);
     int64_t sizes[KB_MAX_DIMS];
     gated_sizes(&x, sizes);
-    activation_job job = {.type = x.type, .width = sizes[x.ndim - 1]};
-    job.x_stride = kb_tensor_as_rows(&x, 1);
+    activation_job job = gated_job(&x, kind, sizes[x.ndim - 1]);
     KB_OWNED kb_tensor y = kb_tensor_new_contiguous(x.ndim, sizes, x.type);
-    job.x = x.data;
     job.out = y.data;
-    if (job.width > 0)
-        activation_run(activation_active()->silu_and_mul_forward, &job,
-                       kb_sizes_product(sizes, 0, x.ndim - 1), 2 * job.width);
+    job.out_stride = job.width;
+    run(activation_gated_forward(&job, kb_sizes_product(sizes, 0, x.ndim - 1)));
     stack[0] = kb_tensor_give(&y);
 }
 
-static void op_silu_and_mul_backward(kb_word *stack, uint64_t argument_count,
-                                     uint64_t output_count) {
-    (void)argument_count, (void)output_count;
+static void gated_backward(kb_word *stack, activation_kind kind) {
     KB_OWNED kb_tensor grad = kb_tensor_take(stack[0]);
     KB_OWNED kb_tensor x = kb_tensor_take(stack[1]);
     int64_t sizes[KB_MAX_DIMS];
     gated_sizes(&x, sizes);
     require_like(&grad, x.type, x.ndim, sizes);
-    activation_job job = {.type = x.type, .width = sizes[x.ndim - 1]};
-    job.x_stride = kb_tensor_as_rows(&x, 1);
-    job.grad_stride = kb_tensor_as_rows(&grad, 1);
+    activation_job job = gated_job(&x, kind, sizes[x.ndim - 1]);
     KB_OWNED kb_tensor dx = kb_tensor_new_contiguous(x.ndim, x.sizes, x.type);
-    job.x = x.data;
+    job.grad_stride = kb_tensor_as_rows(&grad, 1);
     job.grad = grad.data;
     job.out = dx.data;
-    if (job.width > 0)
-        activation_run(activation_active()->silu_and_mul_backward, &job,
-                       kb_sizes_product(sizes, 0, x.ndim - 1), 2 * job.width);
+    job.factor_out = kb_at_mut(dx.data, job.width, x.type);
+    job.out_stride = 2 * job.width;
+    run(activation_gated_backward(&job, kb_sizes_product(sizes, 0, x.ndim - 1)));
     stack[0] = kb_tensor_give(&dx);
 }
 
-static void op_silu(kb_word *stack, uint64_t argument_count, uint64_t output_count) {
-    (void)argument_count, (void)output_count;
-    flat_forward(stack, activation_active()->forward[ACTIVATION_SILU]);
-}
+/* torch calls an op without a context, so that each needs functions of its own. */
+#define DEFINE_OPS(name, way, kind)                                                         \
+    static void op_##name(kb_word *stack, uint64_t argument_count, uint64_t output_count) { \
+        (void)argument_count, (void)output_count;                                           \
+        way##_forward(stack, kind);                                                         \
+    }                                                                                       \
+    static void op_##name##_backward(kb_word *stack, uint64_t argument_count,               \
+                                     uint64_t output_count) {                               \
+        (void)argument_count, (void)output_count;                                           \
+        way##_backward(stack, kind);                                                        \
+    }
 
-static void op_gelu(kb_word *stack, uint64_t argument_count, uint64_t output_count) {
-    (void)argument_count, (void)output_count;
-    flat_forward(stack, activation_active()->forward[ACTIVATION_GELU]);
-}
+#define OPS(name)                                                              \
+    {#name, #name "(Tensor x) -> Tensor", op_##name}, {                        \
+        #name "_backward", #name "_backward(Tensor grad, Tensor x) -> Tensor", \
+            op_##name##_backward                                               \
+    }
 
-static void op_gelu_tanh(kb_word *stack, uint64_t argument_count, uint64_t output_count) {
-    (void)argument_count, (void)output_count;
-    flat_forward(stack, activation_active()->forward[ACTIVATION_GELU_TANH]);
-}
+DEFINE_OPS(silu, flat, ACTIVATION_SILU)
+DEFINE_OPS(gelu, flat, ACTIVATION_GELU)
+DEFINE_OPS(gelu_tanh, flat, ACTIVATION_GELU_TANH)
+DEFINE_OPS(quick_gelu, flat, ACTIVATION_QUICK_GELU)
+DEFINE_OPS(silu_and_mul, gated, ACTIVATION_SILU)
+DEFINE_OPS(gelu_and_mul, gated, ACTIVATION_GELU)
+DEFINE_OPS(gelu_tanh_and_mul, gated, ACTIVATION_GELU_TANH)
 
-static void op_silu_backward(kb_word *stack, uint64_t argument_count, uint64_t output_count) {
-    (void)argument_count, (void)output_count;
-    flat_backward(stack, activation_active()->backward[ACTIVATION_SILU]);
-}
-
-static void op_gelu_backward(kb_word *stack, uint64_t argument_count, uint64_t output_count) {
-    (void)argument_count, (void)output_count;
-    flat_backward(stack, activation_active()->backward[ACTIVATION_GELU]);
-}
-
-static void op_gelu_tanh_backward(kb_word *stack, uint64_t argument_count, uint64_t output_count) {
-    (void)argument_count, (void)output_count;
-    flat_backward(stack, activation_active()->backward[ACTIVATION_GELU_TANH]);
-}
-
-int activation_ops_register(const char *name_space) {
-    static const kb_op ops[] = {
-        {"silu", "silu(Tensor x) -> Tensor", op_silu},
-        {"silu_backward", "silu_backward(Tensor grad, Tensor x) -> Tensor", op_silu_backward},
-        {"gelu", "gelu(Tensor x) -> Tensor", op_gelu},
-        {"gelu_backward", "gelu_backward(Tensor grad, Tensor x) -> Tensor", op_gelu_backward},
-        {"gelu_tanh", "gelu_tanh(Tensor x) -> Tensor", op_gelu_tanh},
-        {"gelu_tanh_backward", "gelu_tanh_backward(Tensor grad, Tensor x) -> Tensor",
-         op_gelu_tanh_backward},
-        {"silu_and_mul", "silu_and_mul(Tensor x) -> Tensor", op_silu_and_mul},
-        {"silu_and_mul_backward", "silu_and_mul_backward(Tensor grad, Tensor x) -> Tensor",
-         op_silu_and_mul_backward},
-    };
-    return kb_ops_register(name_space, ops, (int)(sizeof ops / sizeof ops[0]));
-}
+const kb_op activation_ops[ACTIVATION_OP_COUNT] = {
+    OPS(silu),         OPS(gelu),         OPS(gelu_tanh),         OPS(quick_gelu),
+    OPS(silu_and_mul), OPS(gelu_and_mul), OPS(gelu_tanh_and_mul),
+};

@@ -2,17 +2,11 @@
 #ifndef ACTIVATION_OPS_H
 #define ACTIVATION_OPS_H
 
-#include "activation_math.h"
+#include "activation_run.h"
+#include "kb_tensor.h"
 
-/* The kernels in use: chosen at import, changed by tests only. */
-const activation_table *activation_active(void);
-void activation_select(kb_isa isa);
+enum { ACTIVATION_OP_COUNT = 14 };
 
-/* Defines the ops in `name_space`. Returns 0, or -1 when torch refused. */
-int activation_ops_register(const char *name_space);
-
-/* Runs `count` elements or rows of `cost` elements, on torch's threads where they are many. */
-void activation_run(activation_range kernel, const activation_job *job, int64_t count,
-                    int64_t cost);
+extern const kb_op activation_ops[ACTIVATION_OP_COUNT];
 
 #endif

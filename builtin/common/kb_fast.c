@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kb_fast.h"
 
-#include "kb_torch_abi.h"
-
 PyObject *kb_dict_find(PyObject *dict, PyObject *key) {
     if (!dict || !PyDict_Check(dict)) return NULL;
     PyObject *value = PyDict_GetItemWithError(dict, key);
@@ -38,6 +36,23 @@ static const kb_dl_exchange_api *find_exchange_api(PyObject *tensor_type) {
     return usable ? api : NULL;
 }
 
+/* `*object = object.name`, NULL where there is none. */
+static void replace_by_attribute(PyObject **object, const char *name) {
+    PyObject *found = *object ? PyObject_GetAttrString(*object, name) : NULL;
+    if (!found) PyErr_Clear();
+    Py_XDECREF(*object);
+    *object = found;
+}
+
+/* A function (sizes, strides, dtype): what compiled graphs allocate with, which passes by the
+ * dispatcher; where this torch has none, decline. */
+static PyObject *find_empty_strided(void) {
+    PyObject *found = find_attribute("torch._C", "_dynamo");
+    replace_by_attribute(&found, "guards");
+    replace_by_attribute(&found, "_empty_strided_cpu");
+    return found;
+}
+
 /* The first object that cannot be made is an error, the first that is not found is not. */
 static int init_constants(PyObject **objects) {
     objects[KB_MINUS_ONE] = PyLong_FromLong(-1);
@@ -57,8 +72,9 @@ int kb_fast_init(kb_fast *fast) {
     if (init_constants(objects)) return -1;
     objects[KB_TENSOR_TYPE] = find_attribute("torch", "Tensor");
     objects[KB_PARAMETER_TYPE] = find_attribute("torch.nn", "Parameter");
-    objects[KB_EMPTY] = find_attribute("torch", "empty");
-    objects[KB_EMPTY_LIKE] = find_attribute("torch", "empty_like");
+    objects[KB_EMPTY_STRIDED] = find_empty_strided();
+    objects[KB_IS_NEG] = find_attribute("torch._C", "TensorBase");
+    replace_by_attribute(&objects[KB_IS_NEG], "is_neg");
     objects[KB_FUNCTION_MODE_ENABLED] =
         find_attribute("torch._C", "_is_torch_function_mode_enabled");
     objects[KB_DISPATCH_MODE_COUNT] = find_attribute("torch._C", "_len_torch_dispatch_stack");
@@ -129,18 +145,26 @@ static bool dtype_from_dl(const kb_dl_tensor *dl, kb_dtype *type) {
     return true;
 }
 
-static bool is_contiguous(const kb_dl_tensor *dl, int64_t *count) {
+static bool is_contiguous(const kb_dl_tensor *dl) {
     int64_t step = 1;
-    bool dense = true;
     for (int i = dl->ndim - 1; i >= 0; i--) {
-        if (dl->shape[i] != 1 && dl->strides && dl->strides[i] != step) dense = false;
+        if (dl->shape[i] != 1 && dl->strides[i] != step) return false;
         step *= dl->shape[i];
     }
-    *count = step;
-    return dense || step == 0;
+    return true;
 }
 
-bool kb_fast_open(const kb_fast *fast, PyObject *object, kb_plain *out) {
+/* Views with the other sign (torch.conj's imaginary parts, torch._neg_view) lie in memory as they
+ * are; their sign is only in torch's books. */
+static bool is_negated(const kb_fast *fast, PyObject *tensor) {
+    PyObject *answer = PyObject_CallFunctionObjArgs(fast->objects[KB_IS_NEG], tensor, NULL);
+    if (!answer) PyErr_Clear();
+    bool negated = answer != Py_False;
+    Py_XDECREF(answer);
+    return negated;
+}
+
+static bool open_any(const kb_fast *fast, PyObject *object, kb_plain *out) {
     /* Subclasses decide for themselves what an operation means. */
     PyObject *type = (PyObject *)Py_TYPE(object);
     if (type != fast->objects[KB_TENSOR_TYPE] && type != fast->objects[KB_PARAMETER_TYPE])
@@ -150,55 +174,64 @@ bool kb_fast_open(const kb_fast *fast, PyObject *object, kb_plain *out) {
         return false;
     }
     if (out->dl.device.type != KB_DL_CPU || !dtype_from_dl(&out->dl, &out->type)) return false;
-    if (!is_contiguous(&out->dl, &out->count)) return false;
+    if (out->dl.ndim > KB_MAX_DIMS || (out->dl.ndim > 0 && !out->dl.strides)) return false;
+    out->count = kb_sizes_product(out->dl.shape, 0, out->dl.ndim);
+    out->contiguous = out->count == 0 || is_contiguous(&out->dl);
     out->data = (void *)((uintptr_t)out->dl.data + (uintptr_t)out->dl.byte_offset);
-    if (!out->dl.data && out->count > 0) return false; /* one of autograd's zero tensors */
-    /* `z.conj().imag` lies in memory with the other sign, and asking each tensor (is_neg) costs
-     * 100 ns. Such a view skips every second number, so that it is contiguous, and could come this
-     * far, only when it has a single element. */
-    return out->count != 1;
+    return out->dl.data || out->count == 0; /* autograd's zero tensors have no memory */
 }
 
-static PyObject *checked_output(const kb_fast *fast, PyObject *made, kb_dtype type, int64_t count,
-                                kb_plain *out) {
-    if (!made) return NULL;
-    if (kb_fast_open(fast, made, out) && out->type == type && out->count == count) return made;
+bool kb_fast_open(const kb_fast *fast, PyObject *object, kb_plain *out) {
+    return open_any(fast, object, out) && !is_negated(fast, object);
+}
+
+bool kb_plain_has_sizes(const kb_plain *tensor, int32_t ndim, const int64_t *sizes) {
+    if (tensor->dl.ndim != ndim) return false;
+    for (int32_t i = 0; i < ndim; i++)
+        if (tensor->dl.shape[i] != sizes[i]) return false;
+    return true;
+}
+
+bool kb_fast_open_output(const kb_fast *fast, PyObject *object, int32_t ndim, const int64_t *sizes,
+                         kb_dtype type, kb_plain *out) {
+    return kb_fast_open(fast, object, out) && out->type == type && out->contiguous &&
+           kb_plain_has_sizes(out, ndim, sizes) && !kb_fast_wants_grad(fast, object);
+}
+
+static PyObject *tuple_of(int32_t ndim, const int64_t *numbers) {
+    PyObject *tuple = PyTuple_New(ndim);
+    for (int32_t i = 0; tuple && i < ndim; i++) {
+        PyObject *item = PyLong_FromLongLong(numbers[i]);
+        if (!item || PyTuple_SetItem(tuple, i, item)) Py_CLEAR(tuple);
+    }
+    return tuple;
+}
+
+PyObject *kb_fast_new(const kb_fast *fast, int32_t ndim, const int64_t *sizes,
+                      const int64_t *strides, kb_dtype type, kb_plain *out) {
+    int64_t contiguous[KB_MAX_DIMS];
+    if (!strides) kb_strides_contiguous(ndim, sizes, contiguous);
+    PyObject *size_tuple = tuple_of(ndim, sizes);
+    PyObject *stride_tuple = tuple_of(ndim, strides ? strides : contiguous);
+    PyObject *made = NULL;
+    if (size_tuple && stride_tuple)
+        made = PyObject_CallFunctionObjArgs(fast->objects[KB_EMPTY_STRIDED], size_tuple,
+                                            stride_tuple, fast->objects[KB_DTYPES + type], NULL);
+    Py_XDECREF(size_tuple);
+    Py_XDECREF(stride_tuple);
+    if (!made || (open_any(fast, made, out) && out->type == type)) return made;
     Py_DECREF(made);
     return NULL;
 }
 
-PyObject *kb_fast_new_like(const kb_fast *fast, PyObject *object, const kb_plain *x,
-                           kb_plain *out) {
-    PyObject *made = PyObject_CallFunctionObjArgs(fast->objects[KB_EMPTY_LIKE], object, NULL);
-    return checked_output(fast, made, x->type, x->count, out);
-}
-
-/* x's sizes with another last one, as a tuple. */
-static PyObject *sizes_with_last(const kb_plain *x, int64_t last, int64_t *count) {
-    int ndim = x->dl.ndim;
-    PyObject *sizes = PyTuple_New(ndim);
-    *count = last;
-    for (int i = 0; sizes && i < ndim; i++) {
-        int64_t size = i == ndim - 1 ? last : x->dl.shape[i];
-        if (i < ndim - 1) *count *= size;
-        PyObject *item = PyLong_FromLongLong(size);
-        if (!item || PyTuple_SetItem(sizes, i, item)) Py_CLEAR(sizes);
+void kb_fast_parallel(int64_t count, int64_t cost, kb_range_kernel kernel, void *context) {
+    if (!kb_parallel_is_large(count, cost)) {
+        if (count > 0) kernel(0, count, context);
+        return;
     }
-    return sizes;
-}
-
-PyObject *kb_fast_new_with_last(const kb_fast *fast, const kb_plain *x, int64_t last,
-                                kb_plain *out) {
-    int64_t count;
-    PyObject *const *o = fast->objects;
-    PyObject *made = NULL, *sizes = sizes_with_last(x, last, &count);
-    PyObject *arguments = sizes ? PyTuple_Pack(1, sizes) : NULL, *options = PyDict_New();
-    if (arguments && options && !PyDict_SetItem(options, o[KB_TEXT_DTYPE], o[KB_DTYPES + x->type]))
-        made = PyObject_Call(o[KB_EMPTY], arguments, options);
-    Py_XDECREF(sizes);
-    Py_XDECREF(arguments);
-    Py_XDECREF(options);
-    return checked_output(fast, made, x->type, count, out);
+    PyThreadState *thread = PyEval_SaveThread();
+    kb_parallel(count, cost, kernel, context);
+    PyEval_RestoreThread(thread);
 }
 
 PyObject *kb_fast_failed(void) {

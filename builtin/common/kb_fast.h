@@ -12,14 +12,14 @@
 #include <stdbool.h>
 
 #include "kb_dlpack.h"
-#include "kb_scalar.h"
+#include "kb_tensor.h"
 
 /* What is looked up once, at import. */
 typedef enum kb_object {
     KB_TENSOR_TYPE,
     KB_PARAMETER_TYPE,
-    KB_EMPTY,
-    KB_EMPTY_LIKE,
+    KB_EMPTY_STRIDED,
+    KB_IS_NEG,
     KB_FUNCTION_MODE_ENABLED,
     KB_DISPATCH_MODE_COUNT,
     KB_IS_TRACING,
@@ -43,10 +43,11 @@ typedef struct kb_fast {
 } kb_fast;
 
 typedef struct kb_plain {
-    kb_dl_tensor dl;
+    kb_dl_tensor dl; /* with strides wherever there is a dimension */
     void *data;
     kb_dtype type;
     int64_t count; /* of elements */
+    bool contiguous;
 } kb_plain;
 
 /* Returns 0, or -1 with a Python error. What this torch lacks is not an error. */
@@ -60,18 +61,24 @@ bool kb_fast_is_quiet(const kb_fast *fast);
 /* Whether gradients are recorded and `object` (a plain tensor) takes part. */
 bool kb_fast_wants_grad(const kb_fast *fast, PyObject *object);
 
-/* Describes a contiguous plain CPU tensor of a supported dtype; false: decline. Sets no error.
- * A single element is declined: see the source. */
+/* Describes a plain CPU tensor of a supported dtype; false: decline. Sets no error. */
 bool kb_fast_open(const kb_fast *fast, PyObject *object, kb_plain *out);
 
-/* A new tensor of x's shape and dtype; NULL with an error, or without one to decline. */
-PyObject *kb_fast_new_like(const kb_fast *fast, PyObject *object, const kb_plain *x, kb_plain *out);
+/* The same for a tensor to write into: contiguous, of these sizes and this type, writable. */
+bool kb_fast_open_output(const kb_fast *fast, PyObject *object, int32_t ndim, const int64_t *sizes,
+                         kb_dtype type, kb_plain *out);
 
-/* A new tensor of x's shape and dtype but for its last dimension. As above. */
-PyObject *kb_fast_new_with_last(const kb_fast *fast, const kb_plain *x, int64_t last,
-                                kb_plain *out);
+bool kb_plain_has_sizes(const kb_plain *tensor, int32_t ndim, const int64_t *sizes);
 
-/* The result of a function that got NULL from one of the two: the error, or NotImplemented. */
+/* A new tensor, contiguous where `strides` is NULL; NULL with an error, or without one to decline.
+ */
+PyObject *kb_fast_new(const kb_fast *fast, int32_t ndim, const int64_t *sizes,
+                      const int64_t *strides, kb_dtype type, kb_plain *out);
+
+/* kb_parallel without the GIL where that uses threads. */
+void kb_fast_parallel(int64_t count, int64_t cost, kb_range_kernel kernel, void *context);
+
+/* The result of a function that got NULL from it: the error, or NotImplemented. */
 PyObject *kb_fast_failed(void);
 
 /* Borrowed entry of a dict, NULL when absent. Sets no error. */

@@ -31,14 +31,12 @@ static kb_dtype dtype_from_torch(int32_t dtype) {
     return KB_F16;
 }
 
-/* Fills in what the handle says. */
-static void tensor_describe(kb_tensor *tensor) {
+/* Fills in what the handle says, but for the type. */
+static void layout_describe(kb_tensor *tensor) {
     int64_t *sizes = NULL, *strides = NULL;
-    int32_t device = 0, dtype = 0;
+    int32_t device = 0;
     require_ok(aoti_torch_get_device_type(tensor->handle, &device));
     kb_require(device == aoti_torch_device_type_cpu(), "builtin kernel: CPU tensors only");
-    require_ok(aoti_torch_get_dtype(tensor->handle, &dtype));
-    tensor->type = dtype_from_torch(dtype);
     require_ok(aoti_torch_get_dim(tensor->handle, &tensor->ndim));
     kb_require(tensor->ndim >= 0 && tensor->ndim <= KB_MAX_DIMS,
                "builtin kernel: too many dimensions");
@@ -49,9 +47,31 @@ static void tensor_describe(kb_tensor *tensor) {
     tensor->strides = strides;
 }
 
+static int32_t torch_dtype_in(const kb_tensor *tensor) {
+    int32_t dtype = 0;
+    require_ok(aoti_torch_get_dtype(tensor->handle, &dtype));
+    return dtype;
+}
+
+static void tensor_describe(kb_tensor *tensor) {
+    layout_describe(tensor);
+    tensor->type = dtype_from_torch(torch_dtype_in(tensor));
+}
+
 kb_tensor kb_tensor_take(kb_word word) {
     KB_OWNED kb_tensor tensor = {.handle = (kb_handle)(uintptr_t)word};
     tensor_describe(&tensor);
+    kb_tensor taken = tensor;
+    tensor.handle = NULL;
+    return taken;
+}
+
+kb_tensor kb_tensor_take_indices(kb_word word) {
+    KB_OWNED kb_tensor tensor = {.handle = (kb_handle)(uintptr_t)word};
+    layout_describe(&tensor);
+    kb_require(torch_dtype_in(&tensor) == aoti_torch_dtype_int64(),
+               "builtin kernel: indices must be int64");
+    kb_require(kb_tensor_is_contiguous(&tensor), "builtin kernel: indices must be contiguous");
     kb_tensor taken = tensor;
     tensor.handle = NULL;
     return taken;

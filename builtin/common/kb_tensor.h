@@ -36,6 +36,9 @@ void kb_tensor_drop(kb_tensor *tensor);
 /* Takes the handle in a stack word. CPU and float32, bfloat16 or float16 only. */
 kb_tensor kb_tensor_take(kb_word word);
 
+/* The same for a contiguous tensor of int64, whose `type` says nothing. */
+kb_tensor kb_tensor_take_indices(kb_word word);
+
 /* The same for an optional argument: no tensor where it is None. */
 kb_tensor kb_tensor_take_optional(kb_word word);
 

@@ -20,6 +20,7 @@ extern int32_t aoti_torch_device_type_cpu(void);
 extern int32_t aoti_torch_dtype_float32(void);
 extern int32_t aoti_torch_dtype_bfloat16(void);
 extern int32_t aoti_torch_dtype_float16(void);
+extern int32_t aoti_torch_dtype_int64(void);
 extern bool aoti_torch_grad_mode_is_enabled(void);
 
 extern int32_t aoti_torch_delete_tensor_object(kb_handle tensor);

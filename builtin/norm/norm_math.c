@@ -2,9 +2,13 @@
 #include "norm_math.h"
 
 const norm_table *norm_table_get(kb_isa isa) {
-#ifdef KB_HAS_AVX2
-    if (isa == KB_ISA_AVX2) return &norm_avx2;
+    static const norm_table *const tables[KB_ISA_COUNT] = {
+        &norm_serial,
+#ifdef KB_HAS_X86
+        &norm_avx2,
+        &norm_avx512,
+        &norm_avx512_bf16,
 #endif
-    (void)isa;
-    return &norm_serial;
+    };
+    return tables[isa];
 }

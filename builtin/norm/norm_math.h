@@ -2,10 +2,11 @@
 #ifndef NORM_MATH_H
 #define NORM_MATH_H
 
-#include <stdbool.h>
-
 #include "kb_isa.h"
 #include "kb_scalar.h"
+
+/* What the normalized rows of RMSNorm are multiplied with at the end. */
+typedef enum norm_gate { NORM_GATE_NONE, NORM_GATE_SILU, NORM_GATE_SIGMOID } norm_gate;
 
 /*
  * One call over many rows of `width` contiguous elements. Row r of a tensor begins at element
@@ -16,15 +17,25 @@ typedef struct norm_job {
     const void *x;
     const void *weight;
     const void *bias;
-    const void *grad;  /* backward: gradient of y, of y_type */
-    void *out;         /* forward: y, of y_type; backward: gradient of x, of x_type */
-    float *weight_sum; /* backward: `width` sums that are added to; NULL where not wanted */
+    const void *residual; /* forward: of x_type, added to x before all else; or NULL */
+    void *sum;        /* forward: x + residual, of x_type, contiguous; where there is a residual */
+    const void *gate; /* RMSNorm with a gate: of x_type */
+    const void *grad; /* backward: gradient of y, of y_type */
+    const void *sum_grad; /* backward: of x_type, added to the gradient of x; or NULL */
+    void *out;            /* forward: y, of y_type; backward: gradient of x, of x_type */
+    void *gate_out;       /* backward: gradient of the gate, of x_type */
+    float *weight_sum;    /* backward: `width` sums that are added to; NULL where not wanted */
     float *bias_sum;
     int64_t width;
     int64_t x_stride;
+    int64_t residual_stride;
+    int64_t gate_stride;
     int64_t grad_stride;
+    int64_t sum_grad_stride;
     float eps;
+    norm_gate gate_kind;
     bool cast_first; /* RMSNorm: round the normalized value to x_type before the weight */
+    bool stream;     /* write past the cache where rows are aligned for it */
     kb_dtype x_type;
     kb_dtype param_type;
     kb_dtype y_type;
@@ -41,7 +52,9 @@ typedef struct norm_table {
 } norm_table;
 
 extern const norm_table norm_serial;
-extern const norm_table norm_avx2; /* defined only where KB_HAS_AVX2 is */
+extern const norm_table norm_avx2; /* these only where KB_HAS_X86 is defined */
+extern const norm_table norm_avx512;
+extern const norm_table norm_avx512_bf16;
 
 /* The table for an available instruction set. */
 const norm_table *norm_table_get(kb_isa isa);

@@ -1,25 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The Python module _norm_kern: registration of the ops, and the direct calls. */
-#include "kb_fast.h"
-#include "kb_tensor.h"
+#include "kb_module.h"
 #include "norm_ops.h"
 
-typedef struct norm_state {
-    kb_fast fast;
-    PyObject *text_weight;
-    PyObject *text_bias;
-    PyObject *text_eps;
-    PyObject *text_variance_epsilon;
-    PyObject *text_normalized_shape;
-} norm_state;
+enum {
+    TEXT_WEIGHT,
+    TEXT_BIAS,
+    TEXT_EPS,
+    TEXT_VARIANCE_EPSILON,
+    TEXT_NORMALIZED_SHAPE,
+    TEXT_ACTIVATION
+};
+
+static const kb_kernel kernel = {
+    .name = "norm",
+    .ops = norm_ops,
+    .op_count = NORM_OP_COUNT,
+    .texts = {"weight", "bias", "eps", "variance_epsilon", "normalized_shape", "activation"},
+};
 
 /* What one call works on; the objects are borrowed from the caller's arguments. */
 typedef struct norm_call {
     PyObject *x;
     PyObject *weight; /* a tensor or None */
     PyObject *bias;
+    PyObject *residual; /* a tensor or NULL, as the next two */
+    PyObject *gate;
+    PyObject *out;
     int64_t inner;
     double eps;
+    norm_gate gate_kind;
     bool cast_first;
 } norm_call;
 
@@ -30,98 +40,156 @@ static bool parameter_open(const kb_fast *fast, PyObject *object, const kb_plain
     if (object == Py_None) return true;
     /* Another dtype is for the op: the result's dtype may differ then. */
     if (!kb_fast_open(fast, object, &parameter) || parameter.type != x->type) return false;
-    if (parameter.dl.ndim != inner) return false;
-    for (int64_t i = 0; i < inner; i++)
-        if (parameter.dl.shape[i] != x->dl.shape[x->dl.ndim - inner + i]) return false;
     *data = parameter.data;
-    return true;
+    return parameter.contiguous &&
+           kb_plain_has_sizes(&parameter, (int32_t)inner, x->dl.shape + (x->dl.ndim - inner));
+}
+
+/* A second tensor like x. */
+static bool like_open(const kb_fast *fast, PyObject *object, const kb_plain *x, const void **data) {
+    kb_plain other;
+    *data = NULL;
+    if (!object) return true;
+    if (!kb_fast_open(fast, object, &other) || other.type != x->type) return false;
+    *data = other.data;
+    return other.contiguous && kb_plain_has_sizes(&other, x->dl.ndim, x->dl.shape);
 }
 
 static bool wants_grad(const kb_fast *fast, const norm_call *call) {
     return kb_fast_wants_grad(fast, call->x) || kb_fast_wants_grad(fast, call->weight) ||
-           kb_fast_wants_grad(fast, call->bias);
+           kb_fast_wants_grad(fast, call->bias) ||
+           (call->residual && kb_fast_wants_grad(fast, call->residual)) ||
+           (call->gate && kb_fast_wants_grad(fast, call->gate));
 }
 
 static bool job_open(const kb_fast *fast, const norm_call *call, kb_plain *x, norm_job *job) {
-    if (!kb_fast_open(fast, call->x, x) || call->inner < 1 || call->inner > x->dl.ndim)
-        return false;
-    *job = (norm_job){0};
+    if (!kb_fast_open(fast, call->x, x) || !x->contiguous) return false;
+    if (call->inner < 1 || call->inner > x->dl.ndim) return false;
+    *job = (norm_job){.gate_kind = call->gate_kind};
     if (!parameter_open(fast, call->weight, x, call->inner, &job->weight)) return false;
     if (!parameter_open(fast, call->bias, x, call->inner, &job->bias)) return false;
+    if (!like_open(fast, call->residual, x, &job->residual)) return false;
+    if (!like_open(fast, call->gate, x, &job->gate)) return false;
     job->x = x->data;
     job->width = kb_sizes_product(x->dl.shape, x->dl.ndim - call->inner, x->dl.ndim);
-    job->x_stride = job->width;
+    job->x_stride = job->residual_stride = job->gate_stride = job->width;
     job->eps = (float)call->eps;
     job->cast_first = call->cast_first;
     job->x_type = job->param_type = job->y_type = x->type;
     return true;
 }
 
-static void run_rows(norm_rows kernel, const norm_job *job, int64_t rows) {
-    if (!kb_parallel_is_large(rows, job->width)) {
-        kernel(job, 0, rows);
-        return;
-    }
-    PyThreadState *thread = PyEval_SaveThread();
-    norm_run(kernel, job, rows);
-    PyEval_RestoreThread(thread);
-}
-
-static PyObject *call_direct(const kb_fast *fast, const norm_call *call, norm_rows kernel) {
-    kb_plain x, y;
-    norm_job job;
-    if (!kb_fast_is_quiet(fast) || !job_open(fast, call, &x, &job) || wants_grad(fast, call))
-        Py_RETURN_NOTIMPLEMENTED;
-    PyObject *result = kb_fast_new_like(fast, call->x, &x, &y);
-    if (!result) return kb_fast_failed();
-    job.out = y.data;
-    /* While the GIL is released, another thread may give the layer other parameters. */
-    Py_INCREF(call->weight);
-    Py_INCREF(call->bias);
-    run_rows(kernel, &job, job.width > 0 ? x.count / job.width : 0);
-    Py_DECREF(call->bias);
-    Py_DECREF(call->weight);
+/* A new tensor like x, or a new reference to `out`. NULL: see kb_fast_failed. */
+static PyObject *output_open(const kb_fast *fast, PyObject *out, const kb_plain *x, void **data) {
+    kb_plain y;
+    PyObject *result = out;
+    if (!out)
+        result = kb_fast_new(fast, x->dl.ndim, x->dl.shape, NULL, x->type, &y);
+    else if (kb_fast_open_output(fast, out, x->dl.ndim, x->dl.shape, x->type, &y))
+        Py_INCREF(out);
+    else
+        result = NULL;
+    if (result) *data = y.data;
     return result;
 }
 
-static bool argument_count_is(Py_ssize_t given, Py_ssize_t expected) {
-    if (given != expected) PyErr_SetString(PyExc_TypeError, "wrong number of arguments");
-    return given == expected;
+static void run(const norm_call *call, norm_rows rows_kernel, const norm_job *job, int64_t count) {
+    norm_work work = norm_forward_work(rows_kernel, job, job->width > 0 ? count / job->width : 0);
+    /* While the GIL is released, another thread may give the layer other parameters. */
+    Py_INCREF(call->weight);
+    Py_INCREF(call->bias);
+    kb_fast_parallel(work.rows, job->width, norm_forward_range, &work);
+    Py_DECREF(call->bias);
+    Py_DECREF(call->weight);
 }
 
-/* A number: Python floats only, an int or a tensor is for the slower way. */
-static bool eps_read(PyObject *object, double *eps) {
-    if (!object || !PyFloat_Check(object)) return false;
-    *eps = PyFloat_AsDouble(object);
-    return true;
+/* The normalized tensor; with a residual a pair of it and the sum. */
+static PyObject *call_direct(const kb_fast *fast, const norm_call *call, norm_rows rows_kernel) {
+    kb_plain x;
+    norm_job job;
+    if (!kb_fast_is_quiet(fast) || !job_open(fast, call, &x, &job) || wants_grad(fast, call))
+        Py_RETURN_NOTIMPLEMENTED;
+    PyObject *result = output_open(fast, call->out, &x, &job.out);
+    if (!result) return kb_fast_failed();
+    if (!call->residual) {
+        run(call, rows_kernel, &job, x.count);
+        return result;
+    }
+    PyObject *sum = output_open(fast, NULL, &x, &job.sum);
+    PyObject *pair = sum ? PyTuple_Pack(2, result, sum) : NULL;
+    Py_DECREF(result);
+    Py_XDECREF(sum);
+    if (!pair) return kb_fast_failed();
+    run(call, rows_kernel, &job, x.count);
+    return pair;
 }
 
-/* rms_norm(x, weight, ndim, eps, cast_first): a tensor, or NotImplemented */
+static bool inner_get(PyObject *object, norm_call *call) {
+    call->inner = PyLong_AsLongLong(object);
+    return call->inner != -1 || !PyErr_Occurred();
+}
+
+static PyObject *none_as_null(PyObject *object) { return object == Py_None ? NULL : object; }
+
+/* rms_norm(x, weight, ndim, eps, cast_first, out): a tensor, or NotImplemented */
 static PyObject *direct_rms_norm(PyObject *module, PyObject *const *args, Py_ssize_t count) {
-    const norm_state *state = PyModule_GetState(module);
-    if (!argument_count_is(count, 5)) return NULL;
+    if (!kb_argument_count_between(count, 5, 6)) return NULL;
     norm_call call = {.x = args[0], .weight = args[1], .bias = Py_None};
-    call.inner = PyLong_AsLongLong(args[2]);
-    if (call.inner == -1 && PyErr_Occurred()) return NULL;
-    if (!eps_read(args[3], &call.eps)) Py_RETURN_NOTIMPLEMENTED;
+    if (!inner_get(args[2], &call)) return NULL;
+    if (!kb_float_read(args[3], &call.eps)) Py_RETURN_NOTIMPLEMENTED;
     call.cast_first = args[4] == Py_True;
-    return call_direct(&state->fast, &call, norm_active()->rms_forward);
+    call.out = count == 6 ? none_as_null(args[5]) : NULL;
+    return call_direct(&kb_state_of(module)->fast, &call, norm_active()->rms_forward);
 }
 
-/* layer_norm(x, weight, bias, ndim, eps): a tensor, or NotImplemented */
+/* layer_norm(x, weight, bias, ndim, eps, out): a tensor, or NotImplemented */
 static PyObject *direct_layer_norm(PyObject *module, PyObject *const *args, Py_ssize_t count) {
-    const norm_state *state = PyModule_GetState(module);
-    if (!argument_count_is(count, 5)) return NULL;
+    if (!kb_argument_count_between(count, 5, 6)) return NULL;
     norm_call call = {.x = args[0], .weight = args[1], .bias = args[2]};
-    call.inner = PyLong_AsLongLong(args[3]);
-    if (call.inner == -1 && PyErr_Occurred()) return NULL;
-    if (!eps_read(args[4], &call.eps)) Py_RETURN_NOTIMPLEMENTED;
-    return call_direct(&state->fast, &call, norm_active()->layer_forward);
+    if (!inner_get(args[3], &call)) return NULL;
+    if (!kb_float_read(args[4], &call.eps)) Py_RETURN_NOTIMPLEMENTED;
+    call.out = count == 6 ? none_as_null(args[5]) : NULL;
+    return call_direct(&kb_state_of(module)->fast, &call, norm_active()->layer_forward);
+}
+
+/* fused_add_rms_norm(x, residual, weight, ndim, eps, cast_first): a pair, or NotImplemented */
+static PyObject *direct_fused_add_rms_norm(PyObject *module, PyObject *const *args,
+                                           Py_ssize_t count) {
+    if (!kb_argument_count_is(count, 6)) return NULL;
+    norm_call call = {.x = args[0], .residual = args[1], .weight = args[2], .bias = Py_None};
+    if (!inner_get(args[3], &call)) return NULL;
+    if (!kb_float_read(args[4], &call.eps)) Py_RETURN_NOTIMPLEMENTED;
+    call.cast_first = args[5] == Py_True;
+    return call_direct(&kb_state_of(module)->fast, &call, norm_active()->rms_forward);
+}
+
+/* fused_add_layer_norm(x, residual, weight, bias, ndim, eps): a pair, or NotImplemented */
+static PyObject *direct_fused_add_layer_norm(PyObject *module, PyObject *const *args,
+                                             Py_ssize_t count) {
+    if (!kb_argument_count_is(count, 6)) return NULL;
+    norm_call call = {.x = args[0], .residual = args[1], .weight = args[2], .bias = args[3]};
+    if (!inner_get(args[4], &call)) return NULL;
+    if (!kb_float_read(args[5], &call.eps)) Py_RETURN_NOTIMPLEMENTED;
+    return call_direct(&kb_state_of(module)->fast, &call, norm_active()->layer_forward);
+}
+
+/* rms_norm_gated(x, gate, weight, ndim, eps, cast_first, kind): a tensor, or NotImplemented */
+static PyObject *direct_rms_norm_gated(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    if (!kb_argument_count_is(count, 7)) return NULL;
+    norm_call call = {.x = args[0], .gate = args[1], .weight = args[2], .bias = Py_None};
+    if (!inner_get(args[3], &call)) return NULL;
+    if (!kb_float_read(args[4], &call.eps)) Py_RETURN_NOTIMPLEMENTED;
+    call.cast_first = args[5] == Py_True;
+    long kind = PyLong_AsLong(args[6]);
+    if (kind == -1 && PyErr_Occurred()) return NULL;
+    if (kind != NORM_GATE_SILU && kind != NORM_GATE_SIGMOID) Py_RETURN_NOTIMPLEMENTED;
+    call.gate_kind = (norm_gate)kind;
+    return call_direct(&kb_state_of(module)->fast, &call, norm_active()->rms_forward);
 }
 
 /* The number of normalized dimensions: what `normalized_shape` says, else the weight's. */
-static bool inner_read(const norm_state *state, PyObject *dict, norm_call *call) {
-    PyObject *shape = kb_dict_find(dict, state->text_normalized_shape);
+static bool inner_read(const kb_state *state, PyObject *dict, norm_call *call) {
+    PyObject *shape = kb_dict_find(dict, state->texts[TEXT_NORMALIZED_SHAPE]);
     call->inner = 1;
     if (!shape) return call->weight != Py_None;
     if (!PyTuple_Check(shape)) return false;
@@ -132,155 +200,102 @@ static bool inner_read(const norm_state *state, PyObject *dict, norm_call *call)
 
 /* Whether weight and bias are where nn.Module keeps parameters. Anything else (parametrized,
  * sharded, wrapped) is for the slower way, which asks for the attribute. */
-static bool parameters_read(const norm_state *state, PyObject *dict, norm_call *call,
-                            bool has_bias) {
+static bool parameters_read(const kb_state *state, PyObject *dict, norm_call *call, bool has_bias) {
     PyObject *parameters = kb_dict_find(dict, state->fast.objects[KB_TEXT_PARAMETERS]);
-    call->weight = kb_dict_find(parameters, state->text_weight);
-    call->bias = has_bias ? kb_dict_find(parameters, state->text_bias) : Py_None;
+    call->weight = kb_dict_find(parameters, state->texts[TEXT_WEIGHT]);
+    call->bias = has_bias ? kb_dict_find(parameters, state->texts[TEXT_BIAS]) : Py_None;
     return call->weight && call->bias;
 }
 
-static bool rms_layer_read(const norm_state *state, PyObject *dict, norm_call *call) {
-    PyObject *eps = kb_dict_find(dict, state->text_variance_epsilon);
+static bool rms_layer_read(const kb_state *state, PyObject *dict, norm_call *call) {
+    PyObject *eps = kb_dict_find(dict, state->texts[TEXT_VARIANCE_EPSILON]);
     call->cast_first = eps != NULL; /* transformers' classes have this name and this order */
-    if (!eps) eps = kb_dict_find(dict, state->text_eps);
-    return eps_read(eps, &call->eps) && parameters_read(state, dict, call, false) &&
+    if (!eps) eps = kb_dict_find(dict, state->texts[TEXT_EPS]);
+    return kb_float_read(eps, &call->eps) && parameters_read(state, dict, call, false) &&
            inner_read(state, dict, call);
 }
 
-static bool layer_layer_read(const norm_state *state, PyObject *dict, norm_call *call) {
-    return eps_read(kb_dict_find(dict, state->text_eps), &call->eps) &&
+static bool layer_layer_read(const kb_state *state, PyObject *dict, norm_call *call) {
+    return kb_float_read(kb_dict_find(dict, state->texts[TEXT_EPS]), &call->eps) &&
            parameters_read(state, dict, call, true) && inner_read(state, dict, call);
 }
 
-typedef bool (*layer_reader)(const norm_state *state, PyObject *dict, norm_call *call);
+/* As layers.py: the classes that gate by a sigmoid multiply before they round. */
+static bool gated_layer_read(const kb_state *state, PyObject *dict, norm_call *call) {
+    PyObject *activation = kb_dict_find(dict, state->texts[TEXT_ACTIVATION]);
+    if (!rms_layer_read(state, dict, call)) return false;
+    call->gate_kind = NORM_GATE_SILU;
+    if (!activation) return true;
+    if (!PyUnicode_Check(activation)) return false;
+    if (PyUnicode_CompareWithASCIIString(activation, "silu") == 0) return true;
+    call->gate_kind = NORM_GATE_SIGMOID;
+    call->cast_first = false;
+    return PyUnicode_CompareWithASCIIString(activation, "sigmoid") == 0;
+}
 
-static PyObject *call_layer(PyObject *module, PyObject *const *args, Py_ssize_t count,
-                            layer_reader read, norm_rows kernel) {
-    const norm_state *state = PyModule_GetState(module);
-    if (!argument_count_is(count, 2)) return NULL;
-    PyObject *dict = PyObject_GenericGetDict(args[0], NULL);
+typedef bool (*layer_reader)(const kb_state *state, PyObject *dict, norm_call *call);
+
+static PyObject *call_layer(PyObject *module, PyObject *layer, norm_call *call, layer_reader read,
+                            norm_rows rows_kernel) {
+    const kb_state *state = kb_state_of(module);
+    PyObject *dict = PyObject_GenericGetDict(layer, NULL);
     if (!dict) return NULL;
-    norm_call call = {.x = args[1]};
     PyObject *result = Py_NotImplemented;
-    if (read(state, dict, &call))
-        result = call_direct(&state->fast, &call, kernel);
+    if (read(state, dict, call))
+        result = call_direct(&state->fast, call, rows_kernel);
     else
         Py_INCREF(result);
     Py_DECREF(dict);
     return result;
 }
 
-/* rms_norm_layer(layer, x): a tensor, or NotImplemented */
+/* The layers' functions take the layer and its inputs and return what the functions above do. */
 static PyObject *direct_rms_norm_layer(PyObject *module, PyObject *const *args, Py_ssize_t count) {
-    return call_layer(module, args, count, rms_layer_read, norm_active()->rms_forward);
+    if (!kb_argument_count_is(count, 2)) return NULL;
+    norm_call call = {.x = args[1]};
+    return call_layer(module, args[0], &call, rms_layer_read, norm_active()->rms_forward);
 }
 
-/* layer_norm_layer(layer, x): a tensor, or NotImplemented */
 static PyObject *direct_layer_norm_layer(PyObject *module, PyObject *const *args,
                                          Py_ssize_t count) {
-    return call_layer(module, args, count, layer_layer_read, norm_active()->layer_forward);
+    if (!kb_argument_count_is(count, 2)) return NULL;
+    norm_call call = {.x = args[1]};
+    return call_layer(module, args[0], &call, layer_layer_read, norm_active()->layer_forward);
 }
 
-static PyObject *register_ops(PyObject *module, PyObject *name) {
-    (void)module;
-    const char *text = PyUnicode_AsUTF8AndSize(name, NULL);
-    if (!text) return NULL;
-    if (norm_ops_register(text))
-        return PyErr_Format(PyExc_ImportError, "torch refused the ops of namespace '%s'", text);
-    Py_RETURN_NONE;
+static PyObject *direct_fused_add_rms_norm_layer(PyObject *module, PyObject *const *args,
+                                                 Py_ssize_t count) {
+    if (!kb_argument_count_is(count, 3)) return NULL;
+    norm_call call = {.x = args[1], .residual = args[2]};
+    return call_layer(module, args[0], &call, rms_layer_read, norm_active()->rms_forward);
 }
 
-/* Whether nothing watches or transforms calls, so that an op need not be seen. */
-static PyObject *is_quiet(PyObject *module, PyObject *unused) {
-    const norm_state *state = PyModule_GetState(module);
-    (void)unused;
-    return PyBool_FromLong(kb_fast_is_quiet(&state->fast));
+static PyObject *direct_fused_add_layer_norm_layer(PyObject *module, PyObject *const *args,
+                                                   Py_ssize_t count) {
+    if (!kb_argument_count_is(count, 3)) return NULL;
+    norm_call call = {.x = args[1], .residual = args[2]};
+    return call_layer(module, args[0], &call, layer_layer_read, norm_active()->layer_forward);
 }
 
-static PyObject *select_isa(PyObject *module, PyObject *name) {
-    (void)module;
-    for (int isa = KB_ISA_SERIAL; isa <= KB_ISA_AVX2; isa++) {
-        if (PyUnicode_CompareWithASCIIString(name, kb_isa_name((kb_isa)isa)) != 0) continue;
-        if (!kb_isa_is_available((kb_isa)isa)) break;
-        norm_select((kb_isa)isa);
-        Py_RETURN_NONE;
-    }
-    return PyErr_Format(PyExc_ValueError, "this CPU has no instruction set %R", name);
+static PyObject *direct_rms_norm_gated_layer(PyObject *module, PyObject *const *args,
+                                             Py_ssize_t count) {
+    if (!kb_argument_count_is(count, 3)) return NULL;
+    norm_call call = {.x = args[1], .gate = args[2]};
+    return call_layer(module, args[0], &call, gated_layer_read, norm_active()->rms_forward);
 }
-
-static PyObject *current_isa(PyObject *module, PyObject *unused) {
-    (void)module, (void)unused;
-    bool serial = norm_active() == &norm_serial;
-    return PyUnicode_FromString(kb_isa_name(serial ? KB_ISA_SERIAL : KB_ISA_AVX2));
-}
-
-static int module_exec(PyObject *module) {
-    norm_state *state = PyModule_GetState(module);
-    norm_select(kb_isa_choose());
-    state->text_weight = PyUnicode_InternFromString("weight");
-    state->text_bias = PyUnicode_InternFromString("bias");
-    state->text_eps = PyUnicode_InternFromString("eps");
-    state->text_variance_epsilon = PyUnicode_InternFromString("variance_epsilon");
-    state->text_normalized_shape = PyUnicode_InternFromString("normalized_shape");
-    bool made = state->text_weight && state->text_bias && state->text_eps &&
-                state->text_variance_epsilon && state->text_normalized_shape;
-    return made ? kb_fast_init(&state->fast) : -1;
-}
-
-static int module_traverse(PyObject *module, visitproc visit, void *arg) {
-    norm_state *state = PyModule_GetState(module);
-    return state ? kb_fast_traverse(&state->fast, visit, arg) : 0;
-}
-
-static int module_clear(PyObject *module) {
-    norm_state *state = PyModule_GetState(module);
-    if (!state) return 0;
-    kb_fast_clear(&state->fast);
-    Py_CLEAR(state->text_weight);
-    Py_CLEAR(state->text_bias);
-    Py_CLEAR(state->text_eps);
-    Py_CLEAR(state->text_variance_epsilon);
-    Py_CLEAR(state->text_normalized_shape);
-    return 0;
-}
-
-static void module_free(void *module) { (void)module_clear(module); }
-
-typedef void (*any_function)(void); /* the step between unlike function types */
 
 static PyMethodDef module_methods[] = {
-    {"rms_norm", (PyCFunction)(any_function)direct_rms_norm, METH_FASTCALL, NULL},
-    {"layer_norm", (PyCFunction)(any_function)direct_layer_norm, METH_FASTCALL, NULL},
-    {"rms_norm_layer", (PyCFunction)(any_function)direct_rms_norm_layer, METH_FASTCALL, NULL},
-    {"layer_norm_layer", (PyCFunction)(any_function)direct_layer_norm_layer, METH_FASTCALL, NULL},
-    {"register_ops", register_ops, METH_O, NULL},
-    {"is_quiet", is_quiet, METH_NOARGS, NULL},
-    {"select_isa", select_isa, METH_O, NULL},
-    {"current_isa", current_isa, METH_NOARGS, NULL},
-    {NULL, NULL, 0, NULL},
+    {"rms_norm", KB_FASTCALL(direct_rms_norm)},
+    {"layer_norm", KB_FASTCALL(direct_layer_norm)},
+    {"fused_add_rms_norm", KB_FASTCALL(direct_fused_add_rms_norm)},
+    {"fused_add_layer_norm", KB_FASTCALL(direct_fused_add_layer_norm)},
+    {"rms_norm_gated", KB_FASTCALL(direct_rms_norm_gated)},
+    {"rms_norm_layer", KB_FASTCALL(direct_rms_norm_layer)},
+    {"layer_norm_layer", KB_FASTCALL(direct_layer_norm_layer)},
+    {"fused_add_rms_norm_layer", KB_FASTCALL(direct_fused_add_rms_norm_layer)},
+    {"fused_add_layer_norm_layer", KB_FASTCALL(direct_fused_add_layer_norm_layer)},
+    {"rms_norm_gated_layer", KB_FASTCALL(direct_rms_norm_gated_layer)},
+    KB_MODULE_METHODS,
 };
 
-static PyModuleDef_Slot module_slots[] = {
-    {Py_mod_exec, (void *)(uintptr_t)module_exec},
-#ifdef Py_GIL_DISABLED
-    /* Layers and tensors are read through borrowed references, as the GIL allows. */
-    {Py_mod_gil, Py_MOD_GIL_USED},
-#endif
-    {0, NULL},
-};
-
-static struct PyModuleDef module_definition = {
-    .m_base = PyModuleDef_HEAD_INIT,
-    .m_name = "_norm_kern",
-    .m_size = sizeof(norm_state),
-    .m_methods = module_methods,
-    .m_slots = module_slots,
-    .m_traverse = module_traverse,
-    .m_clear = module_clear,
-    .m_free = module_free,
-};
-
-PyMODINIT_FUNC PyInit__norm_kern(void);
-
-PyMODINIT_FUNC PyInit__norm_kern(void) { return PyModuleDef_Init(&module_definition); }
+KB_DEFINE_MODULE(norm)

@@ -1,27 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "norm_ops.h"
 
-#include "kb_tensor.h"
+const norm_table *norm_active(void) { return norm_table_get(kb_isa_active()); }
 
-static const norm_table *active_table = &norm_serial;
-
-const norm_table *norm_active(void) { return active_table; }
-
-void norm_select(kb_isa isa) { active_table = norm_table_get(isa); }
-
-typedef struct forward_run {
-    norm_rows kernel;
-    const norm_job *job;
-} forward_run;
-
-static void forward_range(int64_t begin, int64_t end, void *context) {
-    const forward_run *run = context;
-    run->kernel(run->job, begin, end);
+void norm_forward_range(int64_t begin, int64_t end, void *context) {
+    const norm_work *work = context;
+    work->kernel(&work->job, begin, end);
 }
 
-void norm_run(norm_rows kernel, const norm_job *job, int64_t rows) {
-    forward_run run = {kernel, job};
-    kb_parallel(rows, job->width, forward_range, &run);
+norm_work norm_forward_work(norm_rows kernel, const norm_job *job, int64_t rows) {
+    norm_work work = {.kernel = kernel, .job = *job, .rows = job->width > 0 ? rows : 0};
+    work.job.stream = kb_streams(rows * job->width * kb_dtype_size(job->y_type));
+    return work;
 }
 
 static double word_to_double(kb_word word) {
@@ -76,12 +66,31 @@ static norm_job job_begin(const kb_tensor *x, const kb_tensor *weight, const kb_
     return job;
 }
 
-/* Runs the job over a fresh output and gives that to the stack. Nothing to do for an empty one. */
+/* Runs the job over a fresh output and gives that to the stack. */
 static kb_word forward(norm_rows kernel, norm_job *job, const kb_tensor *x, int64_t outer) {
     KB_OWNED kb_tensor y = kb_tensor_new_contiguous(x->ndim, x->sizes, job->y_type);
     job->out = y.data;
-    if (job->width > 0) norm_run(kernel, job, kb_sizes_product(x->sizes, 0, outer));
+    norm_work work = norm_forward_work(kernel, job, kb_sizes_product(x->sizes, 0, outer));
+    kb_parallel(work.rows, job->width, norm_forward_range, &work);
     return kb_tensor_give(&y);
+}
+
+static void require_like(const kb_tensor *other, const kb_tensor *x) {
+    bool matches = other->type == x->type && other->ndim == x->ndim;
+    for (int64_t i = 0; matches && i < x->ndim; i++) matches = other->sizes[i] == x->sizes[i];
+    kb_require(matches, "norm: residual and gate must have the input's shape and dtype");
+}
+
+/* The same after x + residual, which goes to stack[1]. */
+static void fused_add_forward(kb_word *stack, norm_rows kernel, norm_job *job, const kb_tensor *x,
+                              kb_tensor *residual, int64_t outer) {
+    require_like(residual, x);
+    job->residual_stride = kb_tensor_as_rows(residual, x->ndim - outer);
+    job->residual = residual->data;
+    KB_OWNED kb_tensor sum = kb_tensor_new_contiguous(x->ndim, x->sizes, x->type);
+    job->sum = sum.data;
+    stack[0] = forward(kernel, job, x, outer);
+    stack[1] = kb_tensor_give(&sum);
 }
 
 /* rms_norm(Tensor x, Tensor? weight, int ndim, float eps, bool cast_first) -> Tensor */
@@ -113,6 +122,69 @@ static void op_layer_norm(kb_word *stack, uint64_t argument_count, uint64_t outp
     norm_job job = job_begin(&x, &weight, &bias, outer, word_to_double(stack[4]));
     job.x_stride = stride;
     stack[0] = forward(norm_active()->layer_forward, &job, &x, outer);
+}
+
+/* fused_add_rms_norm(Tensor x, Tensor residual, Tensor? weight, int ndim, float eps,
+ *                    bool cast_first) -> (Tensor, Tensor) */
+static void op_fused_add_rms_norm(kb_word *stack, uint64_t argument_count, uint64_t output_count) {
+    (void)argument_count, (void)output_count;
+    KB_OWNED kb_tensor x = kb_tensor_take(stack[0]);
+    KB_OWNED kb_tensor residual = kb_tensor_take(stack[1]);
+    KB_OWNED kb_tensor weight = kb_tensor_take_optional(stack[2]);
+    const kb_tensor no_bias = {0};
+    int64_t outer = outer_dims(&x, stack[3]);
+    int64_t stride = kb_tensor_as_rows(&x, x.ndim - outer);
+    parameter_prepare(&weight, &x, outer);
+    norm_job job = job_begin(&x, &weight, &no_bias, outer, word_to_double(stack[4]));
+    job.x_stride = stride;
+    job.cast_first = word_to_bool(stack[5]);
+    if (job.cast_first) job.y_type = job.param_type;
+    fused_add_forward(stack, norm_active()->rms_forward, &job, &x, &residual, outer);
+}
+
+/* fused_add_layer_norm(Tensor x, Tensor residual, Tensor? weight, Tensor? bias, int ndim,
+ *                      float eps) -> (Tensor, Tensor) */
+static void op_fused_add_layer_norm(kb_word *stack, uint64_t argument_count,
+                                    uint64_t output_count) {
+    (void)argument_count, (void)output_count;
+    KB_OWNED kb_tensor x = kb_tensor_take(stack[0]);
+    KB_OWNED kb_tensor residual = kb_tensor_take(stack[1]);
+    KB_OWNED kb_tensor weight = kb_tensor_take_optional(stack[2]);
+    KB_OWNED kb_tensor bias = kb_tensor_take_optional(stack[3]);
+    int64_t outer = outer_dims(&x, stack[4]);
+    int64_t stride = kb_tensor_as_rows(&x, x.ndim - outer);
+    parameter_prepare(&weight, &x, outer);
+    parameter_prepare(&bias, &x, outer);
+    norm_job job = job_begin(&x, &weight, &bias, outer, word_to_double(stack[5]));
+    job.x_stride = stride;
+    fused_add_forward(stack, norm_active()->layer_forward, &job, &x, &residual, outer);
+}
+
+static void gate_prepare(norm_job *job, kb_tensor *gate, const kb_tensor *x, int64_t outer,
+                         kb_word kind) {
+    require_like(gate, x);
+    kb_require(kind == NORM_GATE_SILU || kind == NORM_GATE_SIGMOID, "norm: unknown kind of gate");
+    job->gate_kind = (norm_gate)kind;
+    job->gate_stride = kb_tensor_as_rows(gate, x->ndim - outer);
+    job->gate = gate->data;
+}
+
+/* rms_norm_gated(Tensor x, Tensor gate, Tensor? weight, int ndim, float eps, bool cast_first,
+ *                int kind) -> Tensor */
+static void op_rms_norm_gated(kb_word *stack, uint64_t argument_count, uint64_t output_count) {
+    (void)argument_count, (void)output_count;
+    KB_OWNED kb_tensor x = kb_tensor_take(stack[0]);
+    KB_OWNED kb_tensor gate = kb_tensor_take(stack[1]);
+    KB_OWNED kb_tensor weight = kb_tensor_take_optional(stack[2]);
+    const kb_tensor no_bias = {0};
+    int64_t outer = outer_dims(&x, stack[3]);
+    int64_t stride = kb_tensor_as_rows(&x, x.ndim - outer);
+    parameter_prepare(&weight, &x, outer);
+    norm_job job = job_begin(&x, &weight, &no_bias, outer, word_to_double(stack[4]));
+    job.x_stride = stride;
+    job.cast_first = word_to_bool(stack[5]);
+    gate_prepare(&job, &gate, &x, outer, stack[6]);
+    stack[0] = forward(norm_active()->rms_forward, &job, &x, outer);
 }
 
 /*
@@ -184,6 +256,7 @@ static void backward(kb_word *stack, norm_rows kernel, norm_job *job, const kb_t
     KB_OWNED kb_tensor sums = kb_tensor_new_contiguous(1, &sum_count, KB_F32);
     if (sum_count > 0) run.sums = sums.data;
     job->out = dx.data;
+    job->stream = kb_streams(run.rows * job->width * kb_dtype_size(x->type));
     kb_parallel(chunks, run.chunk_rows * job->width, backward_range, &run);
     if (wants_weight) reduce_chunks(sums.data, chunks, job->width, &dw);
     if (wants_bias)
@@ -204,8 +277,17 @@ static void grad_prepare(norm_job *job, kb_tensor *grad, const kb_tensor *x, int
     job->y_type = grad->type;
 }
 
+/* The gradient of the sum that a fused addition gave, where there is one. */
+static void sum_grad_prepare(norm_job *job, kb_tensor *sum_grad, const kb_tensor *x,
+                             int64_t outer) {
+    if (!sum_grad->handle) return;
+    require_like(sum_grad, x);
+    job->sum_grad_stride = kb_tensor_as_rows(sum_grad, x->ndim - outer);
+    job->sum_grad = sum_grad->data;
+}
+
 /* rms_norm_backward(Tensor grad, Tensor x, Tensor? weight, int ndim, float eps,
- *                   bool wants_weight) -> (Tensor, Tensor, Tensor) */
+ *                   bool wants_weight, Tensor? sum_grad) -> (Tensor, Tensor, Tensor) */
 static void op_rms_norm_backward(kb_word *stack, uint64_t argument_count, uint64_t output_count) {
     (void)argument_count, (void)output_count;
     KB_OWNED kb_tensor grad = kb_tensor_take(stack[0]);
@@ -219,11 +301,14 @@ static void op_rms_norm_backward(kb_word *stack, uint64_t argument_count, uint64
     job.x_stride = stride;
     grad_prepare(&job, &grad, &x, outer);
     bool wants_weight = word_to_bool(stack[5]);
+    KB_OWNED kb_tensor sum_grad = kb_tensor_take_optional(stack[6]);
+    sum_grad_prepare(&job, &sum_grad, &x, outer);
     backward(stack, norm_active()->rms_backward, &job, &x, outer, wants_weight, false);
 }
 
 /* layer_norm_backward(Tensor grad, Tensor x, Tensor? weight, Tensor? bias, int ndim, float eps,
- *                     bool wants_weight, bool wants_bias) -> (Tensor, Tensor, Tensor) */
+ *                     bool wants_weight, bool wants_bias, Tensor? sum_grad)
+ *                     -> (Tensor, Tensor, Tensor) */
 static void op_layer_norm_backward(kb_word *stack, uint64_t argument_count, uint64_t output_count) {
     (void)argument_count, (void)output_count;
     KB_OWNED kb_tensor grad = kb_tensor_take(stack[0]);
@@ -237,26 +322,70 @@ static void op_layer_norm_backward(kb_word *stack, uint64_t argument_count, uint
     norm_job job = job_begin(&x, &weight, &bias, outer, word_to_double(stack[5]));
     job.x_stride = stride;
     grad_prepare(&job, &grad, &x, outer);
+    KB_OWNED kb_tensor sum_grad = kb_tensor_take_optional(stack[8]);
+    sum_grad_prepare(&job, &sum_grad, &x, outer);
     backward(stack, norm_active()->layer_backward, &job, &x, outer, word_to_bool(stack[6]),
              word_to_bool(stack[7]));
 }
 
-int norm_ops_register(const char *name_space) {
-    static const kb_op ops[] = {
-        {"rms_norm",
-         "rms_norm(Tensor x, Tensor? weight, int ndim, float eps, bool cast_first) -> Tensor",
-         op_rms_norm},
-        {"rms_norm_backward",
-         "rms_norm_backward(Tensor grad, Tensor x, Tensor? weight, int ndim, float eps, "
-         "bool wants_weight) -> (Tensor, Tensor, Tensor)",
-         op_rms_norm_backward},
-        {"layer_norm",
-         "layer_norm(Tensor x, Tensor? weight, Tensor? bias, int ndim, float eps) -> Tensor",
-         op_layer_norm},
-        {"layer_norm_backward",
-         "layer_norm_backward(Tensor grad, Tensor x, Tensor? weight, Tensor? bias, int ndim, "
-         "float eps, bool wants_weight, bool wants_bias) -> (Tensor, Tensor, Tensor)",
-         op_layer_norm_backward},
-    };
-    return kb_ops_register(name_space, ops, (int)(sizeof ops / sizeof ops[0]));
+/* rms_norm_gated_backward(Tensor grad, Tensor x, Tensor gate, Tensor? weight, int ndim, float eps,
+ *                         int kind, bool wants_weight) -> (Tensor, Tensor, Tensor) */
+static void op_rms_norm_gated_backward(kb_word *stack, uint64_t argument_count,
+                                       uint64_t output_count) {
+    (void)argument_count, (void)output_count;
+    KB_OWNED kb_tensor grad = kb_tensor_take(stack[0]);
+    KB_OWNED kb_tensor x = kb_tensor_take(stack[1]);
+    KB_OWNED kb_tensor gate = kb_tensor_take(stack[2]);
+    KB_OWNED kb_tensor weight = kb_tensor_take_optional(stack[3]);
+    const kb_tensor no_bias = {0};
+    int64_t outer = outer_dims(&x, stack[4]);
+    int64_t stride = kb_tensor_as_rows(&x, x.ndim - outer);
+    parameter_prepare(&weight, &x, outer);
+    norm_job job = job_begin(&x, &weight, &no_bias, outer, word_to_double(stack[5]));
+    job.x_stride = stride;
+    grad_prepare(&job, &grad, &x, outer);
+    gate_prepare(&job, &gate, &x, outer, stack[6]);
+    KB_OWNED kb_tensor gate_grad = kb_tensor_new_contiguous(x.ndim, x.sizes, x.type);
+    job.gate_out = gate_grad.data;
+    bool wants_weight = word_to_bool(stack[7]);
+    kb_word results[3];
+    backward(results, norm_active()->rms_backward, &job, &x, outer, wants_weight, false);
+    KB_OWNED kb_tensor no_bias_grad = kb_tensor_take(results[2]);
+    stack[0] = results[0];
+    stack[1] = kb_tensor_give(&gate_grad);
+    stack[2] = results[1];
 }
+
+const kb_op norm_ops[NORM_OP_COUNT] = {
+    {"rms_norm",
+     "rms_norm(Tensor x, Tensor? weight, int ndim, float eps, bool cast_first) -> Tensor",
+     op_rms_norm},
+    {"rms_norm_backward",
+     "rms_norm_backward(Tensor grad, Tensor x, Tensor? weight, int ndim, float eps, "
+     "bool wants_weight, Tensor? sum_grad=None) -> (Tensor, Tensor, Tensor)",
+     op_rms_norm_backward},
+    {"layer_norm",
+     "layer_norm(Tensor x, Tensor? weight, Tensor? bias, int ndim, float eps) -> Tensor",
+     op_layer_norm},
+    {"layer_norm_backward",
+     "layer_norm_backward(Tensor grad, Tensor x, Tensor? weight, Tensor? bias, int ndim, "
+     "float eps, bool wants_weight, bool wants_bias, Tensor? sum_grad=None) "
+     "-> (Tensor, Tensor, Tensor)",
+     op_layer_norm_backward},
+    {"fused_add_rms_norm",
+     "fused_add_rms_norm(Tensor x, Tensor residual, Tensor? weight, int ndim, float eps, "
+     "bool cast_first) -> (Tensor, Tensor)",
+     op_fused_add_rms_norm},
+    {"fused_add_layer_norm",
+     "fused_add_layer_norm(Tensor x, Tensor residual, Tensor? weight, Tensor? bias, int ndim, "
+     "float eps) -> (Tensor, Tensor)",
+     op_fused_add_layer_norm},
+    {"rms_norm_gated",
+     "rms_norm_gated(Tensor x, Tensor gate, Tensor? weight, int ndim, float eps, bool cast_first, "
+     "int kind) -> Tensor",
+     op_rms_norm_gated},
+    {"rms_norm_gated_backward",
+     "rms_norm_gated_backward(Tensor grad, Tensor x, Tensor gate, Tensor? weight, int ndim, "
+     "float eps, int kind, bool wants_weight) -> (Tensor, Tensor, Tensor)",
+     op_rms_norm_gated_backward},
+};

@@ -2,16 +2,24 @@
 #ifndef NORM_OPS_H
 #define NORM_OPS_H
 
+#include "kb_tensor.h"
 #include "norm_math.h"
 
-/* The kernels in use: chosen at import, changed by tests only. */
+enum { NORM_OP_COUNT = 8 };
+
+extern const kb_op norm_ops[NORM_OP_COUNT];
+
+/* The kernels in use. */
 const norm_table *norm_active(void);
-void norm_select(kb_isa isa);
 
-/* Defines the ops in `name_space`. Returns 0, or -1 when torch refused. */
-int norm_ops_register(const char *name_space);
+/* A forward over rows, and what kb_parallel runs a range of them with. */
+typedef struct norm_work {
+    norm_rows kernel;
+    norm_job job;
+    int64_t rows;
+} norm_work;
 
-/* Runs `rows` rows of a forward job, on torch's threads where they are many. */
-void norm_run(norm_rows kernel, const norm_job *job, int64_t rows);
+norm_work norm_forward_work(norm_rows kernel, const norm_job *job, int64_t rows);
+void norm_forward_range(int64_t begin, int64_t end, void *work);
 
 #endif

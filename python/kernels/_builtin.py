@@ -7,11 +7,22 @@ from kernels.layer.layer import LayerRepository
 _LAYERS = {
     ("builtin/activation", "Silu"): ("SiLU", "Silu"),
     ("builtin/activation", "Gelu"): ("GELU", "GeLU", "Gelu"),
-    # These three differ in how they write the same formula.
-    ("builtin/activation", "GeluTanh"): ("FastGELU", "GeluTanh", "NewGELU"),
+    ("builtin/activation", "GeluTanh"): ("GeluTanh",),
+    ("builtin/activation", "NewGELU"): ("NewGELU",),
+    ("builtin/activation", "FastGELU"): ("FastGELU",),
+    ("builtin/activation", "QuickGELU"): ("QuickGELU",),
     ("builtin/activation", "SiluAndMul"): ("SiluAndMul",),
+    ("builtin/activation", "GeluAndMul"): ("GeluAndMul",),
+    ("builtin/activation", "GeluTanhAndMul"): ("GeluTanhAndMul",),
+    ("builtin/loss", "ForCausalLMLoss"): ("ForCausalLMLoss",),
+    ("builtin/mlp", "GeGLUMLP"): ("GeGLUMLP",),
+    ("builtin/mlp", "SwiGLUMLP"): ("SwiGLUMLP",),
+    ("builtin/norm", "FusedAddLayerNorm"): ("FusedAddLayerNorm",),
+    ("builtin/norm", "FusedAddRMSNorm"): ("FusedAddRMSNorm",),
     ("builtin/norm", "LayerNorm"): ("LayerNorm",),
     ("builtin/norm", "RMSNorm"): ("LlamaRMSNorm", "RMSNorm"),
+    ("builtin/norm", "RMSNormGated"): ("RMSNormGated",),
+    ("builtin/rotary", "apply_rotary_transformers"): ("rotary_pos_emb",),
 }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+KERNELS = ("activation", "loss", "mlp", "norm", "rotary")
 VARIANT = "torch-stable-abi210-cpu-x86_64-linux"
 
 
@@ -46,7 +47,7 @@ def load_variant(variant, module_name=None):
 @pytest.fixture(scope="session")
 def builtin_dir():
     directory = find_builtin_dir()
-    for name in ("activation", "norm"):
+    for name in KERNELS:
         if not (directory / name / "build" / VARIANT / "metadata.json").is_file():
             pytest.fail(f"no built kernel {name} in {directory}; set KN_BUILTIN_DIR")
     return directory
@@ -74,10 +75,31 @@ def activation(variant_of):
     return load_variant(variant_of("activation"))
 
 
-@pytest.fixture(params=["avx2", "serial"])
-def isa(request, norm, activation):
+@pytest.fixture(scope="session")
+def rotary(variant_of):
+    return load_variant(variant_of("rotary"))
+
+
+@pytest.fixture(scope="session")
+def mlp(variant_of):
+    return load_variant(variant_of("mlp"))
+
+
+@pytest.fixture(scope="session")
+def loss(variant_of):
+    return load_variant(variant_of("loss"))
+
+
+@pytest.fixture(params=["serial", "avx2", "avx512", "avx512_bf16"])
+def isa(request, norm, activation, rotary, mlp, loss):
     """Runs the test with each instruction set that this CPU has."""
-    kernels = (norm._ops._norm_kern, activation._ops._activation_kern)
+    kernels = (
+        norm._ops._norm_kern,
+        activation._ops._activation_kern,
+        rotary._ops._rotary_kern,
+        mlp._ops._mlp_kern,
+        loss._ops._loss_kern,
+    )
     before = [kernel.current_isa() for kernel in kernels]
     try:
         for kernel in kernels:

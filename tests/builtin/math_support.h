@@ -41,6 +41,22 @@ static inline void *buffer_random(int64_t count, kb_dtype type, uint32_t seed) {
     return buffer;
 }
 
+/* Buffers of which outputs may be streamed, and one that may not. */
+static inline void *buffer_aligned(int64_t count, kb_dtype type) {
+    size_t bytes = (size_t)(count * kb_dtype_size(type));
+    void *buffer = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    assert_non_null(buffer);
+    return buffer;
+}
+
+typedef void (*isa_test)(kb_isa isa);
+
+/* Runs the test with each instruction set of this CPU. */
+static inline void for_each_isa(isa_test test) {
+    for (int isa = 0; isa < KB_ISA_COUNT; isa++)
+        if (kb_isa_is_available((kb_isa)isa)) test((kb_isa)isa);
+}
+
 static inline void assert_close(double value, double expected, double tolerance) {
     double error = fabs(value - expected), limit = tolerance * (1.0 + fabs(expected));
     if (error <= limit) return;

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Both kernels under everything that watches, transforms or compiles a call."""
 
+import copy
 import subprocess
 import sys
 
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import KERNELS
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -36,7 +38,7 @@ class LoggingTensor(torch.Tensor):
 
 
 @pytest.fixture
-def calls(norm, activation):
+def calls(norm, activation, mlp):
     """Name, our function, torch's function, each of one tensor of shape (..., 8)."""
     weight, bias = torch.randn(8), torch.randn(8)
     half = 4
@@ -48,8 +50,16 @@ def calls(norm, activation):
         ("silu", activation.silu, F.silu),
         ("gelu", activation.gelu, F.gelu),
         ("gelu_tanh", activation.gelu_tanh, lambda x: F.gelu(x, approximate="tanh")),
+        ("quick_gelu", activation.quick_gelu, lambda x: x * torch.sigmoid(1.702 * x)),
         ("silu_and_mul", activation.silu_and_mul,
          lambda x: F.silu(x[..., :half]) * x[..., half:]),
+        ("gelu_and_mul", activation.gelu_and_mul,
+         lambda x: F.gelu(x[..., :half]) * x[..., half:]),
+        ("gelu_tanh_and_mul", activation.gelu_tanh_and_mul,
+         lambda x: F.gelu(x[..., :half], approximate="tanh") * x[..., half:]),
+        ("rms_norm_gated", lambda x: norm.rms_norm_gated(x, x, weight, 1e-6),
+         lambda x: F.rms_norm(x, (8,), weight, 1e-6) * F.silu(x)),
+        ("silu_mul", lambda x: mlp.silu_mul(x, x), lambda x: F.silu(x) * x),
     ]  # fmt: skip
 
 
@@ -73,7 +83,33 @@ def test_opcheck_norm(norm, requires_grad, weight, dtype):
 
 
 @pytest.mark.parametrize("requires_grad", [True, False])
-@pytest.mark.parametrize("name", ["silu", "gelu", "gelu_tanh", "silu_and_mul"])
+def test_opcheck_fused_norms(norm, requires_grad):
+    x, other, w = (torch.randn(3, 4, 8), torch.randn(4, 3, 8).transpose(0, 1), torch.randn(8))
+    x.requires_grad_(requires_grad)
+    ops = norm._ops.ops
+    torch.library.opcheck(ops.fused_add_rms_norm.default, (x, other, w, 1, 1e-6, True))
+    torch.library.opcheck(ops.fused_add_layer_norm.default, (x, other, w, w, 1, 1e-6))
+    torch.library.opcheck(ops.rms_norm_gated.default, (x, other, w, 1, 1e-6, False, 2))
+    x = x.detach()
+    gated = (x, x, other, w, 1, 1e-6, 1, True)
+    torch.library.opcheck(ops.rms_norm_gated_backward.default, gated)
+    summed = (x, x, w, w, 1, 1e-6, True, True, other)
+    torch.library.opcheck(ops.layer_norm_backward.default, summed)
+
+
+@pytest.mark.parametrize("requires_grad", [True, False])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "silu",
+        "gelu",
+        "gelu_tanh",
+        "quick_gelu",
+        "silu_and_mul",
+        "gelu_and_mul",
+        "gelu_tanh_and_mul",
+    ],
+)
 def test_opcheck_activation(activation, name, requires_grad):
     ops = activation._ops.ops
     x = torch.randn(3, 4, 8)
@@ -187,7 +223,7 @@ def test_meta_tensors(calls):
     for name, ours, _ in calls:
         if "norm" not in name:  # their weights are on the CPU
             y = ours(x)
-            assert y.device.type == "meta" and y.shape == (3, 4 if name == "silu_and_mul" else 8)
+            assert y.device.type == "meta" and y.shape == (3, 4 if name.endswith("and_mul") else 8)
 
 
 @pytest.mark.parametrize("in_dim", [0, 1])
@@ -202,6 +238,7 @@ def test_vmap_inside_a_compiled_function(calls, norm):
     torch._dynamo.reset()
     x, weights = torch.randn(3, 4, 8), torch.randn(3, 8)
     for _, ours, torchs in calls:
+        torch._dynamo.reset()
         compiled = torch.compile(torch.func.vmap(ours), fullgraph=True, backend="aot_eager")
         close(compiled(x), torch.func.vmap(torchs)(x))
     each = torch.func.vmap(lambda t, w: norm.rms_norm(t, w, 1e-6))
@@ -294,7 +331,7 @@ def test_profiler_shows_our_op(calls):
         assert any(key.endswith(f"::{name}") for key in names), name
 
 
-@pytest.mark.parametrize("name", ["norm", "activation"])
+@pytest.mark.parametrize("name", KERNELS)
 def test_extension_needs_only_stable_functions(variant_of, name):
     out = subprocess.run(
         ["nm", "-D", str(variant_of(name) / f"_{name}_kern.abi3.so")],
@@ -329,10 +366,11 @@ def test_layers_hold_to_the_rules_of_upstream(norm, activation):
             assert layer.__init__ is torch.nn.Module.__init__
             assert {member for member, _ in inspect.getmembers(layer)} <= allowed
             assert layer.can_torch_compile and layer.has_backward
-            assert len(inspect.signature(layer.forward).parameters) == 2
+            two = name.startswith("Fused") or name.endswith("Gated")
+            assert len(inspect.signature(layer.forward).parameters) == (3 if two else 2)
 
 
-@pytest.mark.parametrize("name", ["norm", "activation"])
+@pytest.mark.parametrize("name", KERNELS)
 def test_environment_forces_the_serial_version(builtin_dir, variant_of, name):
     code = (
         "import importlib.util, sys\n"
@@ -351,11 +389,139 @@ def test_environment_forces_the_serial_version(builtin_dir, variant_of, name):
     assert out.stdout.strip() == "serial"
 
 
-@pytest.mark.parametrize("name", ["norm", "activation"])
-def test_docstring_examples(norm, activation, name):
+@pytest.mark.parametrize("name", KERNELS)
+def test_docstring_examples(request, name):
     import doctest
 
-    module = {"norm": norm, "activation": activation}[name]
-    names = {"norm": norm, "activation": activation, "torch": torch}
-    results = doctest.testmod(sys.modules[module.__name__ + ".functional"], extraglobs=names)
+    module = request.getfixturevalue(name)
+    functional = sys.modules[module.__name__ + ".functional"]
+    results = doctest.testmod(functional, extraglobs={name: module, "torch": torch})
     assert results.attempted > 0 and results.failed == 0
+
+
+def test_an_unknown_instruction_set_is_named(variant_of):
+    variant = variant_of("norm")
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import torch, _norm_kern"
+    out = subprocess.run(
+        [sys.executable, "-c", code, str(variant)],
+        env={"KERNELS_CPU_ISA": "sse9", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    expected = (
+        "ImportError: KERNELS_CPU_ISA is 'sse9'; serial, avx2, avx512 or avx512_bf16 is needed"
+    )
+    assert expected in out.stderr
+
+
+def test_views_with_the_other_sign_are_seen(calls):
+    x = torch._neg_view(torch.randn(3, 8))
+    assert x.is_neg() and x.is_contiguous()
+    for _, ours, torchs in calls:
+        close(ours(x), torchs(x))
+
+
+def test_a_weight_with_the_other_sign_is_seen(norm):
+    x, weight = torch.randn(3, 8), torch._neg_view(torch.randn(8))
+    close(norm.rms_norm(x, weight, 1e-6), F.rms_norm(x, (8,), weight, 1e-6))
+
+
+def test_deterministic_mode(calls):
+    x = torch.randn(3, 8)
+    torch.use_deterministic_algorithms(True)
+    try:
+        for _, ours, torchs in calls:
+            close(ours(x), torchs(x))
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_distributed_tensors_stay_distributed(calls, tmp_path):
+    import torch.distributed as dist
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.tensor import DTensor, Replicate, distribute_tensor
+
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        mesh = init_device_mesh("cpu", (1,))
+        x = torch.randn(3, 8)
+        for name, ours, torchs in calls:
+            if "norm" in name:
+                continue  # their weights are not distributed
+            y = ours(distribute_tensor(x, mesh, [Replicate()]))
+            assert isinstance(y, DTensor)
+            close(y.to_local(), torchs(x))
+    finally:
+        dist.destroy_process_group()
+
+
+def test_out_is_written_and_its_version_counted(norm, activation):
+    x, w = torch.randn(3, 8), torch.randn(8)
+    for ours, expected in [
+        (lambda out: activation.silu(x, out=out), F.silu(x)),
+        (lambda out: activation.silu_and_mul(x, out=out), F.silu(x[:, :4]) * x[:, 4:]),
+        (lambda out: norm.rms_norm(x, w, 1e-6, out=out), F.rms_norm(x, (8,), w, 1e-6)),
+        (lambda out: norm.layer_norm(x, w, w, out=out), F.layer_norm(x, (8,), w, w)),
+    ]:
+        for out in (torch.zeros_like(expected), torch.zeros_like(expected.t()).t()):
+            version = out._version
+            assert ours(out) is out and out._version > version
+            close(out, expected)
+        with torch.inference_mode():
+            close(ours(torch.empty_like(expected)), expected)
+        with pytest.raises(ValueError, match="out has shape"):
+            ours(torch.zeros(5))
+
+
+def test_a_tensor_that_autograd_keeps_is_not_overwritten_unseen(activation):
+    kept = torch.randn(3, 8)
+    leaf = torch.randn(3, 8, requires_grad=True)
+    product = leaf * kept
+    with torch.no_grad():
+        activation.silu(kept, out=kept)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        product.sum().backward()
+
+
+@pytest.mark.parametrize("name", ["FusedAddRMSNorm", "FusedAddLayerNorm", "RMSNormGated"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_norms_of_two_tensors(norm, name, dtype):
+    base = torch.nn.LayerNorm(8) if "Layer" in name else torch.nn.RMSNorm(8, eps=1e-6)
+    module = base.to(dtype)
+    x, other = (torch.randn(3, 8).to(dtype).requires_grad_() for _ in range(2))
+    wide = [t.detach().double().requires_grad_() for t in (x, other)]
+    if name == "RMSNormGated":
+        expected = [F.rms_norm(wide[0], (8,), module.weight.double(), 1e-6) * F.silu(wide[1])]
+    else:
+        total = wide[0] + wide[1]
+        expected = [copy.deepcopy(module).double()(total), total]
+    module.forward = getattr(norm.layers, name).forward.__get__(module)
+    with torch.no_grad():
+        direct = module(x, other)
+    found = module(x, other)
+    found, direct = ([y] if isinstance(y, torch.Tensor) else list(y) for y in (found, direct))
+    tolerance = 1e-5 if dtype == torch.float32 else 4e-2
+    for y, z, exact in zip(found, direct, expected, strict=True):
+        assert torch.equal(y, z) and y.dtype == dtype
+        assert torch.allclose(y.double(), exact, rtol=tolerance, atol=tolerance)
+    grads = [torch.randn_like(y) for y in found]
+    ours = torch.autograd.grad(found, (x, other), grads)
+    exact = torch.autograd.grad(expected, wide, [g.double() for g in grads])
+    for one, other_grad in zip(ours, exact, strict=True):
+        assert torch.allclose(one.double(), other_grad, rtol=4 * tolerance, atol=4 * tolerance)
+
+
+def test_the_gated_norms_of_transformers(norm):
+    from transformers.models.kimi_linear.modeling_kimi_linear import KimiLinearRMSNormGated
+    from transformers.models.qwen3_next.modeling_qwen3_next import Qwen3NextRMSNormGated
+
+    for cls in (Qwen3NextRMSNormGated, KimiLinearRMSNormGated):
+        for dtype, tolerance in ((torch.float32, 1e-5), (torch.bfloat16, 2e-2)):
+            module = cls(8).to(dtype)
+            x, gate = torch.randn(3, 8).to(dtype), torch.randn(3, 8).to(dtype)
+            with torch.no_grad():
+                expected = module(x, gate)
+                module.forward = norm.layers.RMSNormGated.forward.__get__(module)
+                found = module(x, gate)
+            assert torch.allclose(found.float(), expected.float(), rtol=tolerance, atol=tolerance)

@@ -174,9 +174,111 @@ static void layer_backward_case(const norm_table *table, sample *s) {
     backward_case(table, s, true);
 }
 
+/* x + residual is what comes out as the sum, and what is normalized. */
+static void fused_add_case(const norm_table *table, sample *s, bool centered) {
+    int64_t width = s->job.width, stride = s->job.x_stride;
+    kb_dtype type = s->job.x_type;
+    void *residual = buffer_random((ROWS - 1) * stride + width, type, 11);
+    void *sum = buffer_new(ROWS * width, type);
+    s->job.residual = residual;
+    s->job.residual_stride = stride;
+    s->job.sum = sum;
+    if (!centered) s->job.bias = NULL;
+    (centered ? table->layer_forward : table->rms_forward)(&s->job, 0, ROWS);
+    for (int64_t row = 0; row < ROWS; row++)
+        for (int64_t i = 0; i < width; i++) {
+            double expected = x_at(s, row, i) + (double)kb_load(residual, row * stride + i, type);
+            assert_close((double)kb_load(sum, row * width + i, type), expected, unit_of(type));
+        }
+    free(s->x);
+    s->x = sum; /* what is now expected to be the normalized input */
+    s->job.x_stride = width;
+    check_forward(s, centered);
+    free(residual);
+}
+
+static void fused_add_rms_case(const norm_table *table, sample *s) {
+    fused_add_case(table, s, false);
+}
+
+static void fused_add_layer_case(const norm_table *table, sample *s) {
+    fused_add_case(table, s, true);
+}
+
+static double sigmoid64(double x) { return 1.0 / (1.0 + exp(-x)); }
+
+/* The gate multiplies what comes out without it; its gradient is that times the activation's. */
+static void gated_case(const norm_table *table, sample *s) {
+    int64_t width = s->job.width, stride = s->job.x_stride;
+    kb_dtype type = s->job.x_type;
+    if (s->job.y_type != type) return;
+    void *gate = buffer_random((ROWS - 1) * stride + width, type, 12);
+    void *gate_out = buffer_new(ROWS * width, type);
+    float *plain = buffer_new(ROWS * width, KB_F32);
+    s->job.bias = NULL;
+    table->rms_forward(&s->job, 0, ROWS);
+    for (int64_t i = 0; i < ROWS * width; i++) plain[i] = kb_load(s->out, i, type);
+    s->job.gate = gate;
+    s->job.gate_stride = stride;
+    s->job.gate_out = gate_out;
+    for (int kind = NORM_GATE_SILU; kind <= NORM_GATE_SIGMOID; kind++) {
+        s->job.gate_kind = (norm_gate)kind;
+        for (int backward = 0; backward < 2; backward++) {
+            (backward ? table->rms_backward : table->rms_forward)(&s->job, 0, ROWS);
+            for (int64_t at = 0; at < ROWS * width; at++) {
+                double g = (double)kb_load(gate, at / width * stride + at % width, type);
+                double value = kind == NORM_GATE_SILU ? g * sigmoid64(g) : sigmoid64(g);
+                double rise = sigmoid64(g) * (1.0 - sigmoid64(g));
+                double slope = kind == NORM_GATE_SILU ? sigmoid64(g) + g * rise : rise;
+                double y = (double)plain[at];
+                double expected =
+                    backward ? grad_at(s, at / width, at % width) * y * slope : y * value;
+                double found = (double)kb_load(backward ? gate_out : s->out, at, type);
+                assert_close(found, expected, 4.0 * unit_of(type));
+            }
+        }
+    }
+    free(gate);
+    free(gate_out);
+    free(plain);
+}
+
+static void sum_grad_case(const norm_table *table, sample *s) {
+    int64_t width = s->job.width;
+    kb_dtype type = s->job.x_type;
+    void *sum_grad = buffer_random(ROWS * width, type, 13);
+    float *plain = buffer_new(ROWS * width, KB_F32);
+    table->rms_backward(&s->job, 0, ROWS);
+    for (int64_t i = 0; i < ROWS * width; i++) plain[i] = kb_load(s->out, i, type);
+    s->job.sum_grad = sum_grad;
+    s->job.sum_grad_stride = width;
+    table->rms_backward(&s->job, 0, ROWS);
+    for (int64_t i = 0; i < ROWS * width; i++) {
+        double expected = (double)plain[i] + (double)kb_load(sum_grad, i, type);
+        assert_close((double)kb_load(s->out, i, type), expected, 3.0 * unit_of(type));
+    }
+    free(sum_grad);
+    free(plain);
+}
+
+/* Streamed results are the same bits. */
+static void stream_case(const norm_table *table, sample *s) {
+    int64_t width = s->job.width, bytes = ROWS * width * kb_dtype_size(s->job.y_type);
+    void *plain = buffer_aligned(ROWS * width, KB_F32),
+         *streamed = buffer_aligned(ROWS * width, KB_F32);
+    s->job.out = plain;
+    table->layer_forward(&s->job, 0, ROWS);
+    s->job.out = streamed;
+    s->job.stream = true;
+    table->layer_forward(&s->job, 0, ROWS);
+    assert_memory_equal(plain, streamed, (size_t)bytes);
+    free(plain);
+    free(streamed);
+}
+
 static void for_all_tables(sample_test test) {
-    for_all_samples(norm_table_get(KB_ISA_SERIAL), test);
-    if (kb_isa_is_available(KB_ISA_AVX2)) for_all_samples(norm_table_get(KB_ISA_AVX2), test);
+    for (int isa = 0; isa < KB_ISA_COUNT; isa++)
+        if (kb_isa_is_available((kb_isa)isa)) for_all_samples(norm_table_get((kb_isa)isa), test);
 }
 
 static void test_rms_forward_agrees_with_double(void **state) {
@@ -199,11 +301,32 @@ static void test_layer_backward_agrees_with_double(void **state) {
     for_all_tables(layer_backward_case);
 }
 
+static void test_fused_addition_gives_the_sum_and_its_norm(void **state) {
+    (void)state;
+    for_all_tables(fused_add_rms_case);
+    for_all_tables(fused_add_layer_case);
+}
+
+static void test_gate_multiplies_and_has_a_gradient(void **state) {
+    (void)state;
+    for_all_tables(gated_case);
+}
+
+static void test_gradient_of_the_sum_is_added(void **state) {
+    (void)state;
+    for_all_tables(sum_grad_case);
+}
+
+static void test_streamed_results_are_the_same(void **state) {
+    (void)state;
+    for_all_tables(stream_case);
+}
+
 static void test_no_rows_touch_nothing(void **state) {
     (void)state;
     norm_job job = {.width = 8};
     norm_table_get(KB_ISA_SERIAL)->layer_backward(&job, 0, 0);
-    norm_table_get(kb_isa_choose())->layer_forward(&job, 0, 0);
+    norm_table_get(kb_isa_active())->layer_forward(&job, 0, 0);
 }
 
 int main(void) {
@@ -212,6 +335,10 @@ int main(void) {
         cmocka_unit_test(test_layer_forward_agrees_with_double),
         cmocka_unit_test(test_rms_backward_agrees_with_double),
         cmocka_unit_test(test_layer_backward_agrees_with_double),
+        cmocka_unit_test(test_fused_addition_gives_the_sum_and_its_norm),
+        cmocka_unit_test(test_gate_multiplies_and_has_a_gradient),
+        cmocka_unit_test(test_gradient_of_the_sum_is_added),
+        cmocka_unit_test(test_streamed_results_are_the_same),
         cmocka_unit_test(test_no_rows_touch_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

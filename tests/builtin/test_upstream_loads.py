@@ -68,6 +68,20 @@ check(torch.nn.GELU(), "GeLU", "Gelu", x)
 check(torch.nn.GELU(approximate="tanh"), "GeLU", "Gelu", x)
 check(SiluAndMul(), "SiluAndMul", "SiluAndMul", x)
 """,
+    "rotary": """
+q, angles = torch.randn(1, 2, 3, 4), torch.randn(1, 3, 4)
+assert module.apply_rotary(q, q, angles.cos(), angles.sin())[0].shape == q.shape
+assert module.layers.apply_rotary_transformers
+""",
+    "mlp": """
+gate, up = torch.randn(3, 8), torch.randn(3, 8)
+assert torch.allclose(module.silu_mul(gate, up), torch.nn.functional.silu(gate) * up, atol=1e-6)
+""",
+    "loss": """
+logits, target = torch.randn(3, 8), torch.tensor([1, 2, 3])
+expected = torch.nn.functional.cross_entropy(logits, target)
+assert torch.allclose(module.cross_entropy(logits, target), expected, atol=1e-6)
+""",
 }
 
 
@@ -80,7 +94,7 @@ def peer_python():
     return python
 
 
-@pytest.mark.parametrize("name", ["norm", "activation"])
+@pytest.mark.parametrize("name", list(CHECKS))
 def test_copy_loads_in_upstream(builtin_dir, peer_python, tmp_path, name):
     copy = tmp_path / name
     shutil.copytree(builtin_dir / name, copy, ignore=shutil.ignore_patterns("__pycache__"))

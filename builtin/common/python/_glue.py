@@ -134,12 +134,30 @@ def register_vmap(op):
     torch.library.register_vmap(op, rule)
 
 
+def write_out(out, result):
+    """Puts a result that was computed elsewhere into the caller's tensor."""
+    if out.shape != result.shape or out.dtype != result.dtype:
+        raise ArgumentError(
+            f"out has shape {tuple(out.shape)} and dtype {out.dtype}; the result has shape "
+            f"{tuple(result.shape)} and dtype {result.dtype}"
+        )
+    return out.copy_(result)
+
+
+def wrote_to(out):
+    """Tells autograd that a direct call has changed this tensor."""
+    torch.autograd.graph.increment_version(out)
+    return out
+
+
 def backward_through(reference, inputs, grad):
     """Gradients that can be differentiated again: those of the reference in torch's own ops."""
     wanted = [t for t in inputs if isinstance(t, torch.Tensor) and t.requires_grad]
     with torch.enable_grad():
         output = reference(*inputs)
-        found = iter(torch.autograd.grad(output, wanted, grad, create_graph=True))
+        found = iter(
+            torch.autograd.grad(output, wanted, grad, create_graph=True, allow_unused=True)
+        )
     return tuple(
         next(found) if isinstance(t, torch.Tensor) and t.requires_grad else None for t in inputs
     )

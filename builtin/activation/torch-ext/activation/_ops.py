@@ -22,17 +22,35 @@ def gelu_tanh_reference(x):
     return F.gelu(x, approximate="tanh")
 
 
-def silu_and_mul_reference(x):
+def quick_gelu_reference(x):
     """The formula in torch's own ops."""
-    half = x.shape[-1] // 2
-    return F.silu(x[..., :half]) * x[..., half:]
+    return x * torch.sigmoid(1.702 * x)
 
 
-def _silu_and_mul_shape(x):
-    return (*x.shape[:-1], x.shape[-1] // 2)
+def _gated(activate):
+    def reference(x):
+        half = x.shape[-1] // 2
+        return activate(x[..., :half]) * x[..., half:]
+
+    return reference
 
 
-def _define(name, reference, fake):
+# The formulas in torch's own ops, by name of the op.
+FLAT = {
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "gelu_tanh": gelu_tanh_reference,
+    "quick_gelu": quick_gelu_reference,
+}
+GATED = {
+    "silu_and_mul": _gated(F.silu),
+    "gelu_and_mul": _gated(F.gelu),
+    "gelu_tanh_and_mul": _gated(gelu_tanh_reference),
+}
+REFERENCES = FLAT | GATED
+
+
+def _define(name, reference):
     """Gives a pair of C ops their fake implementations and the gradient; returns a function that
     takes the op or, where only a gradient is asked for, the shorter way."""
     forward = getattr(ops, name).default
@@ -47,11 +65,14 @@ def _define(name, reference, fake):
             return backward_through(reference, (x,), grad)[0]
         return backward(grad, x)
 
-    def backward_fake(grad, x):
-        # silu_and_mul's gradient is contiguous, as its result
-        return x.new_empty(x.shape) if name == "silu_and_mul" else torch.empty_like(x)
+    def gated_fake(x):
+        return x.new_empty((*x.shape[:-1], x.shape[-1] // 2))
 
-    torch.library.register_fake(forward, fake)
+    def backward_fake(grad, x):
+        # a gated function's gradient is contiguous, as its result
+        return x.new_empty(x.shape) if name in GATED else torch.empty_like(x)
+
+    torch.library.register_fake(forward, gated_fake if name in GATED else torch.empty_like)
     torch.library.register_fake(backward, backward_fake)
     torch.library.register_autograd(forward, grads, setup_context=setup)
     register_vmap(forward)
@@ -65,9 +86,4 @@ def _define(name, reference, fake):
     return call
 
 
-silu_op = _define("silu", F.silu, torch.empty_like)
-gelu_op = _define("gelu", F.gelu, torch.empty_like)
-gelu_tanh_op = _define("gelu_tanh", gelu_tanh_reference, torch.empty_like)
-silu_and_mul_op = _define(
-    "silu_and_mul", silu_and_mul_reference, lambda x: x.new_empty(_silu_and_mul_shape(x))
-)
+OPS = {name: _define(name, reference) for name, reference in REFERENCES.items()}

@@ -10,17 +10,34 @@ from torch.compiler import is_dynamo_compiling
 
 from ._activation_kern import gelu_layer, silu_layer
 from ._glue import ArgumentError
-from .functional import gelu_any, gelu_tanh, gelu_tanh_any, silu_and_mul, silu_any
+from .functional import (
+    any_way,
+    gelu_and_mul,
+    gelu_tanh,
+    gelu_tanh_and_mul,
+    quick_gelu,
+    silu_and_mul,
+)
 
-__all__ = ["Gelu", "GeluTanh", "Silu", "SiluAndMul"]
+__all__ = [
+    "FastGELU",
+    "Gelu",
+    "GeluAndMul",
+    "GeluTanh",
+    "GeluTanhAndMul",
+    "NewGELU",
+    "QuickGELU",
+    "Silu",
+    "SiluAndMul",
+]
 
 
 def _gelu(layer, x):
     approximate = getattr(layer, "approximate", "none")
     if approximate == "none":
-        return gelu_any(x)
+        return any_way("gelu", x)
     if approximate == "tanh":
-        return gelu_tanh_any(x)
+        return any_way("gelu_tanh", x)
     raise ArgumentError(f"Gelu: approximate is {approximate!r}; 'none' or 'tanh' is needed")
 
 
@@ -40,7 +57,7 @@ class Silu(nn.Module):
                 return y
         if getattr(self, "inplace", False):
             return F.silu(input, inplace=True)
-        return silu_any(input)
+        return any_way("silu", input)
 
 
 class Gelu(nn.Module):
@@ -61,13 +78,43 @@ class Gelu(nn.Module):
 
 
 class GeluTanh(nn.Module):
-    """For transformers' `GELUTanh`, `NewGELUActivation` and `FastGELUActivation`."""
+    """For transformers' `GELUTanh`."""
 
     can_torch_compile = True
     has_backward = True
 
     def forward(self, input):
         return gelu_tanh(input)
+
+
+class NewGELU(nn.Module):
+    """For transformers' `NewGELUActivation`, which writes out the tanh approximation."""
+
+    can_torch_compile = True
+    has_backward = True
+
+    def forward(self, input):
+        return gelu_tanh(input)
+
+
+class FastGELU(nn.Module):
+    """For transformers' `FastGELUActivation`, which writes the same with one product less."""
+
+    can_torch_compile = True
+    has_backward = True
+
+    def forward(self, input):
+        return gelu_tanh(input)
+
+
+class QuickGELU(nn.Module):
+    """For transformers' `QuickGELUActivation`."""
+
+    can_torch_compile = True
+    has_backward = True
+
+    def forward(self, input):
+        return quick_gelu(input)
 
 
 class SiluAndMul(nn.Module):
@@ -78,3 +125,23 @@ class SiluAndMul(nn.Module):
 
     def forward(self, x):
         return silu_and_mul(x)
+
+
+class GeluAndMul(nn.Module):
+    """GELU of the first half of the last dimension, times the second half."""
+
+    can_torch_compile = True
+    has_backward = True
+
+    def forward(self, x):
+        return gelu_and_mul(x)
+
+
+class GeluTanhAndMul(nn.Module):
+    """GELU's tanh approximation of the first half, times the second half."""
+
+    can_torch_compile = True
+    has_backward = True
+
+    def forward(self, x):
+        return gelu_tanh_and_mul(x)

@@ -2,6 +2,19 @@
 """RMS and layer normalization for CPUs: functions, and layers in `layers`."""
 
 from . import layers
-from .functional import layer_norm, rms_norm
+from .functional import (
+    fused_add_layer_norm,
+    fused_add_rms_norm,
+    layer_norm,
+    rms_norm,
+    rms_norm_gated,
+)
 
-__all__ = ["layer_norm", "layers", "rms_norm"]
+__all__ = [
+    "fused_add_layer_norm",
+    "fused_add_rms_norm",
+    "layer_norm",
+    "layers",
+    "rms_norm",
+    "rms_norm_gated",
+]

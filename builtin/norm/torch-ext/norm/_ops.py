@@ -19,6 +19,14 @@ _rms_norm = ops.rms_norm.default
 _rms_norm_backward = ops.rms_norm_backward.default
 _layer_norm = ops.layer_norm.default
 _layer_norm_backward = ops.layer_norm_backward.default
+_fused_add_rms_norm = ops.fused_add_rms_norm.default
+_fused_add_layer_norm = ops.fused_add_layer_norm.default
+_rms_norm_gated = ops.rms_norm_gated.default
+_rms_norm_gated_backward = ops.rms_norm_gated_backward.default
+
+# Kinds of gates, as norm_gate in norm_math.h, and torch's functions for them.
+GATE_KINDS = {"silu": 1, "sigmoid": 2}
+_GATES = {1: F.silu, 2: torch.sigmoid}
 
 
 def rms_norm_reference(x, weight, ndim, eps, cast_first):
@@ -34,6 +42,25 @@ def rms_norm_reference(x, weight, ndim, eps, cast_first):
 def layer_norm_reference(x, weight, bias, ndim, eps):
     """The formula in torch's own ops."""
     return F.layer_norm(x, x.shape[x.ndim - ndim :], weight, bias, eps)
+
+
+def fused_add_rms_norm_reference(x, residual, weight, ndim, eps, cast_first):
+    """The formula in torch's own ops."""
+    total = x + residual
+    return rms_norm_reference(total, weight, ndim, eps, cast_first), total
+
+
+def fused_add_layer_norm_reference(x, residual, weight, bias, ndim, eps):
+    """The formula in torch's own ops."""
+    total = x + residual
+    return layer_norm_reference(total, weight, bias, ndim, eps), total
+
+
+def rms_norm_gated_reference(x, gate, weight, ndim, eps, cast_first, kind):
+    """The formula in torch's own ops."""
+    wide = x if cast_first else x.float()
+    wide = rms_norm_reference(wide, weight, ndim, eps, cast_first)
+    return (wide * _GATES[kind](gate.float())).to(x.dtype)
 
 
 @torch.library.register_fake(_rms_norm)
@@ -52,14 +79,37 @@ def _parameter_grad(x, parameter, ndim, wanted):
     return x.new_empty(x.shape[x.ndim - ndim :] if wanted else (0,), dtype=dtype)
 
 
+@torch.library.register_fake(_fused_add_rms_norm)
+def _(x, residual, weight, ndim, eps, cast_first):
+    promotes = cast_first and weight is not None
+    y = x.new_empty(x.shape, dtype=weight.dtype if promotes else x.dtype)
+    return y, x.new_empty(x.shape)
+
+
+@torch.library.register_fake(_fused_add_layer_norm)
+def _(x, residual, weight, bias, ndim, eps):
+    return x.new_empty(x.shape), x.new_empty(x.shape)
+
+
+@torch.library.register_fake(_rms_norm_gated)
+def _(x, gate, weight, ndim, eps, cast_first, kind):
+    return x.new_empty(x.shape)
+
+
+@torch.library.register_fake(_rms_norm_gated_backward)
+def _(grad, x, gate, weight, ndim, eps, kind, wants_weight):
+    weight_grad = _parameter_grad(x, weight, ndim, wants_weight)
+    return x.new_empty(x.shape), x.new_empty(x.shape), weight_grad
+
+
 @torch.library.register_fake(_rms_norm_backward)
-def _(grad, x, weight, ndim, eps, wants_weight):
+def _(grad, x, weight, ndim, eps, wants_weight, sum_grad=None):
     unwanted = _parameter_grad(x, weight, ndim, False)
     return x.new_empty(x.shape), _parameter_grad(x, weight, ndim, wants_weight), unwanted
 
 
 @torch.library.register_fake(_layer_norm_backward)
-def _(grad, x, weight, bias, ndim, eps, wants_weight, wants_bias):
+def _(grad, x, weight, bias, ndim, eps, wants_weight, wants_bias, sum_grad=None):
     given = bias if weight is None else weight
     return (
         x.new_empty(x.shape),
@@ -98,34 +148,119 @@ def _layer_norm_grads(ctx, grad):
     return dx, dw if wants[1] else None, db if wants[2] else None, None, None
 
 
-torch.library.register_autograd(_rms_norm, _rms_norm_grads, setup_context=_rms_norm_setup)
-torch.library.register_autograd(_layer_norm, _layer_norm_grads, setup_context=_layer_norm_setup)
-for _op in (_rms_norm, _rms_norm_backward, _layer_norm, _layer_norm_backward):
+def _fused_add_rms_norm_setup(ctx, inputs, output):
+    x, residual, weight, ctx.ndim, ctx.eps, ctx.cast_first = inputs
+    ctx.save_for_backward(x, residual, weight, output[1])
+
+
+def _fused_add_rms_norm_grads(ctx, grad, sum_grad):
+    x, residual, weight, total = ctx.saved_tensors
+    options = (ctx.ndim, ctx.eps, ctx.cast_first)
+    if torch.is_grad_enabled():
+        inputs = (x, residual, weight, *options)
+        return backward_through(fused_add_rms_norm_reference, inputs, (grad, sum_grad))
+    wants = ctx.needs_input_grad[2]
+    dx, dw, _ = _rms_norm_backward(grad, total, weight, ctx.ndim, ctx.eps, wants, sum_grad)
+    return dx, dx, dw if wants else None, None, None, None
+
+
+def _fused_add_layer_norm_setup(ctx, inputs, output):
+    x, residual, weight, bias, ctx.ndim, ctx.eps = inputs
+    ctx.save_for_backward(x, residual, weight, bias, output[1])
+
+
+def _fused_add_layer_norm_grads(ctx, grad, sum_grad):
+    x, residual, weight, bias, total = ctx.saved_tensors
+    if torch.is_grad_enabled():
+        inputs = (x, residual, weight, bias, ctx.ndim, ctx.eps)
+        return backward_through(fused_add_layer_norm_reference, inputs, (grad, sum_grad))
+    wants = ctx.needs_input_grad[2:4]
+    dx, dw, db = _layer_norm_backward(
+        grad, total, weight, bias, ctx.ndim, ctx.eps, *wants, sum_grad
+    )
+    return dx, dx, dw if wants[0] else None, db if wants[1] else None, None, None
+
+
+def _rms_norm_gated_setup(ctx, inputs, output):
+    x, gate, weight, ctx.ndim, ctx.eps, ctx.cast_first, ctx.kind = inputs
+    ctx.save_for_backward(x, gate, weight)
+
+
+def _rms_norm_gated_grads(ctx, grad):
+    x, gate, weight = ctx.saved_tensors
+    if torch.is_grad_enabled():
+        inputs = (x, gate, weight, ctx.ndim, ctx.eps, ctx.cast_first, ctx.kind)
+        return backward_through(rms_norm_gated_reference, inputs, grad)
+    wants = ctx.needs_input_grad[2]
+    dx, dgate, dw = _rms_norm_gated_backward(
+        grad, x, gate, weight, ctx.ndim, ctx.eps, ctx.kind, wants
+    )
+    return dx, dgate, dw if wants else None, None, None, None, None
+
+
+def _define(name, op, setup, grads):
+    """Registers the gradient of an op; returns a function that takes the op or, where only a
+    gradient is asked for, the shorter way."""
+    torch.library.register_autograd(op, grads, setup_context=setup)
+    register_vmap(op)
+    function = direct_function(f"Direct_{name}", getattr(_norm_kern, name), op, setup, grads)
+
+    def call(*inputs):
+        tensors = [t for t in inputs if isinstance(t, torch.Tensor)]
+        return function.apply(*inputs) if wants_direct_grad(_norm_kern, *tensors) else op(*inputs)
+
+    return call
+
+
+_call_rms_norm = _define("rms_norm", _rms_norm, _rms_norm_setup, _rms_norm_grads)
+_call_layer_norm = _define("layer_norm", _layer_norm, _layer_norm_setup, _layer_norm_grads)
+_call_fused_add_rms_norm = _define(
+    "fused_add_rms_norm", _fused_add_rms_norm, _fused_add_rms_norm_setup, _fused_add_rms_norm_grads
+)
+_call_fused_add_layer_norm = _define(
+    "fused_add_layer_norm",
+    _fused_add_layer_norm,
+    _fused_add_layer_norm_setup,
+    _fused_add_layer_norm_grads,
+)
+_call_rms_norm_gated = _define(
+    "rms_norm_gated", _rms_norm_gated, _rms_norm_gated_setup, _rms_norm_gated_grads
+)
+for _op in (_rms_norm_backward, _layer_norm_backward, _rms_norm_gated_backward):
     register_vmap(_op)
 
-_DirectRMSNorm = direct_function(
-    "DirectRMSNorm", _norm_kern.rms_norm, _rms_norm, _rms_norm_setup, _rms_norm_grads
-)
-_DirectLayerNorm = direct_function(
-    "DirectLayerNorm", _norm_kern.layer_norm, _layer_norm, _layer_norm_setup, _layer_norm_grads
-)
+
+def _weight_for(x, weight):
+    """The kernel takes a weight of the input's dtype or of float32."""
+    return weight if weight is None or weight.dtype == x.dtype else weight.float()
+
+
+def _parameters_for(x, weight, bias):
+    if any(t is not None and t.dtype != x.dtype for t in (weight, bias)):
+        weight = None if weight is None else weight.float()
+        bias = None if bias is None else bias.float()
+    return weight, bias
+
+
+# These take arguments that `takes_op` accepted.
 
 
 def rms_norm_op(x, weight, ndim, eps, cast_first):
-    """The op, for arguments that `takes_op` accepted."""
-    if weight is not None and weight.dtype != x.dtype:
-        weight = weight.float()
-    if wants_direct_grad(_norm_kern, x, weight):
-        return _DirectRMSNorm.apply(x, weight, ndim, eps, cast_first)
-    return _rms_norm(x, weight, ndim, eps, cast_first)
+    return _call_rms_norm(x, _weight_for(x, weight), ndim, eps, cast_first)
 
 
 def layer_norm_op(x, weight, bias, ndim, eps):
-    """The op, for arguments that `takes_op` accepted."""
-    given = [t.dtype for t in (weight, bias) if t is not None]
-    if any(dtype != x.dtype for dtype in given):
-        weight = None if weight is None else weight.float()
-        bias = None if bias is None else bias.float()
-    if wants_direct_grad(_norm_kern, x, weight, bias):
-        return _DirectLayerNorm.apply(x, weight, bias, ndim, eps)
-    return _layer_norm(x, weight, bias, ndim, eps)
+    return _call_layer_norm(x, *_parameters_for(x, weight, bias), ndim, eps)
+
+
+def fused_add_rms_norm_op(x, residual, weight, ndim, eps, cast_first):
+    return _call_fused_add_rms_norm(x, residual, _weight_for(x, weight), ndim, eps, cast_first)
+
+
+def fused_add_layer_norm_op(x, residual, weight, bias, ndim, eps):
+    weight, bias = _parameters_for(x, weight, bias)
+    return _call_fused_add_layer_norm(x, residual, weight, bias, ndim, eps)
+
+
+def rms_norm_gated_op(x, gate, weight, ndim, eps, cast_first, kind):
+    return _call_rms_norm_gated(x, gate, _weight_for(x, weight), ndim, eps, cast_first, kind)

@@ -9,10 +9,22 @@ sharded, wrapped), or more than a plain computation is asked for, they return No
 from torch import nn
 from torch.compiler import is_dynamo_compiling
 
-from ._norm_kern import layer_norm_layer, rms_norm_layer
-from .functional import layer_norm_any, rms_norm_any
+from ._norm_kern import (
+    fused_add_layer_norm_layer,
+    fused_add_rms_norm_layer,
+    layer_norm_layer,
+    rms_norm_gated_layer,
+    rms_norm_layer,
+)
+from .functional import (
+    fused_add_layer_norm_any,
+    fused_add_rms_norm_any,
+    layer_norm_any,
+    rms_norm_any,
+    rms_norm_gated_any,
+)
 
-__all__ = ["LayerNorm", "RMSNorm"]
+__all__ = ["FusedAddLayerNorm", "FusedAddRMSNorm", "LayerNorm", "RMSNorm", "RMSNormGated"]
 
 
 def _normalized_dims(layer, weight):
@@ -43,19 +55,44 @@ def _casts_first(layer, x, weight):
     return original(layer, x[:0]).dtype != x.dtype
 
 
+def _eps(layer):
+    return layer.variance_epsilon if hasattr(layer, "variance_epsilon") else layer.eps
+
+
 def _rms_norm(layer, x):
     weight = getattr(layer, "weight", None)
-    eps = layer.variance_epsilon if hasattr(layer, "variance_epsilon") else layer.eps
     ndim = _normalized_dims(layer, weight)
-    return rms_norm_any(x, weight, ndim, eps, _casts_first(layer, x, weight))
+    return rms_norm_any(x, weight, ndim, _eps(layer), _casts_first(layer, x, weight))
 
 
 def _layer_norm(layer, x):
     weight = getattr(layer, "weight", None)
     bias = getattr(layer, "bias", None)
     ndim = _normalized_dims(layer, bias if weight is None else weight)
-    eps = layer.variance_epsilon if hasattr(layer, "variance_epsilon") else layer.eps
-    return layer_norm_any(x, weight, bias, ndim, eps)
+    return layer_norm_any(x, weight, bias, ndim, _eps(layer))
+
+
+def _fused_add_rms_norm(layer, x, residual):
+    weight = getattr(layer, "weight", None)
+    ndim = _normalized_dims(layer, weight)
+    cast_first = hasattr(layer, "variance_epsilon")
+    return fused_add_rms_norm_any(x, residual, weight, ndim, _eps(layer), cast_first)
+
+
+def _fused_add_layer_norm(layer, x, residual):
+    weight = getattr(layer, "weight", None)
+    bias = getattr(layer, "bias", None)
+    ndim = _normalized_dims(layer, bias if weight is None else weight)
+    return fused_add_layer_norm_any(x, residual, weight, bias, ndim, _eps(layer))
+
+
+def _rms_norm_gated(layer, x, gate):
+    weight = getattr(layer, "weight", None)
+    ndim = _normalized_dims(layer, weight)
+    activation = getattr(layer, "activation", "silu")
+    # Transformers' classes that gate by a sigmoid multiply by the weight before they round.
+    cast_first = hasattr(layer, "variance_epsilon") and activation == "silu"
+    return rms_norm_gated_any(x, gate, weight, ndim, _eps(layer), cast_first, activation)
 
 
 class RMSNorm(nn.Module):
@@ -90,3 +127,48 @@ class LayerNorm(nn.Module):
             if y is not NotImplemented:
                 return y
         return _layer_norm(self, input)
+
+
+class FusedAddRMSNorm(nn.Module):
+    """RMSNorm of the sum of two tensors; returns it and the sum. Reads what RMSNorm reads."""
+
+    can_torch_compile = True
+    has_backward = True
+
+    def forward(self, hidden_states, residual):
+        if not is_dynamo_compiling():
+            y = fused_add_rms_norm_layer(self, hidden_states, residual)
+            if y is not NotImplemented:
+                return y
+        return _fused_add_rms_norm(self, hidden_states, residual)
+
+
+class FusedAddLayerNorm(nn.Module):
+    """LayerNorm of the sum of two tensors; returns it and the sum. Reads what LayerNorm reads."""
+
+    can_torch_compile = True
+    has_backward = True
+
+    def forward(self, hidden_states, residual):
+        if not is_dynamo_compiling():
+            y = fused_add_layer_norm_layer(self, hidden_states, residual)
+            if y is not NotImplemented:
+                return y
+        return _fused_add_layer_norm(self, hidden_states, residual)
+
+
+class RMSNormGated(nn.Module):
+    """For transformers' `Qwen3NextRMSNormGated` and its like: RMSNorm times an activated gate.
+
+    Reads what RMSNorm reads, and `activation` ("silu" or "sigmoid") where there is one.
+    """
+
+    can_torch_compile = True
+    has_backward = True
+
+    def forward(self, hidden_states, gate):
+        if not is_dynamo_compiling():
+            y = rms_norm_gated_layer(self, hidden_states, gate)
+            if y is not NotImplemented:
+                return y
+        return _rms_norm_gated(self, hidden_states, gate)

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KB_LANES_H
+#define KB_LANES_H
+
+/*
+ * What the vector versions of all kernels share, over one of kb_lanes_avx2.h and kb_lanes_avx512.h,
+ * which is included before and defines `kb_v`, a vector of KB_LANES float32 numbers, with
+ *
+ *   kbv_load, kbv_store           KB_LANES elements of any type
+ *   kbv_load_part, _store_part    the first 1 to KB_LANES - 1 of them; the other lanes are loaded
+ * as 0 kbv_stream                    a store past the cache, to an address that KB_STREAM_ALIGN
+ * divides kbv_first                     the first `count` lanes of one vector, the rest of another
+ *   kbv_min, kbv_max              give the second operand where one of the two is NaN
+ *   kbv_nearest                   the nearest integer
+ *   kbv_times_power_of_2          a * 2^n for an integer n of -126 to 128
+ *   kbv_round_to                  what is left of the values after a store as that type
+ *   kbv_sum, kbv_largest          of all lanes, in a fixed order
+ */
+enum { KB_STREAM_ALIGN = 64 };
+
+/* `count` lanes from element i on: all of them where count is KB_LANES or more. */
+KB_INLINE kb_v kbv_get(const void *base, int64_t i, int64_t count, kb_dtype type) {
+    return count >= KB_LANES ? kbv_load(base, i, type) : kbv_load_part(base, i, type, count);
+}
+
+KB_INLINE void kbv_put(void *base, int64_t i, int64_t count, kb_dtype type, kb_v values,
+                       bool stream) {
+    if (count < KB_LANES)
+        kbv_store_part(base, i, type, count, values);
+    else if (stream)
+        kbv_stream(base, i, type, values);
+    else
+        kbv_store(base, i, type, values);
+}
+
+/* Whether a row that begins here can be streamed. */
+KB_INLINE bool kbv_can_stream(const void *row) { return (uintptr_t)row % KB_STREAM_ALIGN == 0; }
+
+/* After streaming stores, before another thread may read what was stored. */
+KB_INLINE void kbv_stream_end(bool stream) {
+    if (stream) _mm_sfence();
+}
+
+KB_INLINE kb_v kbv_zero(void) { return kbv_set(0.0f); }
+
+/*
+ * e^x to about 1 ulp between -87 and 88.7: x = n ln2 + r with |r| <= ln2 / 2, and a polynomial for
+ * e^r that was fitted to a relative error of 3e-9. Below, 0; above, inf; NaN stays NaN.
+ */
+KB_INLINE kb_v kbv_exp(kb_v x) {
+    kb_v bounded = kbv_min(kbv_set(89.0f), kbv_max(kbv_set(-87.0f), x));
+    kb_v n = kbv_nearest(bounded * kbv_set(1.44269504088896341f));
+    kb_v r = kbv_fnma(n, kbv_set(0.693359375f), bounded); /* ln2 in two parts */
+    r = kbv_fnma(n, kbv_set(-2.12194440e-4f), r);
+    kb_v p = kbv_set(1.3814599e-3f);
+    p = kbv_fma(p, r, kbv_set(8.3687166e-3f));
+    p = kbv_fma(p, r, kbv_set(4.1668389e-2f));
+    p = kbv_fma(p, r, kbv_set(1.6666521e-1f));
+    p = kbv_fma(p, r, kbv_set(4.9999994e-1f));
+    p = kbv_fma(p, r, kbv_set(1.0f));
+    p = kbv_fma(p, r, kbv_set(1.0f));
+    return kbv_where_less(x, kbv_set(-87.0f), kbv_zero(), kbv_times_power_of_2(p, n));
+}
+
+/* x / (1 + e^-v) = x sigmoid(v) */
+KB_INLINE kb_v kbv_times_sigmoid(kb_v x, kb_v v) { return x / (kbv_set(1.0f) + kbv_exp(-v)); }
+
+KB_INLINE kb_v kbv_sigmoid(kb_v x) { return kbv_times_sigmoid(kbv_set(1.0f), x); }
+
+#endif

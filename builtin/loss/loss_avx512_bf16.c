@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kb_lanes_avx512.h"
+/* after the lanes */
+#include "loss_lanes.h"
+
+const loss_rows loss_avx512_bf16 = rows;

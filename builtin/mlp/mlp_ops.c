@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mlp_ops.h"
+
+static void run(activation_work work) {
+    kb_parallel(activation_units(&work), activation_unit_cost(&work), activation_unit_range, &work);
+}
+
+static void require_like(const kb_tensor *other, const kb_tensor *gate) {
+    bool matches = gate->ndim >= 1 && other->type == gate->type && other->ndim == gate->ndim;
+    for (int64_t i = 0; matches && i < gate->ndim; i++) matches = other->sizes[i] == gate->sizes[i];
+    kb_require(matches, "mlp: both tensors must have one shape, of a dimension or more, and dtype");
+}
+
+static int64_t rows_of(const kb_tensor *gate) {
+    return kb_sizes_product(gate->sizes, 0, gate->ndim - 1);
+}
+
+static activation_job job_of(kb_tensor *gate, kb_tensor *up, activation_kind kind) {
+    activation_job job = {.kind = kind, .type = gate->type};
+    job.width = job.out_stride = gate->sizes[gate->ndim - 1];
+    job.x_stride = kb_tensor_as_rows(gate, 1);
+    job.factor_stride = kb_tensor_as_rows(up, 1);
+    job.x = gate->data;
+    job.factor = up->data;
+    return job;
+}
+
+static void forward(kb_word *stack, activation_kind kind) {
+    KB_OWNED kb_tensor gate = kb_tensor_take(stack[0]);
+    KB_OWNED kb_tensor up = kb_tensor_take(stack[1]);
+    require_like(&up, &gate);
+    activation_job job = job_of(&gate, &up, kind);
+    KB_OWNED kb_tensor y = kb_tensor_new_contiguous(gate.ndim, gate.sizes, gate.type);
+    job.out = y.data;
+    run(activation_gated_forward(&job, rows_of(&gate)));
+    stack[0] = kb_tensor_give(&y);
+}
+
+static void backward(kb_word *stack, activation_kind kind) {
+    KB_OWNED kb_tensor grad = kb_tensor_take(stack[0]);
+    KB_OWNED kb_tensor gate = kb_tensor_take(stack[1]);
+    KB_OWNED kb_tensor up = kb_tensor_take(stack[2]);
+    require_like(&up, &gate);
+    require_like(&grad, &gate);
+    activation_job job = job_of(&gate, &up, kind);
+    job.grad_stride = kb_tensor_as_rows(&grad, 1);
+    job.grad = grad.data;
+    KB_OWNED kb_tensor gate_grad = kb_tensor_new_contiguous(gate.ndim, gate.sizes, gate.type);
+    KB_OWNED kb_tensor up_grad = kb_tensor_new_contiguous(gate.ndim, gate.sizes, gate.type);
+    job.out = gate_grad.data;
+    job.factor_out = up_grad.data;
+    run(activation_gated_backward(&job, rows_of(&gate)));
+    stack[0] = kb_tensor_give(&gate_grad);
+    stack[1] = kb_tensor_give(&up_grad);
+}
+
+/* torch calls an op without a context, so that each needs functions of its own. */
+#define DEFINE_OPS(name, kind)                                                              \
+    static void op_##name(kb_word *stack, uint64_t argument_count, uint64_t output_count) { \
+        (void)argument_count, (void)output_count;                                           \
+        forward(stack, kind);                                                               \
+    }                                                                                       \
+    static void op_##name##_backward(kb_word *stack, uint64_t argument_count,               \
+                                     uint64_t output_count) {                               \
+        (void)argument_count, (void)output_count;                                           \
+        backward(stack, kind);                                                              \
+    }
+
+#define OPS(name)                                                                       \
+    {#name, #name "(Tensor gate, Tensor up) -> Tensor", op_##name}, {                   \
+        #name "_backward",                                                              \
+            #name "_backward(Tensor grad, Tensor gate, Tensor up) -> (Tensor, Tensor)", \
+            op_##name##_backward                                                        \
+    }
+
+DEFINE_OPS(silu_mul, ACTIVATION_SILU)
+DEFINE_OPS(gelu_mul, ACTIVATION_GELU)
+DEFINE_OPS(gelu_tanh_mul, ACTIVATION_GELU_TANH)
+
+const kb_op mlp_ops[MLP_OP_COUNT] = {OPS(silu_mul), OPS(gelu_mul), OPS(gelu_tanh_mul)};

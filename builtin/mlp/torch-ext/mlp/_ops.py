@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ops of this kernel for torch: fake implementations and gradients of the C functions."""
+
+import torch
+import torch.nn.functional as F
+
+from . import _mlp_kern
+from ._build import BUILD_ID
+from ._glue import (
+    backward_through,
+    direct_function,
+    register_ops,
+    register_vmap,
+    wants_direct_grad,
+)
+
+ops = register_ops(_mlp_kern, BUILD_ID, "silu_mul")
+
+# The formulas in torch's own ops, by name of the op.
+REFERENCES = {
+    "silu_mul": lambda gate, up: F.silu(gate) * up,
+    "gelu_mul": lambda gate, up: F.gelu(gate) * up,
+    "gelu_tanh_mul": lambda gate, up: F.gelu(gate, approximate="tanh") * up,
+}
+
+
+def _define(name, reference):
+    """Gives a pair of C ops their fake implementations and the gradient; returns a function that
+    takes the op or, where only a gradient is asked for, the shorter way."""
+    forward = getattr(ops, name).default
+    backward = getattr(ops, f"{name}_backward").default
+
+    def setup(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+
+    def grads(ctx, grad):
+        if torch.is_grad_enabled():
+            return backward_through(reference, ctx.saved_tensors, grad)
+        return backward(grad, *ctx.saved_tensors)
+
+    torch.library.register_fake(forward, lambda gate, up: gate.new_empty(gate.shape))
+    torch.library.register_fake(
+        backward, lambda grad, gate, up: (gate.new_empty(gate.shape), gate.new_empty(gate.shape))
+    )
+    torch.library.register_autograd(forward, grads, setup_context=setup)
+    register_vmap(forward)
+    register_vmap(backward)
+    direct = getattr(_mlp_kern, name)
+    function = direct_function(f"Direct_{name}", direct, forward, setup, grads)
+
+    def call(gate, up):
+        wants = wants_direct_grad(_mlp_kern, gate, up)
+        return function.apply(gate, up) if wants else forward(gate, up)
+
+    return call
+
+
+OPS = {name: _define(name, reference) for name, reference in REFERENCES.items()}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef ROTARY_MATH_H
+#define ROTARY_MATH_H
+
+#include "kb_isa.h"
+#include "kb_scalar.h"
+
+/* Which elements of a row make a pair: i and i + turned / 2, or 2i and 2i + 1. */
+typedef enum rotary_style { ROTARY_HALF, ROTARY_INTERLEAVED } rotary_style;
+
+/*
+ * One row: the first `turned` (even) elements are turned in pairs, the others copied. Cosines and
+ * sines are one per element, or one per pair where `halved`:
+ *   y1 = x1 cos1 - x2 sin1, y2 = x2 cos2 + x1 sin2; the transposed turn, which gradients take, is
+ *   y1 = x1 cos1 + x2 sin2, y2 = x2 cos2 - x1 sin1.
+ */
+typedef struct rotary_shape {
+    rotary_style style;
+    bool halved;
+    bool transposed;
+    int64_t turned;
+    int64_t width;
+    kb_dtype type;       /* of x and y */
+    kb_dtype angle_type; /* of cosines and sines */
+} rotary_shape;
+
+/* x and y may be the same row. */
+typedef void (*rotary_row)(const rotary_shape *shape, const void *x, const void *cosine,
+                           const void *sine, void *y);
+
+extern const rotary_row rotary_serial;
+extern const rotary_row rotary_avx2; /* these only where KB_HAS_X86 is defined */
+extern const rotary_row rotary_avx512;
+extern const rotary_row rotary_avx512_bf16;
+
+/* The function for an available instruction set. */
+rotary_row rotary_row_get(kb_isa isa);
+
+#endif

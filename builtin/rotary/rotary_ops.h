@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef ROTARY_OPS_H
+#define ROTARY_OPS_H
+
+#include "kb_tensor.h"
+#include "rotary_math.h"
+
+enum { ROTARY_OP_COUNT = 1, ROTARY_MAX_DIMS = 8 };
+
+extern const kb_op rotary_ops[ROTARY_OP_COUNT];
+
+/* A strided tensor whose rows are turned; the last dimension is the row. */
+typedef struct rotary_tensor {
+    const void *x;
+    void *y;
+    const int64_t *x_strides;
+    int64_t y_strides[ROTARY_MAX_DIMS];
+    const int64_t *sizes;
+    int64_t rows;
+} rotary_tensor;
+
+/* Both tensors of one call. Angles are laid over all dimensions but the last: a stride of 0 where
+ * they are the same for all. */
+typedef struct rotary_work {
+    rotary_shape shape;
+    rotary_row row;
+    rotary_tensor tensors[2]; /* the second may have no rows */
+    const void *cosine, *sine;
+    int64_t cosine_strides[ROTARY_MAX_DIMS], sine_strides[ROTARY_MAX_DIMS];
+    int64_t ndim;
+} rotary_work;
+
+/* Lays angles of `ndim` - 1 dimensions over the rows of tensors of `ndim` dimensions, the missing
+ * dimension being `skipped`. False where the sizes do not fit. */
+bool rotary_lay_angles(const int64_t *sizes, const int64_t *strides, const int64_t *tensor_sizes,
+                       int64_t ndim, int64_t skipped, int64_t *laid);
+
+/* What kb_parallel runs: rows of the first tensor, then those of the second. */
+int64_t rotary_rows(const rotary_work *work);
+void rotary_range(int64_t begin, int64_t end, void *work);
+
+#endif
