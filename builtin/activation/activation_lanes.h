@@ -182,7 +182,7 @@ KB_INLINE void specialize(variant_range range, const activation_job *given, int6
         by_type(range, &job, begin, end, ACTIVATION_GELU_TANH);
     else
         by_type(range, &job, begin, end, ACTIVATION_QUICK_GELU);
-    kbv_stream_end(job.stream);
+    kb_stream_fence(job.stream);
 }
 
 static void forward(const activation_job *job, int64_t begin, int64_t end) {

@@ -34,4 +34,12 @@ void kb_isa_select(kb_isa isa);
 /* Whether an output of so many bytes is better written past the cache. */
 bool kb_streams(int64_t output_bytes);
 
+/* After streaming stores, before another thread may read what was stored. */
+static inline void kb_stream_fence(bool streamed) {
+#ifdef __x86_64__
+    if (streamed) __builtin_ia32_sfence();
+#endif
+    (void)streamed;
+}
+
 #endif

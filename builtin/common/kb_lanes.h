@@ -36,11 +36,6 @@ KB_INLINE void kbv_put(void *base, int64_t i, int64_t count, kb_dtype type, kb_v
 /* Whether a row that begins here can be streamed. */
 KB_INLINE bool kbv_can_stream(const void *row) { return (uintptr_t)row % KB_STREAM_ALIGN == 0; }
 
-/* After streaming stores, before another thread may read what was stored. */
-KB_INLINE void kbv_stream_end(bool stream) {
-    if (stream) _mm_sfence();
-}
-
 KB_INLINE kb_v kbv_zero(void) { return kbv_set(0.0f); }
 
 /*

@@ -87,7 +87,7 @@ KB_INLINE void gradient_write(const loss_job *job, const loss_row *row, const vo
     int64_t i = 0;
     for (; i + KB_LANES <= job->width; i += KB_LANES) gradient_step(&g, x, grad, i, KB_LANES, type);
     if (i < job->width) gradient_step(&g, x, grad, i, job->width - i, type);
-    kbv_stream_end(g.stream);
+    kb_stream_fence(g.stream);
     float value = expf(at_target - row->largest) * factor - flat;
     kb_store(grad, target, type, value - (1.0f - job->smoothing) * scale);
 }

@@ -251,7 +251,7 @@ KB_INLINE void specialize(variant_rows rows, const norm_job *given, int64_t begi
         by_type(rows, &job, begin, end, (variant){.gated = true});
     else
         by_type(rows, &job, begin, end, (variant){.centered = centered});
-    kbv_stream_end(job.stream);
+    kb_stream_fence(job.stream);
 }
 
 static void rms_forward(const norm_job *job, int64_t begin, int64_t end) {

@@ -19,8 +19,8 @@ KB_INLINE void half_step(const rotary_shape *s, const void *x, const void *cosin
         sin1 = -sin2;
         sin2 = swapped;
     }
-    kbv_put(y, i, count, type, x1 * cos1 - x2 * sin1, false);
-    kbv_put(y, half + i, count, type, x2 * cos2 + x1 * sin2, false);
+    kbv_put(y, i, count, type, x1 * cos1 - x2 * sin1, s->stream);
+    kbv_put(y, half + i, count, type, x2 * cos2 + x1 * sin2, s->stream);
 }
 
 /* Pairs 2i and 2i + 1, angles one per element: y = x cos + turned(x) sin. */
@@ -31,12 +31,16 @@ KB_INLINE void pair_step(const rotary_shape *s, const void *x, const void *cosin
     /* the transposed of "turn, then multiply" is "multiply, then turn back" */
     kb_v turned = kbv_turn_pairs(value) * sin;
     if (s->transposed) turned = -kbv_turn_pairs(value * sin);
-    kbv_put(y, i, count, type, value * cos + turned, false);
+    kbv_put(y, i, count, type, value * cos + turned, s->stream);
 }
 
-KB_INLINE void turn_typed(const rotary_shape *s, const void *x, const void *cosine,
+KB_INLINE void turn_typed(const rotary_shape *given, const void *x, const void *cosine,
                           const void *sine, void *y, kb_dtype type, kb_dtype angle) {
+    rotary_shape shape = *given;
+    const rotary_shape *s = &shape;
     bool pairs = s->style == ROTARY_INTERLEAVED;
+    int64_t half_bytes = s->turned / 2 * kb_dtype_size(type);
+    shape.stream = given->stream && kbv_can_stream(y) && half_bytes % KB_STREAM_ALIGN == 0;
     int64_t end = pairs ? s->turned : s->turned / 2, i = 0;
     if (pairs) {
         for (; i + KB_LANES <= end; i += KB_LANES)

@@ -18,6 +18,7 @@ typedef struct rotary_shape {
     rotary_style style;
     bool halved;
     bool transposed;
+    bool stream; /* write past the cache where a row is aligned for it */
     int64_t turned;
     int64_t width;
     kb_dtype type;       /* of x and y */

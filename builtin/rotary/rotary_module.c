@@ -17,18 +17,25 @@ static bool angles_open(const kb_fast *fast, PyObject *object, const kb_plain *q
            out->dl.strides[out->dl.ndim - 1] == 1 && !kb_fast_wants_grad(fast, object);
 }
 
-/* A new tensor for the result, of x's order of dimensions. */
-static PyObject *output_new(const kb_fast *fast, const kb_plain *x, rotary_tensor *out) {
+/* The tensor for the result: a new one of x's order of dimensions, or a new reference to `given`,
+ * which may have any with a contiguous last one. NULL: see kb_fast_failed. */
+static PyObject *output_open(const kb_fast *fast, PyObject *given, const kb_plain *x,
+                             const rotary_work *work, rotary_tensor *out) {
     kb_plain y;
     kb_tensor described = {.ndim = x->dl.ndim, .sizes = x->dl.shape, .strides = x->dl.strides};
     int64_t strides[KB_MAX_DIMS];
+    PyObject *made = given;
     kb_strides_preserved(&described, strides);
-    PyObject *made = kb_fast_new(fast, x->dl.ndim, x->dl.shape, strides, x->type, &y);
+    if (!given)
+        made = kb_fast_new(fast, x->dl.ndim, x->dl.shape, strides, x->type, &y);
+    else if (input_open(fast, given, &y) && y.type == x->type &&
+             kb_plain_has_sizes(&y, x->dl.ndim, x->dl.shape))
+        Py_INCREF(given);
+    else
+        made = NULL;
     if (!made) return NULL;
-    *out = (rotary_tensor){.x = x->data, .y = y.data, .x_strides = x->dl.strides};
-    for (int i = 0; i < x->dl.ndim; i++) out->y_strides[i] = strides[i];
-    out->sizes = x->dl.shape;
-    out->rows = kb_sizes_product(x->dl.shape, 0, x->dl.ndim - 1);
+    *out = (rotary_tensor){.x = x->data, .y = y.data};
+    rotary_tensor_fill(work, x->dl.shape, x->dl.strides, y.dl.strides, out);
     return made;
 }
 
@@ -40,11 +47,12 @@ static bool angles_lay(rotary_work *work, const kb_plain *tensor, const kb_plain
                              dim, work->sine_strides);
 }
 
-/* apply(q, k, cos, sin, dim, turned, interleaved): a pair of tensors, or NotImplemented */
+/* apply(q, k, cos, sin, dim, turned, interleaved[, q_out, k_out]): a pair of tensors, or
+ * NotImplemented */
 static PyObject *direct_apply(PyObject *module, PyObject *const *args, Py_ssize_t count) {
     const kb_fast *fast = &kb_state_of(module)->fast;
     kb_plain q, k, cosine, sine;
-    if (!kb_argument_count_is(count, 7)) return NULL;
+    if (!kb_argument_count_is(count, count == 9 ? 9 : 7)) return NULL;
     long long dim = PyLong_AsLongLong(args[4]), turned = PyLong_AsLongLong(args[5]);
     if (PyErr_Occurred()) return NULL;
     if (!kb_fast_is_quiet(fast) || !input_open(fast, args[0], &q) || !input_open(fast, args[1], &k))
@@ -65,12 +73,15 @@ static PyObject *direct_apply(PyObject *module, PyObject *const *args, Py_ssize_
         Py_RETURN_NOTIMPLEMENTED;
     work.cosine = cosine.data;
     work.sine = sine.data;
-    PyObject *q_out = output_new(fast, &q, &work.tensors[0]);
-    PyObject *k_out = q_out ? output_new(fast, &k, &work.tensors[1]) : NULL;
+    PyObject *const *outputs = count == 9 ? args + 7 : NULL;
+    PyObject *q_out = output_open(fast, outputs ? outputs[0] : NULL, &q, &work, &work.tensors[0]);
+    PyObject *k_out =
+        q_out ? output_open(fast, outputs ? outputs[1] : NULL, &k, &work, &work.tensors[1]) : NULL;
     PyObject *pair = k_out ? PyTuple_Pack(2, q_out, k_out) : NULL;
     Py_XDECREF(q_out);
     Py_XDECREF(k_out);
     if (!pair) return kb_fast_failed();
+    work.shape.stream = rotary_streams(&work);
     kb_fast_parallel(rotary_rows(&work), work.shape.width, rotary_range, &work);
     return pair;
 }

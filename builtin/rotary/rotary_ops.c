@@ -18,46 +18,52 @@ int64_t rotary_rows(const rotary_work *work) {
     return work->tensors[0].rows + work->tensors[1].rows;
 }
 
-/* Where the row of this index lies. */
-typedef struct position {
-    int64_t index[ROTARY_MAX_DIMS];
-} position;
-
-static position position_of(const rotary_tensor *tensor, int64_t ndim, int64_t row) {
-    position at = {{0}};
-    for (int64_t i = ndim - 2; i >= 0; i--) {
-        at.index[i] = row % tensor->sizes[i];
-        row /= tensor->sizes[i];
-    }
-    return at;
+bool rotary_streams(const rotary_work *work) {
+    return kb_streams(rotary_rows(work) * work->shape.width * kb_dtype_size(work->shape.type));
 }
 
-static void position_next(position *at, const rotary_tensor *tensor, int64_t ndim) {
-    for (int64_t i = ndim - 2; i >= 0; i--) {
-        if (++at->index[i] < tensor->sizes[i]) return;
-        at->index[i] = 0;
+void rotary_tensor_fill(const rotary_work *work, const int64_t *sizes, const int64_t *x_strides,
+                        const int64_t *y_strides, rotary_tensor *out) {
+    out->rows = sizes[work->ndim - 1] > 0 ? kb_sizes_product(sizes, 0, work->ndim - 1) : 0;
+    for (int64_t i = 0; i < work->ndim - 1; i++) {
+        rotary_dim dim = {sizes[i], x_strides[i], y_strides[i], work->cosine_strides[i],
+                          work->sine_strides[i]};
+        int64_t at = i; /* insertion sort: the largest step first */
+        for (; at > 0 && out->dims[at - 1].x < dim.x; at--) out->dims[at] = out->dims[at - 1];
+        out->dims[at] = dim;
     }
 }
 
-static int64_t offset_of(const position *at, const int64_t *strides, int64_t ndim) {
-    int64_t offset = 0;
-    for (int64_t i = 0; i < ndim - 1; i++) offset += at->index[i] * strides[i];
-    return offset;
+/* Turns `count` rows that lie along the innermost dimension. */
+static void turn_run(const rotary_work *work, const rotary_tensor *tensor, const rotary_dim *start,
+                     int64_t count) {
+    const rotary_shape *shape = &work->shape;
+    const rotary_dim *inner = &tensor->dims[work->ndim - 2];
+    for (int64_t i = 0; i < count; i++)
+        work->row(shape, kb_at(tensor->x, start->x + i * inner->x, shape->type),
+                  kb_at(work->cosine, start->cosine + i * inner->cosine, shape->angle_type),
+                  kb_at(work->sine, start->sine + i * inner->sine, shape->angle_type),
+                  kb_at_mut(tensor->y, start->y + i * inner->y, shape->type));
 }
 
 static void turn_rows(const rotary_work *work, const rotary_tensor *tensor, int64_t begin,
                       int64_t end) {
-    const rotary_shape *shape = &work->shape;
-    if (begin >= end) return;
-    position at = position_of(tensor, work->ndim, begin);
-    for (int64_t row = begin; row < end; row++) {
-        work->row(
-            shape, kb_at(tensor->x, offset_of(&at, tensor->x_strides, work->ndim), shape->type),
-            kb_at(work->cosine, offset_of(&at, work->cosine_strides, work->ndim),
-                  shape->angle_type),
-            kb_at(work->sine, offset_of(&at, work->sine_strides, work->ndim), shape->angle_type),
-            kb_at_mut(tensor->y, offset_of(&at, tensor->y_strides, work->ndim), shape->type));
-        position_next(&at, tensor, work->ndim);
+    for (int64_t row = begin; row < end;) {
+        rotary_dim start = {0};
+        int64_t left = row, last = work->ndim - 2, run = 0;
+        for (int64_t i = last; i >= 0; i--) {
+            const rotary_dim *dim = &tensor->dims[i];
+            int64_t index = left % dim->size;
+            left /= dim->size;
+            start.x += index * dim->x;
+            start.y += index * dim->y;
+            start.cosine += index * dim->cosine;
+            start.sine += index * dim->sine;
+            if (i == last) run = dim->size - index;
+        }
+        if (run > end - row) run = end - row;
+        turn_run(work, tensor, &start, run);
+        row += run;
     }
 }
 
@@ -66,10 +72,11 @@ void rotary_range(int64_t begin, int64_t end, void *context) {
     int64_t first = work->tensors[0].rows;
     turn_rows(work, &work->tensors[0], begin, end < first ? end : first);
     turn_rows(work, &work->tensors[1], begin > first ? begin - first : 0, end - first);
+    kb_stream_fence(work->shape.stream);
 }
 
 /* The input with a contiguous last dimension, and an output of its order of dimensions. */
-static kb_tensor tensor_open(rotary_tensor *out, kb_tensor *x) {
+static kb_tensor tensor_open(kb_tensor *x) {
     int64_t strides[KB_MAX_DIMS];
     kb_require(x->ndim >= 2 && x->ndim <= ROTARY_MAX_DIMS, "rotary: 2 to 8 dimensions are needed");
     if (x->strides[x->ndim - 1] != 1 && x->sizes[x->ndim - 1] != 1) {
@@ -77,14 +84,7 @@ static kb_tensor tensor_open(rotary_tensor *out, kb_tensor *x) {
         kb_tensor_copy_as(x, strides);
     }
     kb_strides_preserved(x, strides);
-    kb_tensor y = kb_tensor_new(x->ndim, x->sizes, strides, x->type);
-    for (int64_t i = 0; i < x->ndim; i++) out->y_strides[i] = strides[i];
-    out->x = x->data;
-    out->y = y.data;
-    out->x_strides = x->strides;
-    out->sizes = x->sizes;
-    out->rows = x->sizes[x->ndim - 1] > 0 ? kb_sizes_product(x->sizes, 0, x->ndim - 1) : 0;
-    return y;
+    return kb_tensor_new(x->ndim, x->sizes, strides, x->type);
 }
 
 /* Cosines or sines: a row must be contiguous. */
@@ -107,8 +107,8 @@ static void op_apply(kb_word *stack, uint64_t argument_count, uint64_t output_co
     KB_OWNED kb_tensor cosine = kb_tensor_take(stack[2]);
     KB_OWNED kb_tensor sine = kb_tensor_take(stack[3]);
     rotary_work work = {.row = rotary_row_get(kb_isa_active()), .ndim = q.ndim};
-    KB_OWNED kb_tensor q_out = tensor_open(&work.tensors[0], &q);
-    KB_OWNED kb_tensor k_out = tensor_open(&work.tensors[1], &k);
+    KB_OWNED kb_tensor q_out = tensor_open(&q);
+    KB_OWNED kb_tensor k_out = tensor_open(&k);
     kb_require(k.ndim == q.ndim && k.type == q.type && k.sizes[k.ndim - 1] == q.sizes[q.ndim - 1],
                "rotary: q and k must have the same dtype and width");
     angles_open(&cosine, &q);
@@ -126,14 +126,20 @@ static void op_apply(kb_word *stack, uint64_t argument_count, uint64_t output_co
     bool fits = work.shape.turned % 2 == 0 && work.shape.turned <= work.shape.width &&
                 (work.shape.halved || given == work.shape.turned) &&
                 sine.sizes[sine.ndim - 1] == given && sine.type == cosine.type;
-    for (int i = 0; fits && i < 2; i++)
-        fits = rotary_lay_angles(cosine.sizes, cosine.strides, work.tensors[i].sizes, q.ndim,
-                                 (int64_t)stack[4], work.cosine_strides) &&
-               rotary_lay_angles(sine.sizes, sine.strides, work.tensors[i].sizes, q.ndim,
-                                 (int64_t)stack[4], work.sine_strides);
+    const kb_tensor *inputs[2] = {&q, &k}, *outputs[2] = {&q_out, &k_out};
+    for (int i = 0; fits && i < 2; i++) {
+        const int64_t *sizes = inputs[i]->sizes;
+        fits = rotary_lay_angles(cosine.sizes, cosine.strides, sizes, q.ndim, (int64_t)stack[4],
+                                 work.cosine_strides) &&
+               rotary_lay_angles(sine.sizes, sine.strides, sizes, q.ndim, (int64_t)stack[4],
+                                 work.sine_strides);
+        work.tensors[i] = (rotary_tensor){.x = inputs[i]->data, .y = outputs[i]->data};
+        rotary_tensor_fill(&work, sizes, inputs[i]->strides, outputs[i]->strides, &work.tensors[i]);
+    }
     kb_require(fits, "rotary: cos and sin do not fit q and k");
     work.cosine = cosine.data;
     work.sine = sine.data;
+    work.shape.stream = rotary_streams(&work);
     kb_parallel(rotary_rows(&work), work.shape.width, rotary_range, &work);
     stack[0] = kb_tensor_give(&q_out);
     stack[1] = kb_tensor_give(&k_out);

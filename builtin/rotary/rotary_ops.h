@@ -9,14 +9,18 @@ enum { ROTARY_OP_COUNT = 1, ROTARY_MAX_DIMS = 8 };
 
 extern const kb_op rotary_ops[ROTARY_OP_COUNT];
 
-/* A strided tensor whose rows are turned; the last dimension is the row. */
+/* One dimension over rows: its size, and the steps in elements from one row to the next. */
+typedef struct rotary_dim {
+    int64_t size;
+    int64_t x, y, cosine, sine;
+} rotary_dim;
+
+/* A tensor whose rows are turned, with its dimensions but the last, outermost first in memory. */
 typedef struct rotary_tensor {
     const void *x;
     void *y;
-    const int64_t *x_strides;
-    int64_t y_strides[ROTARY_MAX_DIMS];
-    const int64_t *sizes;
     int64_t rows;
+    rotary_dim dims[ROTARY_MAX_DIMS];
 } rotary_tensor;
 
 /* Both tensors of one call. Angles are laid over all dimensions but the last: a stride of 0 where
@@ -30,10 +34,17 @@ typedef struct rotary_work {
     int64_t ndim;
 } rotary_work;
 
+/* Fills in a tensor, after the angles were laid over it. */
+void rotary_tensor_fill(const rotary_work *work, const int64_t *sizes, const int64_t *x_strides,
+                        const int64_t *y_strides, rotary_tensor *out);
+
 /* Lays angles of `ndim` - 1 dimensions over the rows of tensors of `ndim` dimensions, the missing
  * dimension being `skipped`. False where the sizes do not fit. */
 bool rotary_lay_angles(const int64_t *sizes, const int64_t *strides, const int64_t *tensor_sizes,
                        int64_t ndim, int64_t skipped, int64_t *laid);
+
+/* Whether the outputs are better written past the cache. */
+bool rotary_streams(const rotary_work *work);
 
 /* What kb_parallel runs: rows of the first tensor, then those of the second. */
 int64_t rotary_rows(const rotary_work *work);

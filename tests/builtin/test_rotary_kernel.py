@@ -58,6 +58,24 @@ def test_angles_for_each_pair(rotary, isa):
     assert same(y, turn64(q, *twice, True), q.dtype)
 
 
+def test_results_are_written_where_they_are_wanted(rotary, isa):
+    q, k, cos, sin = sample()
+    expected = [turn64(x, cos, sin, False) for x in (q, k)]
+    for out in ((torch.empty(2, 4, 5, 64), torch.empty(2, 2, 5, 64)), (q, k)):
+        pair = rotary.apply_rotary(q, k, cos, sin, out=out)
+        for y, place, exact in zip(pair, out, expected, strict=True):
+            assert y is place and y._version > 0 and same(y, exact, y.dtype)
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_large_results_are_streamed(rotary, isa, interleaved):
+    q, k, cos, sin = sample(width=128)
+    q = q.repeat(1, 1, 7000, 1)[:, :, :9000]
+    cos, sin = torch.randn(2, 9000, 128), torch.randn(2, 9000, 128)
+    y, z = rotary.apply_rotary(q, q, cos, sin, interleaved=interleaved)
+    assert same(y, turn64(q, cos, sin, interleaved), q.dtype) and torch.equal(y, z)
+
+
 @pytest.mark.parametrize("interleaved", [False, True])
 def test_gradients_agree_with_float64(rotary, isa, interleaved):
     q, k, cos, sin = sample()

@@ -4,7 +4,7 @@
 from torch.compiler import is_dynamo_compiling
 
 from . import _rotary_kern
-from ._glue import ArgumentError, check_float, takes_op
+from ._glue import ArgumentError, check_float, takes_op, write_out, wrote_to
 from ._ops import apply_op, apply_reference
 
 
@@ -28,7 +28,7 @@ def _check(q, k, cos, sin, dim, turned):
         )
 
 
-def apply_rotary(q, k, cos, sin, unsqueeze_dim=1, *, interleaved=False, turned=None):
+def apply_rotary(q, k, cos, sin, unsqueeze_dim=1, *, interleaved=False, turned=None, out=None):
     """Turns pairs of elements of q and k by angles that depend on the position.
 
     With x1 and x2 the two of a pair: `x1 cos - x2 sin` and `x2 cos + x1 sin`.
@@ -43,9 +43,11 @@ def apply_rotary(q, k, cos, sin, unsqueeze_dim=1, *, interleaved=False, turned=N
         interleaved: False (the default) pairs elements i and i + turned / 2, True 2i and 2i + 1.
         turned: how many elements are turned, from the first on; the others are copied. None (the
             default): as many as cos has, or all where that is half of them.
+        out: two tensors to write the results into, q and k themselves for example; None (the
+            default) makes new ones.
 
     Returns:
-        New tensors for q and k, of their dtype and memory order.
+        `out`, or new tensors for q and k, of their dtype and memory order.
 
     Raises:
         TypeError: an argument is not a floating-point tensor.
@@ -61,10 +63,12 @@ def apply_rotary(q, k, cos, sin, unsqueeze_dim=1, *, interleaved=False, turned=N
         if turned * 2 == q.shape[-1]:
             turned *= 2
     if not is_dynamo_compiling():
-        pair = _rotary_kern.apply(q, k, cos, sin, unsqueeze_dim, turned, interleaved)
+        outputs = () if out is None else tuple(out)
+        pair = _rotary_kern.apply(q, k, cos, sin, unsqueeze_dim, turned, interleaved, *outputs)
         if pair is not NotImplemented:
-            return pair
+            return pair if out is None else tuple(wrote_to(y) for y in pair)
     _check(q, k, cos, sin, unsqueeze_dim, turned)
     dim = unsqueeze_dim % q.ndim
     takes = takes_op(q, k, cos, sin) and k.dtype == q.dtype and q.ndim <= 8
-    return (apply_op if takes else apply_reference)(q, k, cos, sin, dim, turned, interleaved)
+    pair = (apply_op if takes else apply_reference)(q, k, cos, sin, dim, turned, interleaved)
+    return pair if out is None else tuple(map(write_out, out, pair))
