@@ -14,7 +14,9 @@ def _check(logits, target, label_smoothing, reduction):
             f"cross_entropy: reduction is {reduction!r}; 'none', 'mean' or 'sum' is needed"
         )
     if not 0.0 <= label_smoothing <= 1.0:
-        raise ArgumentError(f"cross_entropy: label_smoothing is {label_smoothing}; 0 to 1 is needed")
+        raise ArgumentError(
+            f"cross_entropy: label_smoothing is {label_smoothing}; 0 to 1 is needed"
+        )
     if target.dtype != torch.int64:
         raise DtypeError(f"cross_entropy: target has dtype {target.dtype}; int64 is needed")
     if logits.ndim < 1 or target.shape != logits.shape[:-1]:

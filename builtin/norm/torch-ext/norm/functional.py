@@ -49,7 +49,7 @@ def _check(name, x, weight, bias, ndim):
 
 def _check_like(name, argument, tensor, x):
     check_float(name, argument, tensor)
-    if tensor.shape != x.shape or tensor.dtype != x.dtype:
+    if not torch.jit.is_tracing() and (tensor.shape != x.shape or tensor.dtype != x.dtype):
         raise ArgumentError(
             f"{name}: {argument} has shape {tuple(tensor.shape)} and dtype {tensor.dtype}; the "
             f"input's are needed, {tuple(x.shape)} and {x.dtype}"
@@ -104,7 +104,9 @@ def rms_norm_gated_any(x, gate, weight, ndim, eps, cast_first, activation):
     if eps is None:
         eps = _DEFAULT_EPS
     if activation not in GATE_KINDS:
-        raise ArgumentError(f"rms_norm_gated: activation is {activation!r}; silu or sigmoid is needed")
+        raise ArgumentError(
+            f"rms_norm_gated: activation is {activation!r}; silu or sigmoid is needed"
+        )
     _check("rms_norm_gated", x, weight, None, ndim)
     _check_like("rms_norm_gated", "gate", gate, x)
     arguments = (x, gate, weight, ndim, float(eps), cast_first, GATE_KINDS[activation])
