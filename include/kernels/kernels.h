@@ -6,7 +6,9 @@
 #include <kernels/common.h>
 #include <kernels/device.h>
 #include <kernels/engine.h>
+#include <kernels/environment.h>
 #include <kernels/host.h>
+#include <kernels/hub.h>
 #include <kernels/lockfile.h>
 #include <kernels/mapping.h>
 #include <kernels/metadata.h>

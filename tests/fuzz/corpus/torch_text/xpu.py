@@ -1,0 +1,2 @@
+__version__ = '2.9.0+xpu'
+xpu: Optional[str] = '20250302'  # a date
