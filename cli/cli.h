@@ -66,7 +66,7 @@ struct cli {
     int operand_count;
     bool colour_out, colour_err;
 
-    /* session.c: once it is asked for */
+    /* cli_session.c: once it is asked for */
     kn_environment *environment;
     kn_environment_info about; /* of the environment; zero without one */
     kn_system system;          /* what kernels have to fit; a command may change it */
@@ -74,9 +74,10 @@ struct cli {
     kn_engine *engine;
     kn_host host;
     char builtin_folder[4096], net_library[4096];
-    int64_t told_ms;   /* when progress was last shown */
-    bool bar_is_shown; /* on the terminal's last line */
-    bool quiet;        /* no progress */
+    int64_t told_ms;     /* when progress was last shown */
+    bool bar_is_shown;   /* on the terminal's last line */
+    bool quiet;          /* no progress */
+    bool holds_warnings; /* the library's are not shown */
 };
 
 /* ---- parse.c ---- */
@@ -114,7 +115,7 @@ const char *cli_bytes(int64_t bytes);
 /* `code` where there is colour, else "". */
 static inline const char *cli_paint(bool colour, const char *code) { return colour ? code : ""; }
 
-/* ---- json.c: laid out as Python's json.dumps(value, indent=2) does, ASCII alone ---- */
+/* ---- json_writer.c: laid out as Python's json.dumps(value, indent=2) does, ASCII alone ---- */
 
 typedef struct cli_json {
     FILE *out;
@@ -135,7 +136,7 @@ void cli_json_integer_of(cli_json *json, const char *key, int64_t value);
 void cli_json_boolean_of(cli_json *json, const char *key, bool value);
 void cli_json_end(cli_json *json); /* the line's end behind the document */
 
-/* ---- session.c ---- */
+/* ---- cli_session.c ---- */
 
 /* The environment that --python names, or the program's own. With `needed` its absence is an error;
  * else `c->system` is this machine without torch. CLI_OK, or a status after a message. */
@@ -164,6 +165,11 @@ int cmd_info(cli *c);
 int cmd_check(cli *c);
 int cmd_get(cli *c);
 int cmd_resolve(cli *c);
+int cmd_cache_list(cli *c);
+int cmd_cache_size(cli *c);
+int cmd_cache_prune(cli *c);
+int cmd_cache_verify(cli *c);
+int cmd_doctor(cli *c);
 int cmd_completion(cli *c);
 int cmd_manual(cli *c);
 

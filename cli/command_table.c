@@ -43,6 +43,18 @@ static const cli_option resolve_options[] = {
     OPTION_PYTHON,
     END};
 
+static const cli_option list_options[] = {OPTION_JSON, END};
+
+static const cli_option prune_options[] = {
+    {"--dry-run", NULL, "Tell what would go, and take nothing away.", NULL}, OPTION_JSON, END};
+
+static const cli_option verify_options[] = {
+    {"--remove", NULL, "Take damaged content away, so that it is fetched again.", NULL},
+    OPTION_JSON,
+    END};
+
+static const cli_option doctor_options[] = {OPTION_JSON, OPTION_PYTHON, END};
+
 static const cli_option no_options[] = {END};
 
 const cli_command cli_commands[] = {
@@ -80,6 +92,40 @@ const cli_command cli_commands[] = {
      "kernels resolve kernels-community/relu --version 1  # here\n"
      "kernels resolve kernels-community/relu --torch 2.10 --backend cu130 --capability 9.0",
      cmd_resolve},
+    {"cache list", "[REPO...]", 0, CLI_OPERANDS_MAX, CLI_WORD, "list what is in the cache",
+     "Lists the repositories in the cache and their revisions: commit, branches and tags, size, and\n"
+     "the builds that there are files of.",
+     list_options,
+     "kernels cache list\n"
+     "kernels cache list kernels-community/relu --json",
+     cmd_cache_list},
+    {"cache size", "[REPO...]", 0, CLI_OPERANDS_MAX, CLI_WORD, "tell how large the cache is",
+     "Tells how many bytes the kernels in the cache take.", list_options, "kernels cache size",
+     cmd_cache_size},
+    {"cache prune", "[REPO...]", 0, CLI_OPERANDS_MAX, CLI_WORD,
+     "take away what nothing names any more",
+     "Takes away revisions that no branch, tag or version in the cache names (also those that were\n"
+     "fetched by commit), content that no revision has, and downloads that were not finished. What\n"
+     "was written within the last hour stays, and so does what another process is at work on.",
+     prune_options,
+     "kernels cache prune --dry-run  # what would go\n"
+     "kernels cache prune",
+     cmd_cache_prune},
+    {"cache verify", "[REPO...]", 0, CLI_OPERANDS_MAX, CLI_WORD, "check that the cache is whole",
+     "Hashes all content of the kernels in the cache and compares it with the ids that the Hub gave.\n\n"
+     "The exit status is 5 where something is damaged or missing.",
+     verify_options,
+     "kernels cache verify\n"
+     "kernels cache verify kernels-community/relu --remove",
+     cmd_cache_verify},
+    {"doctor", "", 0, 0, CLI_WORD, "tell what this machine is and what is wrong with it",
+     "Tells which environment this is, which sources kernels come from, whose are trusted, and which\n"
+     "of those in the cache would load offline; and every problem, with what to do about it. Makes no\n"
+     "request.\n\nThe exit status is 1 where there are problems.",
+     doctor_options,
+     "kernels doctor\n"
+     "kernels doctor --python ~/venv --json",
+     cmd_doctor},
     {"completion", "SHELL", 1, 1, CLI_SHELL, "print completion for bash, zsh or fish",
      "Prints a script that completes commands and options.", no_options,
      "eval \"$(kernels completion bash)\"     # in ~/.bashrc\n"

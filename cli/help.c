@@ -34,7 +34,8 @@ void cli_print_help(FILE *out, bool colour) {
                  "  --version      print the version\n");
     heading(out, colour, "Examples");
     fprintf(out, "  kernels info kernels-community/relu\n"
-                 "  kernels get kernels-community/relu --version 1\n");
+                 "  kernels get kernels-community/relu --version 1\n"
+                 "  kernels cache list\n");
     fprintf(out,
             "\nExit status: 0 done, 1 not there or not possible, 2 wrong command line, 3 network,\n"
             "4 refused, 5 damaged content, 130 interrupted.\n");

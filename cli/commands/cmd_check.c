@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "../cli.h"
+#include "cli.h"
 
 /* Upstream's words and status, for scripts that have it. */
 int cmd_check(cli *c) {

@@ -2,7 +2,7 @@
 /* Completion for three shells, from the table of commands. */
 #include <string.h>
 
-#include "../cli.h"
+#include "cli.h"
 
 static void print_names(void) {
     for (size_t i = 0; i < cli_command_count; i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "../cli.h"
+#include "cli.h"
 
 int cmd_get(cli *c) {
     if (cli_value(c, "--revision") && cli_value(c, "--version")) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "../cli.h"
+#include "cli.h"
 
 #define BACKENDS_MAX 32
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The manual page, in roff, from the table of commands. */
-#include "../cli.h"
+#include "cli.h"
 
 /* `text` as roff reads it: '\' and '-' escaped, no line that begins with a control character. */
 static void print_text(const char *text) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "../cli.h"
+#include "cli.h"
 
 static void print_human(const cli *c, const kn_versions *versions, const char *repo) {
     size_t count = kn_versions_count(versions);

@@ -260,6 +260,8 @@ kn_status kni_pull_files(kni_batch *batch, kni_pull *pulls, size_t count, kn_err
 
 /* ---- hold.c: one process at a time works on a repository ---- */
 
+#define KNI_REPOSITORY_LOCK "repository" /* the name of the lock among those of its blobs */
+
 /* Whether `want` may go on to the network; if not, it is noted to be locked before the next pass.
  */
 bool kni_want_may_work(kni_want *want);

@@ -187,7 +187,7 @@ static kn_status find_versions(kni_batch *batch, const kni_want *w, kn_versions 
     if (!status && !fresh && !w->offline) status = ask_both(batch, w, caches, v, &said, err);
     bool serves = v->count > 0 && (said.status == KN_ERR_NETWORK || said.status == KN_ERR_TIMEOUT);
     if (!status && serves) {
-        status = kni_batch_warn(batch,
+        status = kni_batch_warn(batch, KN_LOG_HUB,
                                 "the versions of '%s' are those that the cache knows of, since the "
                                 "Hub could not be asked: %s",
                                 w->id, said.message);
@@ -249,26 +249,29 @@ kn_status kn_engine_versions(kn_engine *engine, const kn_host *host, const kn_re
     kn_versions *v = kni_new(engine->alloc, sizeof *v);
     if (!v) return kni_no_memory(err, "listing versions");
     v->alloc = engine->alloc;
+    kn_error cause; /* what could not be read and does not matter leaves its words in there, too */
+    kn_error_init(&cause);
     kni_run run;
     kni_run_init(&run, engine, host, NULL);
     kni_batch batch;
     kni_want *w = NULL;
     kn_repo_info whole = *info; /* as it is known by its name alone */
     whole.version = whole.revision = NULL;
-    kn_status status = kni_batch_open(&run, true, &batch, err);
+    kn_status status = kni_batch_open(&run, true, &batch, &cause);
     if (!status)
-        status = kni_want_new(&batch, &whole, KN_DEVICE_OTHER, KNI_DEPTH_VARIANTS, &w, err);
-    if (!status && !w->path) status = find_versions(&batch, w, v, err);
-    if (!status && with_variants) status = find_variants(&batch, &whole, v, err);
+        status = kni_want_new(&batch, &whole, KN_DEVICE_OTHER, KNI_DEPTH_VARIANTS, &w, &cause);
+    if (!status && !w->path) status = find_versions(&batch, w, v, &cause);
+    if (!status && with_variants) status = find_variants(&batch, &whole, v, &cause);
     if (!status) kni_batch_tell_warnings(&batch);
     kni_want_free(w);
     kni_batch_close(&batch);
     kni_run_clear(&run);
-    if (status)
+    if (status) {
         kn_versions_free(v);
-    else
-        *out = v;
-    return status;
+        return kni_fail(err, status, "%s", cause.message);
+    }
+    *out = v;
+    return KN_OK;
 }
 
 size_t kn_versions_count(const kn_versions *versions) { return versions->count; }

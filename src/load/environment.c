@@ -205,6 +205,7 @@ static kn_status read_torch(kn_environment *e, const char *folder, const char *l
     status = read_text(e->alloc, folder, "torch/share/cmake/Torch/TorchConfig.cmake", &text,
                        &length, err);
     if (text) e->cxx11_abi = kni_torch_cxx11_abi(text, length);
+    if (e->cxx11_abi < 0 && !is_newer("2.7", e->torch)) e->cxx11_abi = 1; /* there is no other */
     kni_free(e->alloc, text);
     return status;
 }

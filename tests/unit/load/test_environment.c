@@ -137,6 +137,24 @@ static void test_torch_of_the_base_where_the_venv_includes_it(void **state) {
     kn_environment_free(environment);
 }
 
+static void assert_abi(const char *torch, int expected) {
+    char text[64];
+    snprintf(text, sizeof text, "__version__ = '%s'\n", torch);
+    scratch_file(&scratch, "abi/lib/python3.11/site-packages/torch/version.py", text);
+    kn_environment *environment = read_environment("abi");
+    kn_environment_info info = {.size = sizeof info};
+    kn_environment_get(environment, &info);
+    assert_int_equal(info.system.torch_cxx11_abi, expected);
+    kn_environment_free(environment);
+}
+
+static void test_the_abi_where_torch_does_not_say_it(void **state) {
+    (void)state;
+    assert_abi("2.6.0+cu124", -1);
+    assert_abi("2.7.0+cu126", 1);
+    assert_abi("2.13.0+cpu", 1);
+}
+
 static void test_a_free_threaded_python(void **state) {
     (void)state;
     scratch_directory(&scratch, "free/lib/python3.14t/site-packages");
@@ -168,6 +186,7 @@ int main(void) {
         cmocka_unit_test(test_what_is_no_environment_is_named),
         cmocka_unit_test(test_without_torch_it_is_a_processor),
         cmocka_unit_test(test_torch_of_the_base_where_the_venv_includes_it),
+        cmocka_unit_test(test_the_abi_where_torch_does_not_say_it),
         cmocka_unit_test(test_a_free_threaded_python),
         cmocka_unit_test(test_each_allocation_fails_once),
     };

@@ -36,8 +36,10 @@ static kn_status host_system(void *ctx, kn_system *out, kn_error *err) {
     return KN_OK;
 }
 
-static void host_log(void *ctx, kn_log_level level, const char *message) {
-    if (level >= KN_LOG_WARNING) cli_warning(ctx, "%s", message);
+static void host_log(void *ctx, kn_log_level level, kn_log_topic topic, const char *message) {
+    (void)topic;
+    const cli *c = ctx;
+    if (level >= KN_LOG_WARNING && !c->holds_warnings) cli_warning(ctx, "%s", message);
 }
 
 static void host_progress(void *ctx, int64_t done, int64_t total) {
