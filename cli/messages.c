@@ -11,7 +11,6 @@
 #define LINE_MS 5000 /* between lines about progress that nobody watches */
 
 static void say(cli *c, const char *colour, const char *kind, const char *format, va_list args) {
-    fflush(stdout);
     cli_clear_bar(c);
     fprintf(stderr, "kernels: %s%s:%s ", cli_paint(c->colour_err, colour), kind,
             cli_paint(c->colour_err, CLI_PLAIN));
@@ -85,7 +84,6 @@ static void show_bar(cli *c, int64_t done, int64_t total) {
     if (width > BAR_WIDTH) width = BAR_WIDTH;
     fprintf(stderr, "\r[%-*.*s] %s of %s\033[K", BAR_WIDTH, width, full, cli_bytes(done),
             cli_bytes(total));
-    fflush(stderr);
     c->bar_is_shown = true;
 }
 

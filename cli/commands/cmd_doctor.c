@@ -197,7 +197,7 @@ static void tell_problems(const doctor *d) {
 }
 
 int cmd_doctor(cli *c) {
-    static doctor d;
+    doctor d = {0};
     cli_json json = {.out = stdout};
     kn_settings *settings = NULL;
     kn_error err;

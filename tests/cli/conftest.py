@@ -3,15 +3,12 @@
 
 import os
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from cli_support import PROGRAM
 from hub_support import set_back
 
 from hub import Hub
-
-PROGRAM = Path(sys.prefix) / "bin" / "kernels"
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import PROGRAM
+from cli_support import PROGRAM
 
 import kernels
 from hub import kernel_files
