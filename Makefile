@@ -5,7 +5,7 @@ export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 BIN := .venv/bin
-SOURCES := $(shell find CMakeLists.txt VERSION README.md LICENSE pyproject.toml cmake include src python builtin \
+SOURCES := $(shell find CMakeLists.txt VERSION README.md LICENSE pyproject.toml cmake include src cli python builtin \
              -not -name '*.pyc' -not -name __pycache__ 2>/dev/null)
 TEST_OPTIONS := -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 -DKN_BUILD_TESTS=ON -DKN_WERROR=ON \
                 -DKN_SANITIZE=address,undefined

@@ -28,6 +28,8 @@ typedef struct kn_engine_options {
      * under way at the same time; they are kept for later calls. NULL: libcurl. */
     kn_status (*transport_new)(void *ctx, kn_transport *out, kn_error *err);
     void *transport_ctx;
+    const char *net_library; /* the file of the network module, unless KERNELS_NET_LIBRARY names
+                                one; NULL: it lies beside the library */
 } kn_engine_options;
 
 KN_API kn_status kn_engine_new(const kn_engine_options *options, kn_engine **out, kn_error *err);

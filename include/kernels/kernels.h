@@ -6,13 +6,16 @@
 #include <kernels/common.h>
 #include <kernels/device.h>
 #include <kernels/engine.h>
+#include <kernels/environment.h>
 #include <kernels/host.h>
+#include <kernels/hub.h>
 #include <kernels/lockfile.h>
 #include <kernels/mapping.h>
 #include <kernels/metadata.h>
 #include <kernels/mode.h>
 #include <kernels/plan.h>
 #include <kernels/repo.h>
+#include <kernels/stored.h>
 #include <kernels/transport.h>
 #include <kernels/variant.h>
 #include <kernels/version.h>

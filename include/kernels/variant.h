@@ -35,7 +35,8 @@ typedef struct kn_variant {
     size_t size; /* sizeof(kn_variant) of the caller */
     const char *name;
     bool accepted;
-    const char *reason; /* why it was refused, a sentence without its name; NULL when accepted */
+    const char *reason;  /* why it was refused, a sentence without its name; NULL when accepted */
+    const char *backend; /* what it was built for, without a version: "cuda", "cpu", "universal" */
 } kn_variant;
 
 /* Ranks `names` (copied; those that are no variant names are left out). */

@@ -64,6 +64,15 @@ static void keep_begun(const kni_want *w, char **names, size_t *count) {
     while (*count > begun) kni_free(w->alloc, names[--*count]);
 }
 
+/* To tell about a kernel any of its builds will do; it may have none. */
+static kn_status take_any(kni_want *w, const kn_variants *refused, kn_error *err) {
+    kn_variant first = {.size = sizeof first};
+    if (!refused || !kn_variants_count(refused)) return KN_OK;
+    kn_variants_get(refused, 0, &first);
+    w->variant = kni_text_copy(w->alloc, first.name);
+    return w->variant ? KN_OK : kni_no_memory(err, "choosing a variant");
+}
+
 static kn_status choose_variant(kni_batch *batch, kni_want *w, kn_error *err) {
     const char *backends[2];
     size_t count, name_count;
@@ -78,7 +87,9 @@ static kn_status choose_variant(kni_batch *batch, kni_want *w, kn_error *err) {
         system.backend = backends[i];
         status = rank(w, names, name_count, &system, &w->variant, &refused, err);
     }
-    if (!status && !w->variant) {
+    if (!status && !w->variant && w->depth == KNI_DEPTH_ABOUT) {
+        status = take_any(w, refused, err);
+    } else if (!status && !w->variant) {
         kni_text text;
         kni_text_init(&text, w->alloc);
         kni_text_addf(&text, "%s (%s)", w->id, w->request);
@@ -210,13 +221,14 @@ static kn_status choose_one(kni_batch *batch, kni_want *w, kn_error *err) {
         w->step = KNI_WANT_FINISH;
         return KN_OK;
     }
-    size_t missing;
+    size_t missing = 0;
     kn_status status = choose_variant(batch, w, err);
-    if (!status) status = list_files(w, err);
-    if (!status) status = check_lock(batch, w, err);
-    if (!status) status = check_files(batch, w, &missing, err);
+    if (!status && w->variant) status = list_files(w, err);
+    if (!status && w->variant) status = check_lock(batch, w, err);
+    if (!status && w->variant) status = check_files(batch, w, &missing, err);
     if (status) return status;
-    if (!missing)
+    bool will_do = w->offline && w->depth == KNI_DEPTH_ABOUT; /* without its metadata */
+    if (!missing || will_do)
         w->step = KNI_WANT_FINISH;
     else if (w->offline)
         status = fail_offline(w, err);

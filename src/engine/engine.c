@@ -11,6 +11,7 @@ static void free_empty(kn_engine *engine) {
     kn_mapping_release(engine->mapping);
     kni_lock_free(engine->lock);
     kni_free(engine->alloc, engine->builtin_folder);
+    kni_free(engine->alloc, engine->net_library);
     kni_free(engine->alloc, engine);
 }
 
@@ -24,8 +25,12 @@ kn_status kn_engine_new(const kn_engine_options *options, kn_engine **out, kn_er
     engine->transport_new = options->transport_new;
     engine->transport_ctx = options->transport_ctx;
     engine->builtin_folder = kni_text_copy(alloc, options->builtin_folder);
+    /* Callers that were built before it was there have a smaller struct. */
+    const char *net_library = options->size >= sizeof *options ? options->net_library : NULL;
+    engine->net_library = kni_text_copy(alloc, net_library);
     kn_status status = kn_mapping_extend(alloc, NULL, NULL, 0, &engine->mapping, err);
-    if (!engine->lock || (options->builtin_folder && !engine->builtin_folder)) {
+    if (!engine->lock || (options->builtin_folder && !engine->builtin_folder) ||
+        (net_library && !engine->net_library)) {
         status = kni_no_memory(err, "starting the engine");
     }
     if (status) {

@@ -190,13 +190,14 @@ static kn_status read_metadata(kni_want *w, kn_error *err) {
     if (!path) return kni_no_memory(err, "reading a kernel's metadata");
     kn_status status = kn_metadata_read(w->alloc, path, &w->metadata, err);
     kni_free(w->alloc, path);
-    return status;
+    bool is_optional = w->depth == KNI_DEPTH_ABOUT;
+    return is_optional && (status == KN_ERR_NOT_FOUND || status == KN_ERR_VALUE) ? KN_OK : status;
 }
 
 /* A kernel of the Hub whose files are all there. */
 static kn_status finish_hub(kni_batch *batch, kni_want *w, kn_error *err) {
     kn_status status = KN_OK;
-    if (w->depth != KNI_DEPTH_VARIANTS) {
+    if (w->variant) {
         kni_text text;
         kni_text_init(&text, w->alloc);
         kni_text_addf(&text, "build/%s", w->variant);
@@ -245,7 +246,8 @@ static kn_status add_depends(kni_batch *batch, kni_want *w, const kn_metadata *m
 static kn_status finish_one(kni_batch *batch, kni_want *w, kn_error *err) {
     kn_status status = w->kernel ? KN_OK : finish_hub(batch, w, err);
     const kn_metadata *metadata = w->kernel ? w->kernel->source.metadata : w->metadata;
-    if (!status && metadata) status = add_depends(batch, w, metadata, err);
+    if (!status && metadata && w->depth >= KNI_DEPTH_METADATA)
+        status = add_depends(batch, w, metadata, err);
     if (!status) w->step = KNI_WANT_DONE;
     return status;
 }
@@ -281,7 +283,7 @@ static bool is_at_end(const kni_batch *batch) {
     return true;
 }
 
-static void tell_warnings(kni_batch *batch) {
+void kni_batch_tell_warnings(kni_batch *batch) {
     const kn_host *host = batch->run->host;
     for (size_t i = 0; i < batch->warning_count; i++) {
         struct kni_warning *warning = &batch->warnings[i];
@@ -303,6 +305,6 @@ kn_status kni_batch_run(kni_batch *batch, kn_error *err) {
     kni_batch_release_locks(batch);
     if (host->enter) host->enter(host->ctx, batch->left);
     if (batch->shown && host->progress) host->progress(host->ctx, batch->pulled, batch->pulled);
-    tell_warnings(batch);
+    kni_batch_tell_warnings(batch);
     return status;
 }

@@ -27,6 +27,8 @@
 /* How far a want goes. */
 typedef enum kni_depth {
     KNI_DEPTH_VARIANTS, /* which variants there are */
+    KNI_DEPTH_ABOUT,    /* and the metadata of the one that fits, else of any, if it has some; not
+                           what it depends on */
     KNI_DEPTH_METADATA, /* and the metadata of the one that fits */
     KNI_DEPTH_FILES,    /* and all of its files */
     KNI_DEPTH_DISK      /* the same, whatever this process knows: they are looked for on the disk */
@@ -153,6 +155,8 @@ kn_status kni_batch_add(kni_batch *batch, const kn_repo_info *info, kn_device_ty
  * it is cancelled. */
 kn_status kni_batch_run(kni_batch *batch, kn_error *err);
 void kni_batch_close(kni_batch *batch);
+/* Tells the host what was worth a warning; a run does so at its end. */
+void kni_batch_tell_warnings(kni_batch *batch);
 
 /* ---- depends.c ---- */
 
@@ -198,6 +202,12 @@ kn_status kni_want_fail_online(kni_batch *batch, kni_want *want, kn_status statu
 /* Where there is no build for this machine: adds to the error whether the newest version has one
  * (suggest.c). Best effort: fails for want of memory and when it is cancelled. */
 kn_status kni_want_suggest(kni_batch *batch, kni_want *want, kn_error *err);
+
+/* ---- single.c ---- */
+
+/* How each build variant fits this machine; the caller frees with kn_variants_free. */
+kn_status kni_want_variants(const kni_batch *batch, const kni_want *want, kn_variants **out,
+                            kn_error *err);
 
 /* ---- look.c ---- */
 
@@ -249,6 +259,8 @@ typedef struct kni_pull {
 kn_status kni_pull_files(kni_batch *batch, kni_pull *pulls, size_t count, kn_error *err);
 
 /* ---- hold.c: one process at a time works on a repository ---- */
+
+#define KNI_REPOSITORY_LOCK "repository" /* the name of the lock among those of its blobs */
 
 /* Whether `want` may go on to the network; if not, it is noted to be locked before the next pass.
  */

@@ -9,7 +9,6 @@
 #include "engine/fetch.h"
 #include "os/clock.h"
 
-#define LOCK_NAME "repository"
 #define WAIT_MS 20
 #define HASTE_MS 5000 /* how long those wait for a sign of life who have something cached */
 
@@ -57,12 +56,13 @@ static kn_status take(kni_batch *batch, const kni_want *w, struct kni_held *held
         bool taken;
         kn_error cause;
         kn_error_init(&cause);
-        kn_status status = kni_cache_lock_try(cache, LOCK_NAME, &held->lock, &taken, &cause);
+        kn_status status =
+            kni_cache_lock_try(cache, KNI_REPOSITORY_LOCK, &held->lock, &taken, &cause);
         if (status == KN_ERR_OS) return KN_OK;
         if (status) return kni_fail(err, status, "%s", cause.message);
         if (taken) return KN_OK;
         if (kni_batch_is_cancelled(batch)) return kni_fail(err, KN_ERR_CANCELLED, "stopped");
-        int64_t life = kni_cache_lock_life(cache, LOCK_NAME);
+        int64_t life = kni_cache_lock_life(cache, KNI_REPOSITORY_LOCK);
         if (life != seen) since = kni_clock_ms();
         seen = life;
         if (kni_clock_ms() - since > limit) {

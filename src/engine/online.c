@@ -23,8 +23,9 @@
 static kn_status load_net(kn_engine *engine, kn_error *err) {
     char *path;
     const kni_net *net;
+    const char *chosen = kni_environment("KERNELS_NET_LIBRARY");
     kn_status status =
-        kni_net_path(engine->alloc, kni_environment("KERNELS_NET_LIBRARY"), &path, err);
+        kni_net_path(engine->alloc, chosen ? chosen : engine->net_library, &path, err);
     if (status) return status;
     status = kni_net_load(path, &net, err);
     kni_free(engine->alloc, path);

@@ -165,8 +165,8 @@ static kn_status rank_names(const kni_batch *batch, const kni_want *w, char *con
     return kn_variants_rank(w->alloc, (const char *const *)names, count, &system, out, err);
 }
 
-static kn_status list_variants(const kni_batch *batch, const kni_want *w, kn_variants **out,
-                               kn_error *err) {
+kn_status kni_want_variants(const kni_batch *batch, const kni_want *w, kn_variants **out,
+                            kn_error *err) {
     if (w->status) return kni_fail(err, w->status, "%s", w->err.message);
     kni_names names = {.alloc = w->alloc};
     kn_status status = w->kernel
@@ -188,7 +188,7 @@ kn_status kn_engine_variants(kn_engine *engine, const kn_host *host, const kn_re
     if (!status)
         status = kni_batch_add(&batch, info, KN_DEVICE_OTHER, KNI_DEPTH_VARIANTS, &number, err);
     if (!status) status = kni_batch_run(&batch, err);
-    if (!status) status = list_variants(&batch, batch.wants[number], out, err);
+    if (!status) status = kni_want_variants(&batch, batch.wants[number], out, err);
     kni_batch_close(&batch);
     kni_run_clear(&run);
     return status;

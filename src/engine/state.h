@@ -92,6 +92,7 @@ struct kn_engine {
     size_t claim_count, claim_capacity;
     kn_status (*transport_new)(void *ctx, kn_transport *out, kn_error *err); /* NULL: libcurl */
     void *transport_ctx;
+    char *net_library;         /* NULL: beside the library */
     const struct kni_net *net; /* the network's module, once it was needed */
     kni_idle_transport *idle[4];
     size_t idle_count;

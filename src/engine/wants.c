@@ -185,7 +185,7 @@ bool kni_want_switch_type(kni_want *w) {
 /* One of its own where metadata alone is looked at: that says nothing about the other files. */
 const char *kni_want_receipt(kni_want *w) {
     snprintf(w->receipt, sizeof w->receipt, "%s%s", w->variant,
-             w->depth == KNI_DEPTH_METADATA ? ".metadata" : "");
+             w->depth < KNI_DEPTH_FILES ? ".metadata" : "");
     return w->receipt;
 }
 

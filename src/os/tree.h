@@ -12,4 +12,8 @@
 kn_status kni_tree_files(const kn_alloc *alloc, const char *folder, size_t limit, kni_names *out,
                          kn_error *err);
 
+/* Removes a file, or a folder with all that is below it; links are removed, not followed. Nothing
+ * there is fine. KN_ERR_OS where something cannot be removed. */
+kn_status kni_tree_remove(const char *path, kn_error *err);
+
 #endif

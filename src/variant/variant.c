@@ -274,11 +274,21 @@ kn_status kn_variants_rank_builds(const kn_alloc *alloc, const kn_build *builds,
 
 size_t kn_variants_count(const kn_variants *variants) { return variants->count; }
 
+/* Borrowed from the name, or static. */
+static const char *backend_of(const kni_variant_name *name) {
+    if (name->framework == KNI_FRAMEWORK_NOARCH) return name->noarch_backend.at; /* its end */
+    if (name->backend.kind == KNI_BACKEND_CANN) return "cann"; /* "npu" in noarch names only */
+    return kni_backend_noarch_name(name->backend.kind);
+}
+
 void kn_variants_get(const kn_variants *variants, size_t index, kn_variant *out) {
     assert(index < variants->count);
     const ranked *item = &variants->items[index];
-    kn_variant variant = {
-        .size = out->size, .name = item->name, .accepted = !item->reason, .reason = item->reason};
+    kn_variant variant = {.size = out->size,
+                          .name = item->name,
+                          .accepted = !item->reason,
+                          .reason = item->reason,
+                          .backend = backend_of(&item->parsed)};
     memcpy(out, &variant, out->size < sizeof variant ? out->size : sizeof variant);
 }
 

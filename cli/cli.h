@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command `kernels`: what its commands share. A program of one thread on the public API. */
+#ifndef CLI_H
+#define CLI_H
+
+#include <kernels/kernels.h>
+#include <stdio.h>
+
+#define CLI_OPTIONS_MAX 12
+#define CLI_OPERANDS_MAX 64
+#define CLI_NAME_MAX 32 /* of a command, both words */
+
+/* How the program ends. They are documented in docs/cli.md and never change their meaning. */
+enum {
+    CLI_OK = 0,
+    CLI_FAILED = 1,    /* what was asked for is not there, or cannot be done */
+    CLI_USAGE = 2,     /* the command line makes no sense, or asks for what there is not (yet) */
+    CLI_NETWORK = 3,   /* the Hub could not be reached, or did not answer as one */
+    CLI_REFUSED = 4,   /* the publisher is not trusted, or access was not granted */
+    CLI_DAMAGED = 5,   /* content is not what it should be */
+    CLI_STOPPED = 130, /* interrupted */
+};
+
+typedef struct cli cli;
+
+/* An option: of a command's table, ended by one without a name. */
+typedef struct cli_option {
+    const char *name;    /* "--revision" */
+    const char *value;   /* "REVISION"; NULL: it takes none */
+    const char *help;    /* one sentence */
+    const char *choices; /* "a b c": what completion offers; NULL: anything */
+} cli_option;
+
+/* What an operand is, for completion. */
+typedef enum cli_operand { CLI_WORD, CLI_FILE, CLI_SHELL } cli_operand;
+
+typedef struct cli_command {
+    const char *name;     /* "info"; "cache list" */
+    const char *operands; /* as the usage shows them: "KERNEL", "[REPO...]"; "" for none */
+    int min_operands, max_operands;
+    cli_operand operand;
+    const char *summary;     /* a line without a full stop */
+    const char *description; /* paragraphs, with an empty line between */
+    const cli_option *options;
+    const char *examples; /* lines "command  # what it does" */
+    int (*run)(cli *c);
+} cli_command;
+
+/* A name that upstream's command has and this one does not. */
+typedef struct cli_absent {
+    const char *name;
+    const char *instead; /* a sentence; NULL: nothing */
+} cli_absent;
+
+/* command_table.c: the one table. */
+extern const cli_command cli_commands[];
+extern const size_t cli_command_count;
+extern const cli_absent cli_absent_commands[];
+extern const size_t cli_absent_count;
+
+/* One run of the program. */
+struct cli {
+    const cli_command *command;
+    const char *values[CLI_OPTIONS_MAX]; /* by place in the command's table; NULL: not given */
+    const char *operands[CLI_OPERANDS_MAX];
+    int operand_count;
+    bool colour_out, colour_err;
+
+    /* cli_session.c: once it is asked for */
+    kn_environment *environment;
+    kn_environment_info about; /* of the environment; zero without one */
+    kn_system system;          /* what kernels have to fit; a command may change it */
+    kn_error no_environment;   /* why there is none */
+    kn_engine *engine;
+    kn_host host;
+    char builtin_folder[4096], net_library[4096];
+    int64_t told_ms;     /* when progress was last shown */
+    bool bar_is_shown;   /* on the terminal's last line */
+    bool quiet;          /* no progress */
+    bool holds_warnings; /* the library's are not shown */
+};
+
+/* ---- parse.c ---- */
+
+/* Reads the words behind the command's name; CLI_OK, or CLI_USAGE after a message. */
+int cli_parse(cli *c, int count, char **words);
+/* The value of an option ("" for one that takes none); NULL: not given. */
+const char *cli_value(const cli *c, const char *name);
+/* The command whose name `words` begin with; *used is how many of them it is. NULL: none. */
+const cli_command *cli_find(int count, char *const *words, int *used);
+
+/* ---- help.c ---- */
+
+void cli_print_help(FILE *out, bool colour);
+void cli_print_command_help(FILE *out, bool colour, const cli_command *command);
+void cli_print_usage(FILE *out, const cli_command *command);
+
+/* ---- messages.c: on standard error ---- */
+
+void cli_error(cli *c, const char *format, ...) KN_PRINTF(2, 3);
+void cli_warning(cli *c, const char *format, ...) KN_PRINTF(2, 3);
+/* Tells of a failure of the library, and the exit status for it. */
+int cli_fail(cli *c, const kn_error *err);
+/* Progress of a long piece of work: a bar on a terminal, a line now and then elsewhere. */
+void cli_progress(cli *c, int64_t done, int64_t total);
+void cli_clear_bar(cli *c);
+/* "1.2 MB", in a static buffer of several. */
+const char *cli_bytes(int64_t bytes);
+
+#define CLI_BOLD "\033[1m"
+#define CLI_RED "\033[31m"
+#define CLI_GREEN "\033[32m"
+#define CLI_YELLOW "\033[33m"
+#define CLI_PLAIN "\033[0m"
+/* `code` where there is colour, else "". */
+static inline const char *cli_paint(bool colour, const char *code) { return colour ? code : ""; }
+
+/* ---- json_writer.c: laid out as Python's json.dumps(value, indent=2) does, ASCII alone ---- */
+
+typedef struct cli_json {
+    FILE *out;
+    int depth;
+    bool has_item[16]; /* by depth */
+    bool after_key;
+} cli_json;
+
+void cli_json_open(cli_json *json, char bracket); /* '{' or '[' */
+void cli_json_close(cli_json *json, char bracket);
+void cli_json_key(cli_json *json, const char *key);
+void cli_json_text(cli_json *json, const char *text); /* NULL: null */
+void cli_json_integer(cli_json *json, int64_t value);
+void cli_json_boolean(cli_json *json, bool value);
+/* A member of an object. */
+void cli_json_text_of(cli_json *json, const char *key, const char *text);
+void cli_json_integer_of(cli_json *json, const char *key, int64_t value);
+void cli_json_boolean_of(cli_json *json, const char *key, bool value);
+void cli_json_end(cli_json *json); /* the line's end behind the document */
+
+/* ---- cli_session.c ---- */
+
+/* The environment that --python names, or the program's own. With `needed` its absence is an error;
+ * else `c->system` is this machine without torch. CLI_OK, or a status after a message. */
+int cli_environment(cli *c, bool needed);
+/* The engine, after the environment. */
+int cli_engine(cli *c);
+void cli_close(cli *c);
+/* What an operand names: a directory, or a repository at --revision or --version. */
+kn_repo_info cli_repo(const cli *c, const char *operand);
+/* "torch 2.13.0+cpu, cpu, x86_64-linux, Python 3.11 (/home/me/.venv)" on one line. */
+void cli_describe_environment(const cli *c, FILE *out);
+void cli_json_environment(const cli *c, cli_json *json);
+/* Whether the user pressed Ctrl-C. */
+bool cli_is_stopped(void);
+void cli_catch_signals(void);
+
+/* ---- trace.c: builds and why they do not fit, in upstream's words ---- */
+
+void cli_print_variants(const kn_variants *variants, bool colour);
+void cli_json_variants(cli_json *json, const kn_variants *variants);
+
+/* ---- commands/: one file each ---- */
+
+int cmd_versions(cli *c);
+int cmd_info(cli *c);
+int cmd_check(cli *c);
+int cmd_get(cli *c);
+int cmd_resolve(cli *c);
+int cmd_cache_list(cli *c);
+int cmd_cache_size(cli *c);
+int cmd_cache_prune(cli *c);
+int cmd_cache_verify(cli *c);
+int cmd_doctor(cli *c);
+int cmd_completion(cli *c);
+int cmd_manual(cli *c);
+
+#endif

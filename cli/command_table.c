@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of commands: help, completion, the manual page and the parser read it. */
+#include "cli.h"
+
+#define END {NULL, NULL, NULL, NULL}
+#define OPTION_PYTHON                                                                                \
+    {"--python", "PYTHON",                                                                           \
+     "The Python environment to look at: its folder or interpreter. Default: that of this program.", \
+     NULL}
+#define OPTION_JSON {"--json", NULL, "Print one JSON document.", NULL}
+#define OPTION_REFRESH {"--refresh", NULL, "Ask the Hub, however fresh its last answer is.", NULL}
+#define OPTION_REVISION \
+    {"--revision", "REVISION", "A branch, tag or commit. Not together with --version.", NULL}
+#define OPTION_VERSION       \
+    {"--version", "VERSION", \
+     "A version, 1, or a specifier, '>=0.1,<0.2'. Not together with --revision.", NULL}
+
+static const cli_option versions_options[] = {OPTION_JSON, OPTION_REFRESH, OPTION_PYTHON, END};
+
+static const cli_option info_options[] = {OPTION_REVISION, OPTION_VERSION, OPTION_JSON,
+                                          OPTION_REFRESH,  OPTION_PYTHON,  END};
+
+static const cli_option get_options[] = {
+    OPTION_REVISION,
+    OPTION_VERSION,
+    {"--trust", NULL, "Fetch it although its publisher is not trusted.", NULL},
+    OPTION_JSON,
+    OPTION_REFRESH,
+    OPTION_PYTHON,
+    END};
+
+static const cli_option resolve_options[] = {
+    OPTION_REVISION,
+    OPTION_VERSION,
+    {"--torch", "VERSION", "The machine's torch, 2.10, or none.", NULL},
+    {"--backend", "BACKEND", "What its torch was built for: cpu, cu130, rocm64, ...", NULL},
+    {"--arch", "ARCH", "Its processor.", "x86_64 aarch64"},
+    {"--os", "OS", "Its system.", "linux darwin windows"},
+    {"--cxx11-abi", "FLAG", "Whether its torch has the C++11 ABI. Default with --torch: 1.", "0 1"},
+    {"--tvm-ffi", "VERSION", "Its tvm-ffi, 0.1, or none.", NULL},
+    {"--capability", "CAPABILITY", "The compute capability of its GPU, 9.0.", NULL},
+    OPTION_JSON,
+    OPTION_PYTHON,
+    END};
+
+static const cli_option list_options[] = {OPTION_JSON, END};
+
+static const cli_option prune_options[] = {
+    {"--dry-run", NULL, "Tell what would go, and take nothing away.", NULL}, OPTION_JSON, END};
+
+static const cli_option verify_options[] = {
+    {"--remove", NULL, "Take damaged content away, so that it is fetched again.", NULL},
+    OPTION_JSON,
+    END};
+
+static const cli_option doctor_options[] = {OPTION_JSON, OPTION_PYTHON, END};
+
+static const cli_option no_options[] = {END};
+
+const cli_command cli_commands[] = {
+    {"versions", "REPO", 1, 1, CLI_WORD, "list a kernel's versions and which builds run here",
+     "Lists the versions of a repository and, for each, its build variants: those that run in this\n"
+     "Python environment, best first, and why the others do not.",
+     versions_options,
+     "kernels versions kernels-community/relu         # all versions\n"
+     "kernels versions kernels-community/relu --json  # for a program",
+     cmd_versions},
+    {"info", "KERNEL", 1, 1, CLI_FILE, "describe a kernel",
+     "Describes a kernel: a repository of the Hub, or a directory with a build folder. Without a\n"
+     "revision or version it is the newest version, or the main branch where there are none.",
+     info_options,
+     "kernels info kernels-community/relu              # the newest version\n"
+     "kernels info kernels-community/relu --version 1  # one of them\n"
+     "kernels info ./my-kernel --json                  # a directory",
+     cmd_info},
+    {"check", "[REPO]", 0, CLI_OPERANDS_MAX, CLI_WORD, "moved to kernel-builder",
+     "Checking a kernel's ABI has moved to `kernel-builder check-abi`.", no_options,
+     "kernel-builder check-abi", cmd_check},
+    {"get", "REPO", 1, 1, CLI_WORD, "fetch a kernel and print its folder",
+     "Fetches the build for this Python environment, with the kernels that it depends on, verified,\n"
+     "into the cache, and prints its folder. What is there already is not fetched again. Nothing of\n"
+     "it is run.",
+     get_options,
+     "kernels get kernels-community/relu --version 1\n"
+     "kernels get kernels-community/relu --revision main --python ~/venv",
+     cmd_get},
+    {"resolve", "KERNEL", 1, 1, CLI_FILE, "tell which build a machine gets, and why not the others",
+     "Tells which build variant this machine would get, and why the others do not fit. The options\n"
+     "describe another machine; what they leave out is taken from this one.\n\n"
+     "The exit status is 1 where no build fits.",
+     resolve_options,
+     "kernels resolve kernels-community/relu --version 1  # here\n"
+     "kernels resolve kernels-community/relu --torch 2.10 --backend cu130 --capability 9.0",
+     cmd_resolve},
+    {"cache list", "[REPO...]", 0, CLI_OPERANDS_MAX, CLI_WORD, "list what is in the cache",
+     "Lists the repositories in the cache and their revisions: commit, branches and tags, size, and\n"
+     "the builds that there are files of.",
+     list_options,
+     "kernels cache list\n"
+     "kernels cache list kernels-community/relu --json",
+     cmd_cache_list},
+    {"cache size", "[REPO...]", 0, CLI_OPERANDS_MAX, CLI_WORD, "tell how large the cache is",
+     "Tells how many bytes the kernels in the cache take.", list_options, "kernels cache size",
+     cmd_cache_size},
+    {"cache prune", "[REPO...]", 0, CLI_OPERANDS_MAX, CLI_WORD,
+     "take away what nothing names any more",
+     "Takes away revisions that no branch, tag or version in the cache names (also those that were\n"
+     "fetched by commit), content that no revision has, and downloads that were not finished. What\n"
+     "was written within the last hour stays, and so does what another process is at work on.",
+     prune_options,
+     "kernels cache prune --dry-run  # what would go\n"
+     "kernels cache prune",
+     cmd_cache_prune},
+    {"cache verify", "[REPO...]", 0, CLI_OPERANDS_MAX, CLI_WORD, "check that the cache is whole",
+     "Hashes all content of the kernels in the cache and compares it with the ids that the Hub gave.\n\n"
+     "The exit status is 5 where something is damaged or missing.",
+     verify_options,
+     "kernels cache verify\n"
+     "kernels cache verify kernels-community/relu --remove",
+     cmd_cache_verify},
+    {"doctor", "", 0, 0, CLI_WORD, "tell what this machine is and what is wrong with it",
+     "Tells which environment this is, which sources kernels come from, whose are trusted, and which\n"
+     "of those in the cache would load offline; and every problem, with what to do about it. Makes no\n"
+     "request.\n\nThe exit status is 1 where there are problems.",
+     doctor_options,
+     "kernels doctor\n"
+     "kernels doctor --python ~/venv --json",
+     cmd_doctor},
+    {"completion", "SHELL", 1, 1, CLI_SHELL, "print completion for bash, zsh or fish",
+     "Prints a script that completes commands and options.", no_options,
+     "eval \"$(kernels completion bash)\"     # in ~/.bashrc\n"
+     "eval \"$(kernels completion zsh)\"      # in ~/.zshrc, after compinit\n"
+     "kernels completion fish | source      # in ~/.config/fish/config.fish",
+     cmd_completion},
+    {"manual", "", 0, 0, CLI_WORD, "print the manual page",
+     "Prints the manual page in roff. The Python package installs it: `man kernels`.", no_options,
+     "kernels manual | man -l -", cmd_manual},
+};
+const size_t cli_command_count = sizeof cli_commands / sizeof *cli_commands;
+
+const cli_absent cli_absent_commands[] = {
+    {"lock", NULL},
+    {"download", "`kernels get REPO --revision COMMIT` fetches one kernel at a commit"},
+    {"benchmark", NULL},
+    {"verify-signature",
+     "`kernels get` compares every file with what the repository and its metadata say of it"},
+};
+const size_t cli_absent_count = sizeof cli_absent_commands / sizeof *cli_absent_commands;

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What this machine is, which sources there are, who is trusted, what would load offline; and every
+ * problem with its remedy. Makes no request. */
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+#define PROBLEMS_MAX 32
+
+typedef struct doctor {
+    cli *c;
+    cli_json *json; /* NULL: for people */
+    kn_settings_info settings;
+    struct {
+        char what[320], remedy[240];
+    } problems[PROBLEMS_MAX];
+    size_t problem_count;
+} doctor;
+
+static void problem(doctor *d, const char *what, const char *remedy) {
+    if (d->problem_count == PROBLEMS_MAX) return;
+    snprintf(d->problems[d->problem_count].what, sizeof d->problems[0].what, "%s", what);
+    snprintf(d->problems[d->problem_count].remedy, sizeof d->problems[0].remedy, "%s", remedy);
+    d->problem_count++;
+}
+
+static void line(const doctor *d, const char *name, const char *text) {
+    if (d->json) return;
+    printf("%s%-12s%s %s\n", cli_paint(d->c->colour_out, CLI_BOLD), name,
+           cli_paint(d->c->colour_out, CLI_PLAIN), text);
+}
+
+static void look_at_environment(doctor *d) {
+    const cli *c = d->c;
+    if (d->json) {
+        cli_json_key(d->json, "environment");
+        cli_json_environment(c, d->json);
+        cli_json_text_of(d->json, "package", c->about.kernels);
+    } else {
+        printf("%s%-12s%s ", cli_paint(c->colour_out, CLI_BOLD), "machine",
+               cli_paint(c->colour_out, CLI_PLAIN));
+        cli_describe_environment(c, stdout);
+        printf("\n");
+        line(d, "package", c->about.kernels ? c->about.kernels : "none");
+    }
+    if (!c->about.prefix)
+        problem(d, c->no_environment.message, "name an environment with --python");
+    else if (!c->about.torch)
+        problem(d, "there is no torch in this environment, so only kernels that need none run here",
+                "install torch into it, or name another environment with --python");
+    if (c->about.torch && c->system.torch_cxx11_abi < 0)
+        problem(
+            d, "which C++ ABI this torch has cannot be told: its TorchConfig.cmake does not say it",
+            "install torch again; builds that name an ABI are refused until then");
+    if (!c->net_library[0])
+        problem(d, "the network module libkernels_net.so was not found",
+                "install the Python package again, or name the module with KERNELS_NET_LIBRARY");
+}
+
+static void look_at_sources(doctor *d) {
+    const kn_settings_info *s = &d->settings;
+    if (d->json) {
+        cli_json_text_of(d->json, "endpoint", s->endpoint);
+        cli_json_boolean_of(d->json, "offline", s->offline);
+        cli_json_text_of(d->json, "token_source", s->token_source);
+        cli_json_text_of(d->json, "local_kernels", s->local_kernels);
+        cli_json_text_of(d->json, "trust", s->strict_trust ? "strict" : "default");
+        return;
+    }
+    line(d, "hub", s->endpoint);
+    line(d, "requests", s->offline ? "none: offline by the environment" : "allowed");
+    line(d, "token", s->token_source ? s->token_source : "none");
+    if (s->local_kernels) line(d, "directories", s->local_kernels);
+    line(d, "trust",
+         s->strict_trust ? "publishers that the Hub calls trusted, also offline (strict)"
+                         : "publishers that the Hub calls trusted");
+}
+
+/* The nearest folder above that is there has to be writable. */
+static bool can_write(const char *folder) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s", folder);
+    while (access(path, F_OK) != 0) {
+        char *slash = strrchr(path, '/');
+        if (!slash || slash == path) return access("/", W_OK) == 0;
+        *slash = '\0';
+    }
+    return access(path, W_OK | X_OK) == 0;
+}
+
+static void look_at_cache(doctor *d) {
+    const char *folder = d->settings.cache;
+    struct stat about;
+    bool is_file = stat(folder, &about) == 0 && !S_ISDIR(about.st_mode);
+    char what[300];
+    if (d->json)
+        cli_json_text_of(d->json, "cache", folder);
+    else
+        line(d, "cache", folder);
+    if (is_file) {
+        snprintf(what, sizeof what, "the cache '%.200s' is no directory", folder);
+        problem(d, what, "remove the file, or name a directory with KERNELS_CACHE");
+    } else if (!can_write(folder)) {
+        snprintf(what, sizeof what, "the cache '%.200s' cannot be written", folder);
+        problem(d, what, "nothing can be fetched into it; name another with KERNELS_CACHE");
+    }
+}
+
+/* Whether this revision would load with no request; *why: the reason if not. */
+static bool loads_offline(doctor *d, const char *repo, const char *commit, kn_error *why) {
+    kn_repo_info info = {.size = sizeof info,
+                         .kind = KN_REPO_HUB,
+                         .id = repo,
+                         .revision = commit,
+                         .cache_only = true};
+    char *folder;
+    kn_error_init(why);
+    if (kn_engine_install(d->c->engine, &d->c->host, &info, &folder, why)) return false;
+    kn_text_free(d->c->engine, folder);
+    return true;
+}
+
+static void tell_revision(doctor *d, const kn_stored_repo *repo, const kn_stored_revision *r) {
+    kn_error why;
+    bool loads = loads_offline(d, repo->id, r->commit, &why);
+    const char *trust = repo->trust == KN_STORED_TRUSTED     ? "trusted"
+                        : repo->trust == KN_STORED_UNTRUSTED ? "untrusted"
+                                                             : NULL;
+    if (d->json) {
+        cli_json_open(d->json, '{');
+        cli_json_text_of(d->json, "repo_id", repo->id);
+        cli_json_text_of(d->json, "commit", r->commit);
+        cli_json_text_of(d->json, "refs", r->refs);
+        cli_json_text_of(d->json, "publisher", trust);
+        cli_json_boolean_of(d->json, "loads_offline", loads);
+        cli_json_text_of(d->json, "reason", loads ? NULL : why.message);
+        cli_json_close(d->json, '}');
+    } else {
+        const char *words = loads ? "loads offline" : "does not load offline";
+        printf("  %s  %s  %.12s: %s%s%s, publisher %s\n", repo->id, r->refs[0] ? r->refs : "-",
+               r->commit, cli_paint(d->c->colour_out, loads ? CLI_GREEN : CLI_YELLOW), words,
+               cli_paint(d->c->colour_out, CLI_PLAIN), trust ? trust : "never asked");
+        if (!loads) printf("    %.*s\n", (int)strcspn(why.message, "\n"), why.message);
+    }
+    if (why.status == KN_ERR_INTEGRITY)
+        problem(d, why.message, "load it once while online, or `kernels cache verify --remove`");
+}
+
+static void look_at_kernels(doctor *d) {
+    kn_stored *stored;
+    kn_error err;
+    kn_error_init(&err);
+    if (d->json) {
+        cli_json_key(d->json, "kernels");
+        cli_json_open(d->json, '[');
+    }
+    if (kn_stored_read(NULL, &stored, &err)) {
+        problem(d, err.message, "see to it that the cache can be read");
+        stored = NULL;
+    }
+    size_t count = stored ? kn_stored_repo_count(stored) : 0;
+    if (!d->json && stored) printf("%s\n", count ? "kernels" : "kernels      none in the cache");
+    for (size_t i = 0; i < count; i++) {
+        kn_stored_repo repo = {.size = sizeof repo};
+        kn_stored_repo_get(stored, i, &repo);
+        for (size_t r = 0; r < repo.revision_count; r++) {
+            kn_stored_revision revision = {.size = sizeof revision};
+            kn_stored_revision_get(stored, i, r, &revision);
+            tell_revision(d, &repo, &revision);
+        }
+    }
+    if (d->json) cli_json_close(d->json, ']');
+    kn_stored_free(stored);
+}
+
+static void tell_problems(const doctor *d) {
+    if (d->json) {
+        cli_json_key(d->json, "problems");
+        cli_json_open(d->json, '[');
+    } else {
+        printf("%s\n", d->problem_count ? "problems" : "problems     none");
+    }
+    for (size_t i = 0; i < d->problem_count; i++) {
+        if (d->json) {
+            cli_json_open(d->json, '{');
+            cli_json_text_of(d->json, "problem", d->problems[i].what);
+            cli_json_text_of(d->json, "remedy", d->problems[i].remedy);
+            cli_json_close(d->json, '}');
+        } else {
+            printf("  %s%s%s\n    %s\n", cli_paint(d->c->colour_out, CLI_RED), d->problems[i].what,
+                   cli_paint(d->c->colour_out, CLI_PLAIN), d->problems[i].remedy);
+        }
+    }
+    if (d->json) cli_json_close(d->json, ']');
+}
+
+int cmd_doctor(cli *c) {
+    doctor d = {0};
+    cli_json json = {.out = stdout};
+    kn_settings *settings = NULL;
+    kn_error err;
+    kn_error_init(&err);
+    int status = cli_environment(c, false);
+    if (!status) status = cli_engine(c);
+    if (status) return status;
+    c->holds_warnings = true; /* what a look at each kernel would warn of is told with it */
+    d.c = c;
+    d.json = cli_value(c, "--json") ? &json : NULL;
+    d.settings.size = sizeof d.settings;
+    if (d.json) cli_json_open(&json, '{');
+    look_at_environment(&d);
+    if (kn_settings_read(NULL, &settings, &err)) {
+        problem(&d, err.message, "correct the variable that it names");
+    } else {
+        kn_settings_get(settings, &d.settings);
+        look_at_sources(&d);
+        look_at_cache(&d);
+        look_at_kernels(&d);
+    }
+    tell_problems(&d);
+    if (d.json) {
+        cli_json_close(&json, '}');
+        cli_json_end(&json);
+    }
+    kn_settings_free(settings);
+    return d.problem_count ? CLI_FAILED : CLI_OK;
+}

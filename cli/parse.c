@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "cli.h"
+
+const cli_command *cli_find(int count, char *const *words, int *used) {
+    *used = 0;
+    for (size_t i = 0; i < cli_command_count; i++) {
+        const char *name = cli_commands[i].name, *space = strchr(name, ' ');
+        size_t first = space ? (size_t)(space - name) : strlen(name);
+        if (count < 1 || strncmp(words[0], name, first) != 0 || words[0][first]) continue;
+        if (space && (count < 2 || strcmp(words[1], space + 1) != 0)) continue;
+        *used = space ? 2 : 1;
+        return &cli_commands[i];
+    }
+    return NULL;
+}
+
+static int option_count(const cli_command *command) {
+    int count = 0;
+    while (command->options && command->options[count].name) count++;
+    return count;
+}
+
+/* The option that `word` (`length` bytes) names, in full or by a beginning that no other one has;
+ * -1: none, -2: several. */
+static int find_option(const cli_command *command, const char *word, size_t length) {
+    int found = -1, count = option_count(command);
+    for (int i = 0; i < count; i++) {
+        const char *name = command->options[i].name;
+        if (strncmp(name, word, length) != 0) continue;
+        if (!name[length]) return i;
+        found = found == -1 ? i : -2;
+    }
+    return found;
+}
+
+static int usage_error(cli *c) {
+    cli_print_usage(stderr, c->command);
+    return CLI_USAGE;
+}
+
+static int take_option(cli *c, const char *word, const char *next, bool *took_next) {
+    const char *equals = strchr(word, '=');
+    size_t length = equals ? (size_t)(equals - word) : strlen(word);
+    int at = length > 2 ? find_option(c->command, word, length) : -1;
+    *took_next = false;
+    if (at < 0) {
+        cli_error(c, at == -1 ? "there is no option %.*s" : "%.*s may be one of several options",
+                  (int)length, word);
+        return usage_error(c);
+    }
+    const cli_option *option = &c->command->options[at];
+    if (!option->value && equals) {
+        cli_error(c, "%s takes no value", option->name);
+        return usage_error(c);
+    }
+    *took_next = option->value && !equals;
+    if (*took_next && !next) {
+        cli_error(c, "%s needs a value: %s", option->name, option->value);
+        return usage_error(c);
+    }
+    c->values[at] = !option->value ? "" : equals ? equals + 1 : next;
+    return CLI_OK;
+}
+
+int cli_parse(cli *c, int count, char **words) {
+    bool options_end = false, took_next;
+    for (int i = 0; i < count; i++) {
+        const char *word = words[i];
+        if (!options_end && strcmp(word, "--") == 0) {
+            options_end = true;
+        } else if (!options_end && word[0] == '-' && word[1]) {
+            int status = take_option(c, word, i + 1 < count ? words[i + 1] : NULL, &took_next);
+            if (status) return status;
+            i += took_next;
+        } else if (c->operand_count >= c->command->max_operands ||
+                   c->operand_count >= CLI_OPERANDS_MAX) {
+            cli_error(c, "'%s' is one word too many", word);
+            return usage_error(c);
+        } else {
+            c->operands[c->operand_count++] = word;
+        }
+    }
+    if (c->operand_count < c->command->min_operands) {
+        cli_error(c, "%s is missing", c->command->operands);
+        return usage_error(c);
+    }
+    return CLI_OK;
+}
+
+const char *cli_value(const cli *c, const char *name) {
+    int count = option_count(c->command);
+    for (int i = 0; i < count; i++) {
+        if (strcmp(c->command->options[i].name, name) == 0) return c->values[i];
+    }
+    return NULL;
+}

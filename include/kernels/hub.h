@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What there is to know of a repository without loading a kernel: its versions, its builds, what
+ * its metadata says; and what the environment sets. Nothing here asks whether a publisher is
+ * trusted, since no code is run. */
+#ifndef KERNELS_HUB_H
+#define KERNELS_HUB_H
+
+#include <kernels/engine.h>
+#include <kernels/metadata.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The versions of a repository: its branches "vN", in order. */
+typedef struct kn_versions kn_versions;
+
+/* Borrowed, valid until kn_versions_free. */
+typedef struct kn_version_entry {
+    size_t size; /* sizeof(kn_version_entry) of the caller */
+    int64_t version;
+    const char *ref; /* the branch, "v1" */
+    const char *commit;
+    const kn_variants *variants; /* how each build fits this machine; NULL: it cannot be told, */
+    const char *message;         /* ... and why */
+} kn_version_entry;
+
+/* The versions of `info->id`, with the builds of each where `with_variants` is set; the Hub's
+ * answer is believed as long as one about a version is. Offline, and where the network fails: those
+ * that the cache knows of. Kernels in directories have none. The caller frees with
+ * kn_versions_free. */
+KN_API kn_status kn_engine_versions(kn_engine *engine, const kn_host *host,
+                                    const kn_repo_info *info, bool with_variants, kn_versions **out,
+                                    kn_error *err);
+KN_API size_t kn_versions_count(const kn_versions *versions);
+KN_API void kn_versions_get(const kn_versions *versions, size_t index, kn_version_entry *out);
+KN_API void kn_versions_free(kn_versions *versions);
+
+/* A kernel as it describes itself. */
+typedef struct kn_about kn_about;
+
+/* Borrowed, valid until kn_about_free. */
+typedef struct kn_about_info {
+    size_t size;        /* sizeof(kn_about_info) of the caller */
+    const char *repo;   /* the repository, the one that it redirects to if it does; NULL: ... */
+    const char *path;   /* ... the kernel is in this directory */
+    const char *ref;    /* the branch or tag; NULL: the commit was asked for, or a directory */
+    const char *commit; /* NULL for a directory */
+    const kn_variants *variants; /* how each build fits this machine, best first */
+    const char *variant;         /* whose metadata it is: the one that fits, else any; NULL: none */
+    const kn_metadata *metadata; /* NULL: that build has none that can be read */
+} kn_about_info;
+
+/* Fetches a listing and one metadata.json at most; a kernel without a build for this machine is
+ * described as well. */
+KN_API kn_status kn_engine_about(kn_engine *engine, const kn_host *host, const kn_repo_info *info,
+                                 kn_about **out, kn_error *err);
+KN_API void kn_about_get(const kn_about *about, kn_about_info *out);
+KN_API void kn_about_free(kn_about *about);
+
+/* What the environment says about the Hub and the cache (docs/hub.md, Environment). */
+typedef struct kn_settings kn_settings;
+
+/* Borrowed, valid until kn_settings_free. */
+typedef struct kn_settings_info {
+    size_t size; /* sizeof(kn_settings_info) of the caller */
+    const char *endpoint;
+    const char *cache;         /* the cache's folder, absolute; it need not be there */
+    const char *local_kernels; /* LOCAL_KERNELS; NULL: not set */
+    const char *token_source;  /* the variable or file that the token is from; NULL: none is sent */
+    bool offline;
+    bool strict_trust;
+    bool always_verify;
+    int64_t timeout_ms;
+} kn_settings_info;
+
+/* KN_ERR_VALUE for a variable or a token that cannot be understood, by name. */
+KN_API kn_status kn_settings_read(const kn_alloc *alloc, kn_settings **out, kn_error *err);
+KN_API void kn_settings_get(const kn_settings *settings, kn_settings_info *out);
+KN_API void kn_settings_free(kn_settings *settings);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
