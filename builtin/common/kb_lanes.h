@@ -2,20 +2,18 @@
 #ifndef KB_LANES_H
 #define KB_LANES_H
 
-/*
- * What the vector versions of all kernels share, over one of kb_lanes_avx2.h and kb_lanes_avx512.h,
+/* What the vector versions of all kernels share, over one of kb_lanes_avx2.h and kb_lanes_avx512.h,
  * which is included before and defines `kb_v`, a vector of KB_LANES float32 numbers, with
  *
- *   kbv_load, kbv_store           KB_LANES elements of any type
- *   kbv_load_part, _store_part    the first 1 to KB_LANES - 1 of them; the other lanes are loaded
- * as 0 kbv_stream                    a store past the cache, to an address that KB_STREAM_ALIGN
- * divides kbv_first                     the first `count` lanes of one vector, the rest of another
- *   kbv_min, kbv_max              give the second operand where one of the two is NaN
- *   kbv_nearest                   the nearest integer
- *   kbv_times_power_of_2          a * 2^n for an integer n of -126 to 128
- *   kbv_round_to                  what is left of the values after a store as that type
- *   kbv_sum, kbv_largest          of all lanes, in a fixed order
- */
+ * - kbv_load, kbv_store: KB_LANES elements of any type;
+ * - kbv_load_part, kbv_store_part: the first 1 to KB_LANES - 1 of them; others are loaded as 0;
+ * - kbv_stream: a store past the cache, to an address that KB_STREAM_ALIGN divides;
+ * - kbv_first: the first `count` lanes of one vector, the rest of another;
+ * - kbv_min, kbv_max: give the second operand where one of the two is NaN;
+ * - kbv_nearest: the nearest integer;
+ * - kbv_times_power_of_2: a * 2^n for an integer n of -126 to 128;
+ * - kbv_round_to: what is left of the values after a store as that type;
+ * - kbv_sum, kbv_largest: of all lanes, in a fixed order. */
 enum { KB_STREAM_ALIGN = 64 };
 
 /* `count` lanes from element i on: all of them where count is KB_LANES or more. */
