@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-from hub_support import age, kernel_files, records, repository, taken
+from hub_support import age, kernel_files, preload, records, repository, taken
 
 from kernels import get_kernel, install_kernel
 
@@ -239,12 +239,8 @@ SHIM = """
 
 def test_a_file_system_without_links(online, tmp_path):
     repository(online, "linkless", extra=1)
-    (tmp_path / "shim.c").write_text(textwrap.dedent(SHIM))
-    subprocess.run(
-        ["gcc", "-shared", "-fPIC", "-o", tmp_path / "shim.so", tmp_path / "shim.c"], check=True
-    )
     code = "from kernels import get_kernel; print(get_kernel('open/linkless', version=1).__file__)"
-    env = os.environ | {"LD_PRELOAD": str(tmp_path / "shim.so")}
+    env = os.environ | {"LD_PRELOAD": preload(tmp_path, SHIM)}
     for expected in (
         ["__init__.py", "extra_0000.py", "metadata.json", "refs", "tree", "trust"],
         [],

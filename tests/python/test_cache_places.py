@@ -10,7 +10,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from hub_support import kernel_files, repository, taken
+from hub_support import kernel_files, preload, repository, taken
 
 from kernels import get_kernel, install_kernel
 
@@ -186,13 +186,9 @@ def test_a_full_disk_is_told_and_the_download_goes_on_later(online, client, tmp_
     files = kernel_files("full", variants=("torch-cpu",), layers=None)
     files["build/torch-cpu/large.bin"] = bytes(range(256)) * 2000
     online.repo("open/full").commit(files, branches=["main", "v1"])
-    (tmp_path / "full.c").write_text(textwrap.dedent(FULL))
-    shim = tmp_path / "full.so"
-    subprocess.run(["gcc", "-shared", "-fPIC", "-o", shim, tmp_path / "full.c", "-ldl"], check=True)
     run = [sys.executable, "-c", textwrap.dedent(GET), "open/full"]
-    full = subprocess.run(
-        run, capture_output=True, text=True, env=os.environ | {"LD_PRELOAD": str(shim)}
-    )
+    env = os.environ | {"LD_PRELOAD": preload(tmp_path, FULL)}
+    full = subprocess.run(run, capture_output=True, text=True, env=env)
     assert full.stdout.startswith("OSError"), full.stderr
     assert "large.bin" in full.stdout or "blobs" in full.stdout
     assert "No space left" in full.stdout
@@ -216,9 +212,7 @@ def test_a_file_system_without_locks(online, client, tmp_path):
     files = kernel_files("lockless", variants=("torch-cpu",), layers=None, extra=2)
     files["build/torch-cpu/large.bin"] = bytes(range(256)) * 2000
     online.repo("open/lockless").commit(files, branches=["main", "v1"])
-    (tmp_path / "lockless.c").write_text(textwrap.dedent(LOCKLESS))
-    shim = str(tmp_path / "lockless.so")
-    subprocess.run(["gcc", "-shared", "-fPIC", "-o", shim, tmp_path / "lockless.c"], check=True)
+    shim = preload(tmp_path, LOCKLESS)
     online.set(bandwidth=2_000_000)
     run = [sys.executable, "-c", textwrap.dedent(GET), "open/lockless"]
     processes = [
