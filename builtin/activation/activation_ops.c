@@ -39,12 +39,12 @@ static void flat_backward(kb_word *stack, activation_kind kind) {
     stack[0] = kb_tensor_give(&dx);
 }
 
-/* The sizes of a gated function's result: half of x's last one. */
-static void gated_sizes(const kb_tensor *x, int64_t *sizes) {
+/* The sizes of a gated function's result, half of x's last one, and that half. */
+static int64_t gated_sizes(const kb_tensor *x, int64_t *sizes) {
     bool even = x->ndim >= 1 && x->sizes[x->ndim - 1] % 2 == 0;
     kb_require(even, "activation: the last dimension must be even");
     for (int64_t i = 0; i < x->ndim; i++) sizes[i] = x->sizes[i];
-    sizes[x->ndim - 1] /= 2;
+    return sizes[x->ndim - 1] /= 2;
 }
 
 /* A job over the two halves of x's rows. */
@@ -59,8 +59,7 @@ static activation_job gated_job(kb_tensor *x, activation_kind kind, int64_t widt
 static void gated_forward(kb_word *stack, activation_kind kind) {
     KB_OWNED kb_tensor x = kb_tensor_take(stack[0]);
     int64_t sizes[KB_MAX_DIMS];
-    gated_sizes(&x, sizes);
-    activation_job job = gated_job(&x, kind, sizes[x.ndim - 1]);
+    activation_job job = gated_job(&x, kind, gated_sizes(&x, sizes));
     KB_OWNED kb_tensor y = kb_tensor_new_contiguous(x.ndim, sizes, x.type);
     job.out = y.data;
     job.out_stride = job.width;
@@ -72,9 +71,9 @@ static void gated_backward(kb_word *stack, activation_kind kind) {
     KB_OWNED kb_tensor grad = kb_tensor_take(stack[0]);
     KB_OWNED kb_tensor x = kb_tensor_take(stack[1]);
     int64_t sizes[KB_MAX_DIMS];
-    gated_sizes(&x, sizes);
+    const int64_t width = gated_sizes(&x, sizes);
     require_like(&grad, x.type, x.ndim, sizes);
-    activation_job job = gated_job(&x, kind, sizes[x.ndim - 1]);
+    activation_job job = gated_job(&x, kind, width);
     KB_OWNED kb_tensor dx = kb_tensor_new_contiguous(x.ndim, x.sizes, x.type);
     job.grad_stride = kb_tensor_as_rows(&grad, 1);
     job.grad = grad.data;

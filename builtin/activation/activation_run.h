@@ -28,6 +28,6 @@ activation_work activation_gated_backward(const activation_job *job, int64_t row
  * runs a range of them, whose context is the work. */
 int64_t activation_units(const activation_work *work);
 int64_t activation_unit_cost(const activation_work *work);
-void activation_unit_range(int64_t begin, int64_t end, void *work);
+void activation_unit_range(int64_t begin, int64_t end, void *context);
 
 #endif

@@ -59,8 +59,8 @@ typedef void (*kb_any_function)(void);
 #define KB_DEFINE_MODULE(name)                                                           \
     static int module_exec(PyObject *module) { return kb_module_exec(module, &kernel); } \
     static PyModuleDef_Slot module_slots[] = {                                           \
-        {Py_mod_exec, (void *)(uintptr_t)module_exec}, KB_GIL_SLOT                                   \
-        {0, NULL},                                                                       \
+        {Py_mod_exec, (void *)(uintptr_t)module_exec},                                   \
+        KB_GIL_SLOT{0, NULL},                                                            \
     };                                                                                   \
     static struct PyModuleDef module_definition = {                                      \
         .m_base = PyModuleDef_HEAD_INIT,                                                 \

@@ -15,7 +15,7 @@ enum { LOSS_BLOCK = 1024 };
 KB_INLINE float block_largest(const void *x, int64_t begin, int64_t end, kb_dtype type) {
     kb_v top0 = kbv_set(-FLT_MAX), top1 = top0;
     int64_t i = begin;
-    for (; i + 2 * KB_LANES <= end; i += 2 * KB_LANES) {
+    for (; i + 2 * (int64_t)KB_LANES <= end; i += 2 * (int64_t)KB_LANES) {
         top0 = kbv_max(kbv_load(x, i, type), top0);
         top1 = kbv_max(kbv_load(x, i + KB_LANES, type), top1);
     }
@@ -30,7 +30,7 @@ KB_INLINE float block_largest(const void *x, int64_t begin, int64_t end, kb_dtyp
 KB_INLINE void block_add(const void *x, int64_t begin, int64_t end, kb_dtype type, loss_row *row) {
     kb_v largest = kbv_set(row->largest), sum0 = kbv_zero(), sum1 = sum0;
     int64_t i = begin;
-    for (; i + 2 * KB_LANES <= end; i += 2 * KB_LANES) {
+    for (; i + 2 * (int64_t)KB_LANES <= end; i += 2 * (int64_t)KB_LANES) {
         sum0 = sum0 + kbv_exp(kbv_load(x, i, type) - largest);
         sum1 = sum1 + kbv_exp(kbv_load(x, i + KB_LANES, type) - largest);
     }

@@ -32,9 +32,9 @@ KB_INLINE float sum4_total(const sum4 *s) {
 KB_INLINE float row_sum(const void *x, int64_t width, kb_dtype type) {
     sum4 sum = {{kbv_zero(), kbv_zero(), kbv_zero(), kbv_zero()}};
     int64_t i = 0;
-    for (; i + 4 * KB_LANES <= width; i += 4 * KB_LANES)
+    for (; i + 4 * (int64_t)KB_LANES <= width; i += 4 * (int64_t)KB_LANES)
         for (int part = 0; part < 4; part++)
-            sum.part[part] = sum.part[part] + kbv_load(x, i + part * KB_LANES, type);
+            sum.part[part] = sum.part[part] + kbv_load(x, i + part * (int64_t)KB_LANES, type);
     for (; i < width; i += KB_LANES) sum.part[0] = sum.part[0] + kbv_get(x, i, width - i, type);
     return sum4_total(&sum);
 }
@@ -43,9 +43,9 @@ KB_INLINE float row_squares(const void *x, int64_t width, kb_dtype type, float m
     kb_v center = kbv_set(mean);
     sum4 sum = {{kbv_zero(), kbv_zero(), kbv_zero(), kbv_zero()}};
     int64_t i = 0;
-    for (; i + 4 * KB_LANES <= width; i += 4 * KB_LANES)
+    for (; i + 4 * (int64_t)KB_LANES <= width; i += 4 * (int64_t)KB_LANES)
         for (int part = 0; part < 4; part++) {
-            kb_v value = kbv_load(x, i + part * KB_LANES, type) - center;
+            kb_v value = kbv_load(x, i + part * (int64_t)KB_LANES, type) - center;
             sum.part[part] = kbv_fma(value, value, sum.part[part]);
         }
     for (; i < width; i += KB_LANES) {

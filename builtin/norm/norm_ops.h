@@ -20,6 +20,6 @@ typedef struct norm_work {
 } norm_work;
 
 norm_work norm_forward_work(norm_rows kernel, const norm_job *job, int64_t rows);
-void norm_forward_range(int64_t begin, int64_t end, void *work);
+void norm_forward_range(int64_t begin, int64_t end, void *context);
 
 #endif

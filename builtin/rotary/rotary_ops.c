@@ -48,6 +48,7 @@ static void turn_run(const rotary_work *work, const rotary_tensor *tensor, const
 
 static void turn_rows(const rotary_work *work, const rotary_tensor *tensor, int64_t begin,
                       int64_t end) {
+    if (work->ndim < 2) return; /* not so: see tensor_open */
     for (int64_t row = begin; row < end;) {
         rotary_dim start = {0};
         int64_t left = row, last = work->ndim - 2, run = 0;

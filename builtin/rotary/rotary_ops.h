@@ -48,6 +48,6 @@ bool rotary_streams(const rotary_work *work);
 
 /* What kb_parallel runs: rows of the first tensor, then those of the second. */
 int64_t rotary_rows(const rotary_work *work);
-void rotary_range(int64_t begin, int64_t end, void *work);
+void rotary_range(int64_t begin, int64_t end, void *context);
 
 #endif
