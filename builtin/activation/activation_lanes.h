@@ -25,7 +25,8 @@ KB_INLINE kb_v normal_cdf(kb_v x) {
     const kb_v end = kbv_set(5.65f);
     kb_v bounded = kbv_min(end, kbv_abs(x)); /* a NaN stays one */
     kb_v t = bounded * bounded;
-    kb_v near = kbv_fma(x, polynomial5(t, upper) / polynomial5(t, lower), kbv_set(0.5f));
+    kb_v near =
+        kbv_fma(x, kbv_quotient(polynomial5(t, upper), polynomial5(t, lower)), kbv_set(0.5f));
     near = kbv_max(kbv_zero(), near); /* rounding may leave less than 0 */
     return kbv_where_less(end, x, kbv_set(1.0f), kbv_where_less(x, -end, kbv_zero(), near));
 }
@@ -36,11 +37,18 @@ KB_INLINE kb_v tanh_argument(kb_v x) {
     return kbv_set(1.5957691216057308f) * kbv_fma(cubic, x, x);
 }
 
-KB_INLINE kb_v activate(kb_v x, activation_kind kind) {
-    if (kind == ACTIVATION_SILU) return kbv_times_sigmoid(x, x);
+/* What the sigmoid is taken of; not for GELU. */
+KB_INLINE kb_v sigmoid_argument(kb_v x, activation_kind kind) {
+    if (kind == ACTIVATION_SILU) return x;
+    if (kind == ACTIVATION_GELU_TANH) return tanh_argument(x);
+    return kbv_set(1.702f) * x;
+}
+
+/* The value is rounded to `type`: for bfloat16 less will do. */
+KB_INLINE kb_v activate(kb_v x, activation_kind kind, kb_dtype type) {
     if (kind == ACTIVATION_GELU) return x * normal_cdf(x);
-    if (kind == ACTIVATION_GELU_TANH) return kbv_times_sigmoid(x, tanh_argument(x));
-    return kbv_times_sigmoid(x, kbv_set(1.702f) * x);
+    if (type == KB_BF16) return kbv_times_sigmoid_short(x, sigmoid_argument(x, kind));
+    return kbv_times_sigmoid(x, sigmoid_argument(x, kind));
 }
 
 /* s + x s (1 - s) slope: the derivative of x sigmoid(v(x)) where s = sigmoid(v), slope = v'. */
@@ -77,7 +85,7 @@ typedef void (*variant_range)(const activation_job *job, int64_t begin, int64_t 
 
 KB_INLINE void forward_step(const activation_job *job, int64_t i, int64_t count, variant v) {
     kb_v x = kbv_get(job->x, i, count, v.type);
-    kbv_put(job->out, i, count, v.type, activate(x, v.kind), job->stream);
+    kbv_put(job->out, i, count, v.type, activate(x, v.kind, v.type), job->stream);
 }
 
 KB_INLINE void forward_range(const activation_job *job, int64_t begin, int64_t end, variant v) {
@@ -117,7 +125,7 @@ KB_INLINE gated_row row_of(const activation_job *job, int64_t row, kb_dtype type
 }
 
 KB_INLINE void gated_forward_step(const gated_row *row, int64_t i, int64_t count, variant v) {
-    kb_v value = kbv_round_to(activate(kbv_get(row->x, i, count, v.type), v.kind), v.type);
+    kb_v value = kbv_round_to(activate(kbv_get(row->x, i, count, v.type), v.kind, v.type), v.type);
     kb_v factor = kbv_get(row->factor, i, count, v.type);
     kbv_put(row->out, i, count, v.type, value * factor, row->stream);
 }
@@ -136,7 +144,7 @@ KB_INLINE void gated_backward_step(const gated_row *row, int64_t i, int64_t coun
     kb_v x = kbv_get(row->x, i, count, v.type), grad = kbv_get(row->grad, i, count, v.type);
     kb_v factor = kbv_get(row->factor, i, count, v.type);
     kb_v inner = kbv_round_to(grad * factor, v.type);
-    kb_v value = kbv_round_to(activate(x, v.kind), v.type);
+    kb_v value = kbv_round_to(activate(x, v.kind, v.type), v.type);
     kbv_put(row->out, i, count, v.type, inner * derivative(x, v.kind), row->stream);
     kbv_put(row->factor_out, i, count, v.type, grad * value, row->stream);
 }

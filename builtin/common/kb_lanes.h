@@ -10,6 +10,7 @@
  * - kbv_stream: a store past the cache, to an address that KB_STREAM_ALIGN divides;
  * - kbv_first: the first `count` lanes of one vector, the rest of another;
  * - kbv_min, kbv_max: give the second operand where one of the two is NaN;
+ * - kbv_quotient: a / b to about 1 ulp, for b of 1 to infinity;
  * - kbv_nearest: the nearest integer;
  * - kbv_times_power_of_2: a * 2^n for an integer n of -126 to 128;
  * - kbv_round_to: what is left of the values after a store as that type;
@@ -55,8 +56,25 @@ KB_INLINE kb_v kbv_exp(kb_v x) {
     return kbv_where_less(x, kbv_set(-87.0f), kbv_zero(), kbv_times_power_of_2(p, n));
 }
 
+/* e^x for results that are rounded to bfloat16: a relative error of 5e-6 between -87 and 88.7;
+ * below that e^-87, above inf. */
+KB_INLINE kb_v kbv_exp_short(kb_v x) {
+    kb_v bounded = kbv_min(kbv_set(89.0f), kbv_max(kbv_set(-87.0f), x));
+    kb_v n = kbv_nearest(bounded * kbv_set(1.44269504088896341f));
+    kb_v r = kbv_fnma(n, kbv_set(0.69314718055994531f), bounded);
+    kb_v p = kbv_fma(kbv_set(4.1277749e-2f), r, kbv_set(1.6753514e-1f));
+    p = kbv_fma(p, r, kbv_set(5.0005116e-1f));
+    p = kbv_fma(p, r, kbv_set(1.0f));
+    p = kbv_fma(p, r, kbv_set(1.0f));
+    return kbv_times_power_of_2(p, n);
+}
+
 /* x / (1 + e^-v) = x sigmoid(v) */
 KB_INLINE kb_v kbv_times_sigmoid(kb_v x, kb_v v) { return x / (kbv_set(1.0f) + kbv_exp(-v)); }
+
+KB_INLINE kb_v kbv_times_sigmoid_short(kb_v x, kb_v v) {
+    return kbv_quotient(x, kbv_set(1.0f) + kbv_exp_short(-v));
+}
 
 KB_INLINE kb_v kbv_sigmoid(kb_v x) { return kbv_times_sigmoid(kbv_set(1.0f), x); }
 

@@ -16,6 +16,7 @@ KB_INLINE kb_v kbv_fma(kb_v a, kb_v b, kb_v c) { return _mm256_fmadd_ps(a, b, c)
 KB_INLINE kb_v kbv_fnma(kb_v a, kb_v b, kb_v c) { return _mm256_fnmadd_ps(a, b, c); }
 KB_INLINE kb_v kbv_min(kb_v a, kb_v b) { return _mm256_min_ps(a, b); }
 KB_INLINE kb_v kbv_max(kb_v a, kb_v b) { return _mm256_max_ps(a, b); }
+KB_INLINE kb_v kbv_quotient(kb_v a, kb_v b) { return a / b; }
 KB_INLINE kb_v kbv_abs(kb_v a) { return _mm256_andnot_ps(kbv_set(-0.0f), a); }
 
 KB_INLINE kb_v kbv_nearest(kb_v a) {

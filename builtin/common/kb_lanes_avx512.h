@@ -18,6 +18,14 @@ KB_INLINE kb_v kbv_fma(kb_v a, kb_v b, kb_v c) { return _mm512_fmadd_ps(a, b, c)
 KB_INLINE kb_v kbv_fnma(kb_v a, kb_v b, kb_v c) { return _mm512_fnmadd_ps(a, b, c); }
 KB_INLINE kb_v kbv_min(kb_v a, kb_v b) { return _mm512_min_ps(a, b); }
 KB_INLINE kb_v kbv_max(kb_v a, kb_v b) { return _mm512_max_ps(a, b); }
+/* A reciprocal and one Newton step, which would give NaN for an infinity, are quicker than a
+ * division.
+ */
+KB_INLINE kb_v kbv_quotient(kb_v a, kb_v b) {
+    kb_v r = _mm512_rcp14_ps(b), step = _mm512_fnmadd_ps(b, r, _mm512_set1_ps(2.0f));
+    __mmask16 finite = _mm512_cmp_ps_mask(b, _mm512_set1_ps(INFINITY), _CMP_NEQ_UQ);
+    return a * _mm512_maskz_mul_ps(finite, r, step);
+}
 KB_INLINE kb_v kbv_abs(kb_v a) { return _mm512_abs_ps(a); }
 
 KB_INLINE kb_v kbv_nearest(kb_v a) {
