@@ -26,10 +26,9 @@ static int check_environment(cli *c) {
     return CLI_FAILED;
 }
 
-/* The words for Python: the options but --python, then the operand. */
-static void make_words(const cli *c, const char *python, const char **words) {
-    size_t count = 0;
-    words[count++] = python;
+/* The words for Python: the options but --python, then the operand. The first is left free. */
+static void make_words(const cli *c, const char **words) {
+    size_t count = 1;
     words[count++] = "-c";
     words[count++] = program;
     for (int i = 0; c->command->options[i].name; i++) {
@@ -43,6 +42,21 @@ static void make_words(const cli *c, const char *python, const char **words) {
     words[count] = NULL;
 }
 
+/* Becomes the interpreter of the version whose packages were read, or what is there of its kind;
+ * returns where there is none. */
+static int become_python(cli *c, const char **words) {
+    const char *versions[] = {c->about.python ? c->about.python : "3", "3", ""};
+    char python[4096];
+    for (size_t i = 0; i < sizeof versions / sizeof *versions; i++) {
+        snprintf(python, sizeof python, "%s/bin/python%s", c->about.prefix, versions[i]);
+        words[0] = python;
+        execv(python, (char *const *)words);
+    }
+    cli_error(c, "'%s' could not be run: %s; name another environment with --python", python,
+              strerror(errno));
+    return CLI_FAILED;
+}
+
 int cmd_benchmark(cli *c) {
     if ((c->operand_count == 1) == (cli_value(c, "--builtin") != NULL)) {
         cli_error(c, "name either a directory or --builtin");
@@ -51,12 +65,7 @@ int cmd_benchmark(cli *c) {
     }
     int status = check_environment(c);
     if (status) return status;
-    char python[4096];
     const char *words[WORDS_MAX];
-    snprintf(python, sizeof python, "%s/bin/python", c->about.prefix);
-    make_words(c, python, words);
-    fflush(NULL);
-    execv(python, (char *const *)words);
-    cli_error(c, "'%s' could not be run: %s", python, strerror(errno));
-    return CLI_FAILED;
+    make_words(c, words);
+    return become_python(c, words);
 }

@@ -66,6 +66,25 @@ def test_modules_in_the_working_directory_are_not_run(cli, toy, tmp_path):
     assert cli("benchmark", "toy", "--iterations", "1").returncode == 0
 
 
+def test_the_environments_python_gets_the_words_and_gives_the_exit_status(cli, tmp_path):
+    packages = tmp_path / "other/lib/python3.12/site-packages"
+    (packages / "torch").mkdir(parents=True)
+    (packages / "torch/version.py").write_text("__version__ = '2.9.0+cpu'\n")
+    (packages / "kernels").mkdir()
+    (packages / "kernels/__init__.py").write_text("")
+    words = ["benchmark", "--python", "other", "--warmup=3", "--json", "toy"]
+    nothing = cli(*words)
+    assert nothing.returncode == 1
+    assert "other/bin/python' could not be run: No such file or directory" in nothing.stderr
+    (tmp_path / "other/bin").mkdir()
+    for name, status in (("python3", 7), ("python3.12", 8)):
+        python = tmp_path / "other/bin" / name
+        python.write_text(f'#!/bin/sh\nshift 2\necho "$@"\nexit {status}\n')
+        python.chmod(0o755)
+        result = cli(*words)
+        assert (result.stdout, result.returncode) == ("--warmup 3 --json -- toy\n", status)
+
+
 def test_what_cannot_be_benchmarked_is_told(cli, toy, tmp_path):
     for words in ([], ["toy", "--builtin"]):
         result = cli("benchmark", *words)
