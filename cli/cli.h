@@ -165,6 +165,7 @@ int cmd_info(cli *c);
 int cmd_check(cli *c);
 int cmd_get(cli *c);
 int cmd_resolve(cli *c);
+int cmd_benchmark(cli *c);
 int cmd_cache_list(cli *c);
 int cmd_cache_size(cli *c);
 int cmd_cache_prune(cli *c);

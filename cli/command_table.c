@@ -55,6 +55,19 @@ static const cli_option verify_options[] = {
 
 static const cli_option doctor_options[] = {OPTION_JSON, OPTION_PYTHON, END};
 
+static const cli_option benchmark_options[] = {
+    {"--builtin", NULL, "Benchmark the kernels that ship with the package.", NULL},
+    {"--iterations", "N", "How often each is timed. Default: 100.", NULL},
+    {"--warmup", "N", "How often each is called before that. Default: 10.", NULL},
+    {"--output", "FILE", "Write the JSON document into a file, too.", NULL},
+    {"--plot", "FILE", "Draw the times: FILE.svg, or FILE.png where matplotlib is installed.",
+     NULL},
+    OPTION_JSON,
+    {"--python", "PYTHON",
+     "The Python environment to run in: its folder or interpreter. Default: that of this program.",
+     NULL},
+    END};
+
 static const cli_option no_options[] = {END};
 
 const cli_command cli_commands[] = {
@@ -92,6 +105,17 @@ const cli_command cli_commands[] = {
      "kernels resolve kernels-community/relu --version 1  # here\n"
      "kernels resolve kernels-community/relu --torch 2.10 --backend cu130 --capability 9.0",
      cmd_resolve},
+    {"benchmark", "[FOLDER]", 0, 1, CLI_FILE, "run a kernel's benchmarks",
+     "Runs the files benchmarks/benchmark*.py of a kernel's directory, or with --builtin those of\n"
+     "the kernels that ship with the package. First all results are compared with their\n"
+     "references; then the kernel, its reference and a copy of as many bytes are timed in turns.\n\n"
+     "This command alone runs Python and the kernel's code. The exit status is 1 where a result\n"
+     "is wrong; then nothing is timed.",
+     benchmark_options,
+     "kernels benchmark --builtin                      # what ships with the package\n"
+     "kernels benchmark ./my-kernel --plot times.svg   # a directory\n"
+     "kernels benchmark ./my-kernel --json --python ~/venv",
+     cmd_benchmark},
     {"cache list", "[REPO...]", 0, CLI_OPERANDS_MAX, CLI_WORD, "list what is in the cache",
      "Lists the repositories in the cache and their revisions: commit, branches and tags, size, and\n"
      "the builds that there are files of.",
@@ -141,7 +165,6 @@ const size_t cli_command_count = sizeof cli_commands / sizeof *cli_commands;
 const cli_absent cli_absent_commands[] = {
     {"lock", NULL},
     {"download", "`kernels get REPO --revision COMMIT` fetches one kernel at a commit"},
-    {"benchmark", NULL},
     {"verify-signature",
      "`kernels get` compares every file with what the repository and its metadata say of it"},
 };

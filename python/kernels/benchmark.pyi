@@ -1,4 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from os import PathLike
 from typing import Any
 
 class Benchmark:
@@ -8,3 +11,41 @@ class Benchmark:
     out: Any
     def __init__(self) -> None: ...
     def setup(self) -> None: ...
+
+@dataclass(frozen=True)
+class BenchmarkResult:
+    workload: str
+    verified: bool | None
+    problem: str | None = None
+    seconds: tuple[float, ...] = ()
+    reference_seconds: tuple[float, ...] = ()
+    copy_seconds: tuple[float, ...] = ()
+    bytes: int | None = None
+    @property
+    def median(self) -> float | None: ...
+    @property
+    def speedup(self) -> float | None: ...
+    @property
+    def bytes_per_second(self) -> float | None: ...
+    @property
+    def copy_share(self) -> float | None: ...
+
+class BenchmarkReport:
+    results: tuple[BenchmarkResult, ...]
+    machine: dict[str, str]
+    digest: str
+    commit: str
+    def __init__(
+        self,
+        results: Iterable[BenchmarkResult],
+        machine: Mapping[str, str],
+        digest: str,
+        commit: str = "",
+    ) -> None: ...
+    @property
+    def ok(self) -> bool: ...
+    def to_json(self) -> str: ...
+
+def run_benchmarks(
+    path: str | PathLike[str] | None = None, *, iterations: int = 100, warmup: int = 10
+) -> BenchmarkReport: ...

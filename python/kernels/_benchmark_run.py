@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds benchmarks, compares their results, and takes times."""
+
+import hashlib
+import importlib.util
+import os
+import platform
+import random
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from kernels.backends import _backend
+from kernels.benchmark import Benchmark, BenchmarkReport, BenchmarkResult
+from kernels.load import get_kernel, get_local_kernel
+
+# What upstream's runner compares with; a class may set others.
+_RTOL, _ATOL = 1e-5, 1e-2
+_DEVICES = {"rocm": "cuda", "metal": "mps", "cann": "npu"}  # by backend, where its name is another
+_PREFIX = "benchmark_"
+
+
+def _scripts(folder):
+    found = sorted((folder / "benchmarks").glob("benchmark*.py"))
+    if not found:
+        raise FileNotFoundError(
+            f"there are no benchmarks in '{folder}': expected files benchmarks/benchmark*.py with "
+            "subclasses of kernels.Benchmark"
+        )
+    return found
+
+
+def _import_script(script, folder):
+    """The module of a script, which sees the folder of its repository as the working directory."""
+    name = f"_kernels_benchmarks_{script.stem}"
+    spec = importlib.util.spec_from_file_location(name, script)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        os.chdir(before)
+    return module
+
+
+def _classes(module):
+    """The benchmarks that a module defines, by name."""
+    found = [
+        value
+        for _, value in sorted(vars(module).items())
+        if isinstance(value, type)
+        and issubclass(value, Benchmark)
+        and value.__module__ == module.__name__
+        and not value.__name__.startswith("_")
+    ]
+    if not found:
+        raise ValueError(f"there is no subclass of kernels.Benchmark in '{module.__file__}'")
+    return found
+
+
+class Workload:
+    """A method `benchmark_<name>` with the methods that go with it."""
+
+    def __init__(self, cls, name, kernel, device):
+        self.cls, self.name, self.kernel, self.device = cls, name, kernel, device
+        self.title = f"{cls.__name__}.{name}"
+
+    def prepare(self):
+        """A benchmark that is set up."""
+        benchmark = self.cls()
+        benchmark.kernel, benchmark.device = self.kernel, self.device
+        if benchmark.seed is not None:
+            torch.manual_seed(benchmark.seed)
+            random.seed(benchmark.seed)
+        getattr(benchmark, f"setup_{self.name}", benchmark.setup)()
+        return benchmark
+
+    def method(self, benchmark, kind):
+        return getattr(benchmark, f"{kind}_{self.name}", None)
+
+    def verify(self):
+        """The result without times."""
+        benchmark = self.prepare()
+        reference = self.method(benchmark, "verify")
+        if reference is None:
+            return BenchmarkResult(self.title, None)
+        self.method(benchmark, "benchmark")()
+        problem = _difference(benchmark, reference())
+        return BenchmarkResult(self.title, problem is None, problem)
+
+    def measure(self, verified, iterations, warmup, clock):
+        """The result of a workload that is right or has nothing to compare with."""
+        benchmark = self.prepare()
+        size = self.method(benchmark, "bytes")
+        size = None if size is None else size()
+        ways = {"kernel": self.method(benchmark, "benchmark")}
+        ways["reference"] = self.method(benchmark, "verify")
+        ways["copy"] = None if size is None else copy_of(size, self.device)
+        ways = {name: way for name, way in ways.items() if way is not None}
+        seconds = interleaved(ways, iterations, warmup, clock)
+        return BenchmarkResult(
+            self.title,
+            verified,
+            None,
+            seconds["kernel"],
+            seconds.get("reference", ()),
+            seconds.get("copy", ()),
+            size,
+        )
+
+
+def _difference(benchmark, expected):
+    """Why the result is wrong; None where it is right."""
+    rtol, atol = getattr(benchmark, "rtol", _RTOL), getattr(benchmark, "atol", _ATOL)
+    results, references = benchmark.out, expected
+    if isinstance(expected, torch.Tensor):
+        results, references = (results,), (references,)
+    for result, reference in zip(results, references, strict=True):
+        if not isinstance(result, torch.Tensor):
+            return f"the benchmark left {type(result).__name__} in `out`; a tensor is needed"
+        try:
+            if torch.allclose(result, reference, rtol=rtol, atol=atol):
+                continue
+        except RuntimeError as error:  # of other types or shapes
+            return str(error).splitlines()[0]
+        most = (result.double() - reference.double()).abs().max().item()
+        return f"off by up to {most:.2g}; rtol {rtol:g} and atol {atol:g} are allowed"
+    return None
+
+
+def copy_of(byte_count, device):
+    """Copies half as many bytes, so that as many are read and written together."""
+    source = torch.zeros(max(1, byte_count // 8), device=device)
+    target = torch.zeros_like(source)
+    return lambda: target.copy_(source)
+
+
+def _synchronize():
+    for name in ("cuda", "xpu", "mps"):
+        device = getattr(torch, name, None)
+        if device is not None and device.is_available():
+            device.synchronize()
+            return
+
+
+def interleaved(ways, iterations, warmup, clock=time.perf_counter):
+    """{name: seconds of each call} of ways that take turns, after `warmup` calls of each."""
+    for _ in range(warmup):
+        for way in ways.values():
+            way()
+    _synchronize()
+    seconds = {name: [] for name in ways}
+    for _ in range(iterations):
+        for name, way in ways.items():
+            start = clock()
+            way()
+            _synchronize()
+            seconds[name].append(clock() - start)
+    return {name: tuple(each) for name, each in seconds.items()}
+
+
+def _machine():
+    backend = _backend()
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "N/A"
+    version = getattr(backend, "version", None)
+    return {
+        "gpu": gpu,
+        "backend": f"{backend.name} {version}" if version else backend.name,
+        "pytorchVersion": torch.__version__,
+        "os": f"{platform.system()} {platform.release()}",
+        "cpu": platform.processor() or platform.machine() or "Unknown",
+    }
+
+
+def _workloads(classes, kernel_of, device):
+    """Those of each class, by name."""
+    for cls in classes:
+        names = [name for name in dir(cls) if name.startswith(_PREFIX)]
+        if not names:
+            raise ValueError(f"{cls.__name__} has no method benchmark_<name>")
+        kernel = kernel_of(cls)
+        for name in names:
+            yield Workload(cls, name.removeprefix(_PREFIX), kernel, device)
+
+
+def measure_all(workloads, iterations, warmup, clock=time.perf_counter):
+    """Results of all workloads; without times where one is wrong."""
+    results = [workload.verify() for workload in workloads]
+    if any(result.verified is False for result in results):
+        return results
+    return [
+        workload.measure(result.verified, iterations, warmup, clock)
+        for workload, result in zip(workloads, results, strict=True)
+    ]
+
+
+def run(path, iterations, warmup):
+    if path is None:
+        from kernels import _benchmark_builtin as builtin
+
+        scripts, device = [Path(builtin.__file__)], "cpu"
+        classes = _classes(builtin)
+
+        def kernel_of(cls):
+            return get_kernel(cls.repo_id)
+    else:
+        folder = Path(path).resolve()
+        scripts = _scripts(folder)
+        device = _DEVICES.get(_backend().name, _backend().name)
+        kernel = get_local_kernel(folder)
+        classes = [cls for script in scripts for cls in _classes(_import_script(script, folder))]
+
+        def kernel_of(_):
+            return kernel
+
+    workloads = list(_workloads(classes, kernel_of, device))
+    results = measure_all(workloads, iterations, warmup)
+    digest = hashlib.sha256(b"".join(script.read_bytes() for script in scripts))
+    return BenchmarkReport(results, _machine(), digest.hexdigest())
