@@ -28,7 +28,7 @@ def _fused_for(activation, default):
     if activation is None:
         return default
     cls = type(activation)
-    if cls.__module__ not in _ACTIVATION_MODULES or not isinstance(activation, nn.Module):
+    if not isinstance(activation, nn.Module) or cls.__module__ not in _ACTIVATION_MODULES:
         return None
     if cls is nn.GELU:
         return gelu_tanh_mul if activation.approximate == "tanh" else gelu_mul
