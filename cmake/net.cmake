@@ -12,7 +12,7 @@ target_include_directories(kernels_net_objects SYSTEM PRIVATE ${TOMLPLUSPLUS_INC
 target_link_libraries(kernels_net_objects PRIVATE kn_warnings PkgConfig::CURL PkgConfig::CRYPTO)
 
 # Its own copy of what it uses of the library's lowest layers.
-add_library(kernels_net_base OBJECT src/base/alloc.c src/base/error.c src/base/text.c src/os/files.c src/os/fork.c)
+add_library(kernels_net_base OBJECT src/base/alloc.c src/base/error.c src/base/text.c src/os/files.c src/os/fork.c src/os/library.c)
 target_include_directories(kernels_net_base PRIVATE include src)
 target_compile_definitions(kernels_net_base PRIVATE "KN_VERSION=\"${KN_VERSION}\"")
 target_link_libraries(kernels_net_base PRIVATE kn_warnings)

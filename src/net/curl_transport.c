@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "net/ca_files.h"
 #include "net/net_parts.h"
 #include "os/files.h"
 #include "os/fork.h"
@@ -35,8 +36,9 @@ typedef struct transfer {
     size_t origin;
     CURL *easy; /* NULL: in the queue, or stopped before it left it */
     struct curl_slist *headers;
-    bool stopped; /* by `stop`: its callbacks are called no more */
-    bool refused; /* a callback returned false */
+    char *ca_file, *ca_folder; /* NULL: none */
+    bool stopped;              /* by `stop`: its callbacks are called no more */
+    bool refused;              /* a callback returned false */
     bool too_long;
     bool head_done;
     kni_text head; /* names and values, a NUL behind each */
@@ -48,6 +50,7 @@ typedef struct transfer {
 struct client {
     const kn_alloc *alloc;
     CURLM *multi;
+    char *certifi; /* where its file would be */
     int max_connections;
     bool no_memory;
     origin *origins;
@@ -63,6 +66,8 @@ static size_t origin_length(const char *url) {
     host += 3;
     return (size_t)(host - url) + strcspn(host, "/?#");
 }
+
+static bool is_https(const char *url) { return strncmp(url, "https:", 6) == 0; }
 
 static bool find_origin(client *own, const char *url, size_t *out) {
     size_t length = origin_length(url);
@@ -183,6 +188,8 @@ static void transfer_free(transfer *one) {
     if (one->easy) curl_easy_cleanup(one->easy);
     curl_slist_free_all(one->headers);
     kni_text_clear(&one->head);
+    kni_free(one->owner->alloc, one->ca_file);
+    kni_free(one->owner->alloc, one->ca_folder);
     kni_free(one->owner->alloc, one);
 }
 
@@ -208,12 +215,18 @@ static bool copy_headers(transfer *one) {
     return true;
 }
 
-/* The variables that OpenSSL reads of itself, but not once libcurl has told it where to look. */
-static CURLcode set_certificates(CURL *easy) {
-    const char *file = kni_environment("SSL_CERT_FILE"), *folder = kni_environment("SSL_CERT_DIR");
-    CURLcode code = file ? curl_easy_setopt(easy, CURLOPT_CAINFO, file) : CURLE_OK;
-    if (!code && folder) code = curl_easy_setopt(easy, CURLOPT_CAPATH, folder);
-    return code;
+/* What the server is checked by. Where there is nothing, only HTTPS fails for it. */
+static kn_status copy_certificates(transfer *one, kn_error *err) {
+    const kn_alloc *alloc = one->owner->alloc;
+    kni_ca ca;
+    bool needed = is_https(one->request.url);
+    kn_status status = kni_ca_find(one->owner->certifi, &ca, needed ? err : NULL);
+    if (status && needed) return status;
+    one->ca_file = kni_text_copy(alloc, ca.file);
+    one->ca_folder = kni_text_copy(alloc, ca.folder);
+    if ((ca.file && !one->ca_file) || (ca.folder && !one->ca_folder))
+        return kni_no_memory(err, "starting a request");
+    return KN_OK;
 }
 
 #define SET(option, value)                                         \
@@ -228,7 +241,7 @@ static CURLcode set_options(transfer *one, CURL *easy) {
     SET(CURLOPT_HTTPHEADER, one->headers);
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     /* Over TLS the first connection may turn out to carry all; without, it never does. */
-    SET(CURLOPT_PIPEWAIT, strncmp(one->request.url, "https:", 6) == 0 ? 1L : 0L);
+    SET(CURLOPT_PIPEWAIT, is_https(one->request.url) ? 1L : 0L);
     SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_TCP_NODELAY, 1L);
@@ -242,7 +255,11 @@ static CURLcode set_options(transfer *one, CURL *easy) {
     SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
     SET(CURLOPT_CLOSESOCKETFUNCTION, close_socket);
     SET(CURLOPT_PRIVATE, one);
-    return set_certificates(easy);
+    SET(CURLOPT_CAINFO, one->ca_file);
+    SET(CURLOPT_CAPATH, one->ca_folder);
+    SET(CURLOPT_PROXY_CAINFO, one->ca_file);
+    SET(CURLOPT_PROXY_CAPATH, one->ca_folder);
+    return CURLE_OK;
 }
 #undef SET
 
@@ -365,6 +382,11 @@ static kn_status client_start(void *ctx, const kn_http_request *request, kn_erro
     one->owner = own;
     one->request = *request;
     kni_text_init(&one->head, own->alloc);
+    kn_status status = copy_certificates(one, err);
+    if (status) {
+        transfer_free(one);
+        return status;
+    }
     if (!copy_headers(one) || !find_origin(own, request->url, &one->origin)) {
         transfer_free(one);
         return kni_no_memory(err, "starting a request");
@@ -411,6 +433,7 @@ static void client_free(void *ctx) {
     if (own->multi) curl_multi_cleanup(own->multi);
     for (size_t i = 0; i < own->origin_count; i++) kni_free(own->alloc, own->origins[i].text);
     kni_free(own->alloc, own->origins);
+    kni_free(own->alloc, own->certifi);
     kni_free(own->alloc, own);
     curl_global_cleanup();
 }
@@ -444,9 +467,11 @@ kn_status kni_curl_transport_new(const kn_alloc *alloc, int max_connections, kn_
     own->alloc = alloc;
     own->max_connections = max_connections > 0 ? max_connections : 1;
     own->last = &own->first;
-    if (!open_multi(own)) {
+    kn_status status = kni_ca_certifi(alloc, &own->certifi, err);
+    if (!status && !open_multi(own)) status = kni_no_memory(err, "preparing the network");
+    if (status) {
         client_free(own);
-        return kni_no_memory(err, "preparing the network");
+        return status;
     }
     *out = (kn_transport){sizeof *out, own, client_start, client_poll, client_stop, client_free};
     return KN_OK;

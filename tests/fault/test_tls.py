@@ -1,102 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Hub behind TLS: nghttpx, the proxy of nghttp2, stands before the loopback Hub."""
+"""A Hub behind TLS."""
 
-import shutil
-import socket
-import subprocess
 import time
 
 import pytest
+from front import HOST, Front, make_certificates
 from hub_support import kinds, repository
 
 from kernels import get_kernel
 from kernels.errors import NetworkError
 
-HOST = "localhost"
-NGHTTPX = shutil.which("nghttpx") or "/usr/sbin/nghttpx"
-
-
-def openssl(*arguments):
-    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
-
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory):
-    """An authority, and certificates by it: for localhost, and for another host."""
-    folder = tmp_path_factory.mktemp("certificates")
-    new_key = ("-newkey", "rsa:2048", "-nodes", "-days", 2)
-    openssl(
-        "req", "-x509", *new_key, "-subj", "/CN=Test authority",
-        "-keyout", folder / "authority.key", "-out", folder / "authority.pem",
-    )  # fmt: skip
-    for host in (HOST, "elsewhere.test"):
-        extension = folder / f"{host}.ext"
-        extension.write_text(f"subjectAltName=DNS:{host}\n")
-        openssl(
-            "req", *new_key, "-subj", f"/CN={host}",
-            "-keyout", folder / f"{host}.key", "-out", folder / f"{host}.csr",
-        )  # fmt: skip
-        openssl(
-            "x509", "-req", "-days", 2, "-in", folder / f"{host}.csr", "-extfile", extension,
-            "-CA", folder / "authority.pem", "-CAkey", folder / "authority.key",
-            "-CAcreateserial", "-out", folder / f"{host}.pem",
-        )  # fmt: skip
-    return folder
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for(port, process):
-    for _ in range(400):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.05)
-    raise TimeoutError("nghttpx does not listen")
-
-
-class Front:
-    """nghttpx before the Hub; its log has a line "<client's port> <protocol>" for each request."""
-
-    def __init__(self, hub, folder, certificates, protocols="h2,http/1.1", host=HOST):
-        self.port = free_port()
-        self.log = folder / "access.log"
-        self.process = subprocess.Popen(
-            [
-                NGHTTPX,
-                f"--frontend=127.0.0.1,{self.port}",
-                f"--backend=127.0.0.1,{hub.port}",
-                "--conf=/dev/null",
-                "--workers=1",
-                f"--npn-list={protocols}",
-                f"--accesslog-file={self.log}",
-                "--accesslog-format=$remote_port $alpn",
-                "--no-ocsp",
-                str(certificates / f"{host}.key"),
-                str(certificates / f"{host}.pem"),
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        wait_for(self.port, self.process)
-
-    @property
-    def url(self):
-        return f"https://{HOST}:{self.port}"
-
-    def requests(self):
-        return [tuple(line.split()) for line in self.log.read_text().splitlines()]
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
-        self.process.stderr.close()
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture
@@ -144,6 +61,32 @@ def test_an_unknown_authority_is_refused_at_once(hub, front):
     with pytest.raises(NetworkError, match="certificate"):
         get_kernel("open/tls-unknown", version=1)
     assert time.monotonic() - begun < 10  # the deadline is 60 s
+    assert not behind.log.exists() or behind.requests() == []
+
+
+def without_authorities(monkeypatch):
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_authorities_are_taken_from_the_variables_of_requests(
+    hub, front, certificates, monkeypatch, name
+):
+    repository(hub, "tls-requests")
+    without_authorities(monkeypatch)
+    front(trusted=False)
+    monkeypatch.setenv(name, str(certificates / "authority.pem"))
+    assert get_kernel("open/tls-requests", version=1).NAME == "tls-requests"
+
+
+def test_a_variable_that_names_no_authorities_is_named(hub, front, monkeypatch):
+    repository(hub, "tls-nothing")
+    without_authorities(monkeypatch)
+    behind = front(trusted=False)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/file.pem")
+    with pytest.raises(NetworkError, match="REQUESTS_CA_BUNDLE is '/no/such/file.pem'"):
+        get_kernel("open/tls-nothing", version=1)
     assert not behind.log.exists() or behind.requests() == []
 
 
