@@ -31,7 +31,7 @@ PROGRAM = """
     import torch, kernels
     from kernels import install_kernel
     try:
-        import kernels._torch
+        import kernels._host, kernels._torch
     except ImportError:
         pass
     before = resource.getrusage(resource.RUSAGE_SELF)

@@ -31,7 +31,7 @@ PROGRAM = """
     import kernels
     from kernels import get_kernel
     try:
-        import kernels.load, kernels.install, kernels._torch
+        import kernels.load, kernels.install, kernels._host, kernels._torch
     except ImportError:
         pass
 

@@ -4,6 +4,14 @@
 
 core_state *core_state_of(PyObject *module) { return PyModule_GetState(module); }
 
+PyObject *core_python(core_state *state) {
+    if (state->python) return state->python;
+    PyObject *module = PyImport_ImportModule("kernels._host");
+    if (module && !state->python) state->python = Py_NewRef(module);
+    Py_XDECREF(module);
+    return state->python;
+}
+
 PyObject *core_glue(core_state *state) {
     if (state->glue) return state->glue;
     PyObject *glue = PyImport_ImportModule("kernels._torch");
@@ -243,6 +251,7 @@ static int traverse_core(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->method_type);
     Py_VISIT(state->mapping_get);
     Py_VISIT(state->mapping_var);
+    Py_VISIT(state->python);
     Py_VISIT(state->glue);
     Py_VISIT(state->module_class);
     Py_VISIT(state->function_class);
@@ -269,10 +278,11 @@ static int clear_core(PyObject *module) {
         kn_engine_free(engine, &call.host);
         core_call_clear(&call);
     }
-    PyObject **fields[] = {&state->method_type, &state->mapping_get,    &state->mapping_var,
-                           &state->glue,        &state->module_class,   &state->decision_class,
-                           &state->mode_class,  &state->no_condition,   &state->watched,
-                           &state->addresses,   &state->function_class, &state->system};
+    PyObject **fields[] = {&state->method_type,    &state->mapping_get, &state->mapping_var,
+                           &state->python,         &state->glue,        &state->module_class,
+                           &state->decision_class, &state->mode_class,  &state->no_condition,
+                           &state->watched,        &state->addresses,   &state->function_class,
+                           &state->system};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) Py_CLEAR(*fields[i]);
     PyTypeObject **types[] = {&state->mapping_type, &state->forward_type, &state->plan_type,
                               &state->undo_type};

@@ -13,10 +13,11 @@ typedef struct core_state {
     PyObject *method_type; /* types.MethodType */
     PyObject *mapping_get; /* mapping_var.get */
     PyObject *mapping_var; /* ContextVar: None, or a list with the Mapping of the innermost block */
-    PyObject *glue;        /* kernels._torch, imported when first needed */
+    PyObject *python;      /* kernels._host, imported when first needed */
+    PyObject *glue;        /* kernels._torch, likewise */
     PyObject *module_class;   /* torch.nn.Module, likewise */
     PyObject *function_class; /* the base of functions as modules */
-    PyObject *system;         /* what kernels._torch.system said: it does not change */
+    PyObject *system;         /* what kernels._host.system said: it does not change */
     PyObject *decision_class, *mode_class, *no_condition;
     PyObject *watched;   /* id of a weak reference -> (weak reference, address) */
     PyObject *addresses; /* addresses that are watched */
@@ -31,8 +32,10 @@ typedef struct core_state {
 
 core_state *core_state_of(PyObject *module);
 
-/* The module glue `kernels._torch` (borrowed), imported when first needed; NULL with an exception.
- */
+/* The module `kernels._host` (borrowed), imported when first needed; NULL with an exception. */
+PyObject *core_python(core_state *state);
+
+/* The same for `kernels._torch`. */
 PyObject *core_glue(core_state *state);
 
 /* ---- errors.c ---- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* torch as a kn_host: each engine call has one `core_call`, which keeps what is known about types
- * and the exception behind a callback that failed. What is particular to torch is in
- * kernels._torch. */
+ * and the exception behind a callback that failed. What Python code does
+ * of it is in kernels._host, and in kernels._torch what needs torch. */
 #include <stdio.h>
 
 #include "core.h"
@@ -116,14 +116,23 @@ core_type *core_call_type(core_call *call, PyTypeObject *type) {
 
 /* ---- the glue ---- */
 
-/* Calls a function of kernels._torch; NULL with an exception. Steals nothing. */
-static PyObject *call_glue(core_call *call, const char *name, PyObject *args) {
-    PyObject *glue = core_glue(call->state);
-    PyObject *function = glue ? PyObject_GetAttrString(glue, name) : NULL;
+/* Calls a function of `module`, NULL where that could not be imported; NULL with an exception.
+ * Takes `args` over. */
+static PyObject *call_in(PyObject *module, const char *name, PyObject *args) {
+    PyObject *function = module ? PyObject_GetAttrString(module, name) : NULL;
     PyObject *result = function && args ? PyObject_CallObject(function, args) : NULL;
     Py_XDECREF(function);
     Py_XDECREF(args);
     return result;
+}
+
+/* Of kernels._host, and of kernels._torch. */
+static PyObject *call_python(core_call *call, const char *name, PyObject *args) {
+    return call_in(core_python(call->state), name, args);
+}
+
+static PyObject *call_glue(core_call *call, const char *name, PyObject *args) {
+    return call_in(core_glue(call->state), name, args);
 }
 
 static void retain(void *handle) { Py_INCREF((PyObject *)handle); }
@@ -133,7 +142,7 @@ static void release(void *handle) { Py_DECREF((PyObject *)handle); }
 /* The state keeps the tuple, so its texts live as long as it does. */
 static kn_status host_system(void *ctx, kn_system *out, kn_error *err) {
     core_state *state = ((core_call *)ctx)->state;
-    if (!state->system) state->system = call_glue(ctx, "system", PyTuple_New(0));
+    if (!state->system) state->system = call_python(ctx, "system", PyTuple_New(0));
     PyObject *system = state->system;
     int free_threaded = 0;
     bool ok = system &&
@@ -247,19 +256,19 @@ static kn_status host_import_kernel(void *ctx, const kn_kernel_info *info, void 
                                 PyUnicode_DecodeFSDefault(info->entry), info->id, info->name,
                                 info->variant, info->repo, depends, info->repo_id, info->revision)
                 : NULL;
-    *out = args ? call_glue(ctx, "import_kernel", args) : NULL;
+    *out = args ? call_python(ctx, "import_kernel", args) : NULL;
     Py_XDECREF(depends);
     return *out ? KN_OK : core_call_fail(ctx, err);
 }
 
 static kn_status host_can_import(void *ctx, const char *name, bool *out, kn_error *err) {
-    return read_bool(ctx, call_glue(ctx, "can_import", Py_BuildValue("(s)", name)), out, err);
+    return read_bool(ctx, call_python(ctx, "can_import", Py_BuildValue("(s)", name)), out, err);
 }
 
 /* The architecture's name is kept by the call. */
 static kn_status host_gpu(void *ctx, kn_gpu *out, kn_error *err) {
     core_call *call = ctx;
-    PyObject *pair = call_glue(call, "gpu", PyTuple_New(0));
+    PyObject *pair = call_python(call, "gpu", PyTuple_New(0));
     long long capability;
     bool ok = pair && PyArg_ParseTuple(pair, "Lz", &capability, &out->gcn_arch);
     Py_XDECREF(call->gpu);
@@ -271,7 +280,7 @@ static kn_status host_gpu(void *ctx, kn_gpu *out, kn_error *err) {
 
 static void host_progress(void *ctx, int64_t done, int64_t total) {
     PyObject *args = Py_BuildValue("(LL)", (long long)done, (long long)total);
-    PyObject *told = call_glue(ctx, "progress", args);
+    PyObject *told = call_python(ctx, "progress", args);
     if (!told) PyErr_Clear();
     Py_XDECREF(told);
 }
@@ -301,7 +310,8 @@ static kn_status host_find_layer(void *ctx, void *kernel, const char *name, cons
 
 static kn_status host_load(void *ctx, void *repo_object, kn_layer *out, kn_error *err) {
     core_call *call = ctx;
-    PyObject *layer = call_glue(call, "load_repository", PyTuple_Pack(1, (PyObject *)repo_object));
+    PyObject *layer =
+        call_python(call, "load_repository", PyTuple_Pack(1, (PyObject *)repo_object));
     if (layer) return take_layer(call, layer, out, err);
     core_call_fail(call, err);
     return call->is_not_found ? KN_ERR_NOT_FOUND : KN_ERR_HOST;
@@ -377,7 +387,7 @@ static const char *host_model_name(void *ctx, void *model) {
 
 static void host_log(void *ctx, kn_log_level level, kn_log_topic topic, const char *message) {
     PyObject *text = PyUnicode_DecodeUTF8(message, (Py_ssize_t)strlen(message), "replace");
-    PyObject *done = call_glue(ctx, "log", Py_BuildValue("(iiN)", (int)level, (int)topic, text));
+    PyObject *done = call_python(ctx, "log", Py_BuildValue("(iiN)", (int)level, (int)topic, text));
     if (!done) PyErr_Clear();
     Py_XDECREF(done);
 }

@@ -14,7 +14,7 @@ typedef struct kernel_call {
 static int kernel_call_begin(kernel_call *k, PyObject *module, PyObject *repo) {
     k->state = core_state_of(module);
     k->info = (kn_repo_info){.size = sizeof k->info};
-    if (core_repo_describe(repo, &k->info) < 0 || !core_glue(k->state)) return -1;
+    if (core_repo_describe(repo, &k->info) < 0 || !core_python(k->state)) return -1;
     core_call_init(&k->call, k->state);
     kn_error_init(&k->err);
     return 0;

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Build variants of a kernel: their names, and which of them run on a machine."""
 
-import importlib.util
-import platform
 import re
 import sys
 import sysconfig
@@ -272,27 +270,12 @@ def _decision(variant, reason):
 
 
 def _this_system(backend):
-    """This machine, as kernels._torch.system describes it, with the backend asked for by name."""
+    """This machine, as kernels._host.system describes it, with the backend asked for by name."""
+    from kernels import _host
+
     selected = _select_backend(backend).variant_str
-    if importlib.util.find_spec("torch") is not None:
-        from kernels import _torch
-
-        system = _torch.system()
-        return (*system[:5], selected, *system[6:9])
-    tvm_ffi = None
-    if importlib.util.find_spec("tvm_ffi") is not None:
-        import tvm_ffi as module
-
-        tvm_ffi = module.__version__
-    free_threaded = sys.version_info < (3, 15) and bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
-    return (
-        *(-1, -1, -1),
-        *_major_minor(tvm_ffi),
-        selected,
-        platform.machine(),
-        platform.system().lower(),
-        free_threaded,
-    )
+    system = _host.system()
+    return (*system[:5], selected, *system[6:9])
 
 
 def _major_minor(version):

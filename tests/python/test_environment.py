@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kernels import _torch, install_kernel
+from kernels import _host, install_kernel
 
 ORACLE = """
     import importlib, json, os, sys
@@ -251,5 +251,5 @@ class Terminal(io.StringIO):
 def test_progress_is_shown_on_a_terminal_unless_it_is_switched_off(value, shown, monkeypatch):
     monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", value)
     monkeypatch.setattr(sys, "stderr", Terminal())
-    _torch.progress(2_000_000, 4_000_000)
+    _host.progress(2_000_000, 4_000_000)
     assert sys.stderr.getvalue().strip() == shown

@@ -5,6 +5,7 @@ import logging
 import shutil
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 
@@ -86,6 +87,22 @@ def test_what_is_cached_needs_no_request_in_a_new_process(online, tmp_path):
     )  # fmt: skip
     assert done.stdout == "warm\n"
     assert taken(online) == []
+
+
+def test_a_kernel_that_needs_no_torch_loads_without_it(online):
+    repository(online, "torchless", variants=("torch-universal",))
+    code = """
+        import sys
+
+        sys.modules["torch"] = None  # as where it is not installed
+        from kernels import get_kernel
+
+        print(get_kernel("open/torchless", version=1).NAME)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True
+    )
+    assert done.stdout == "torchless\n", done.stderr
 
 
 def test_identical_content_is_fetched_once(online):

@@ -146,11 +146,11 @@ def test_a_local_kernel_may_need_one_of_the_hub(online, tmp_path):
 
 def test_python_packages_that_are_missing_are_named(online, monkeypatch):
     repository(online, "python", metadata={"python-depends": ["einops", "helion"]})
-    monkeypatch.setattr(kernels._torch, "can_import", lambda name: False)
+    monkeypatch.setattr(kernels._host, "can_import", lambda name: False)
     with pytest.raises(ImportError, match="pip install einops helion") as error:
         get_kernel("open/python", version=1)
     assert isinstance(error.value, DependencyError)
-    monkeypatch.setattr(kernels._torch, "can_import", lambda name: True)
+    monkeypatch.setattr(kernels._host, "can_import", lambda name: True)
     assert get_kernel("open/python", version=1).NAME == "python"
     repository(online, "unknown", metadata={"python-depends": ["no-such-thing"]})
     with pytest.raises(ValueError, match="unsupported kernel dependency: no-such-thing"):
