@@ -1,10 +1,14 @@
 # Every target sets up what it needs and does again only what has changed.
-# Variables: PYTHON (default python3), KERNELS_TORCH_INDEX (see tools/venv.sh), ARGS (further arguments to pytest).
+# Variables: PYTHON (default python3), KERNELS_TORCH_INDEX (see tools/venv.sh), KERNELS_DEPS (where the wheel's static
+# libraries are made, default build/deps), KERNELS_DEPS_SOURCES (see tools/static_deps.sh), ARGS (further arguments to pytest).
 PYTHON ?= python3
 export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 BIN := .venv/bin
+PIP_WHEEL = $(BIN)/pip wheel --quiet --no-deps --no-build-isolation
+PLATFORM := manylinux_2_34_x86_64
+DEPS := $(or $(KERNELS_DEPS),build/deps)
 SOURCES := $(shell find CMakeLists.txt VERSION README.md LICENSE pyproject.toml cmake include src cli python builtin \
              -not -name '*.pyc' -not -name __pycache__ 2>/dev/null)
 TEST_OPTIONS := -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 -DKN_BUILD_TESTS=ON -DKN_WERROR=ON \
@@ -18,7 +22,7 @@ TEST_ENV := KN_PEER_PYTHON=$(CURDIR)/.venv-peer/bin/python KN_HUB1_PYTHON=$(CURD
 PEERS := .venv-peer/.peer .venv-hub1/.hub1 build/test-hub/test_hub
 TESTED := .venv/.demo .venv/.model .venv/.test .venv-ecosystem/.ecosystem $(PEERS)
 
-.PHONY: help demo test test-c test-python test-sanitized test-large test-tsan test-valgrind test-free-threaded test-upstream fuzz bench build wheel docs lint \
+.PHONY: help demo test test-c test-python test-sanitized test-large test-tsan test-valgrind test-free-threaded test-upstream test-wheel fuzz bench build wheel docs lint \
         format clean
 .NOTPARALLEL:
 
@@ -57,6 +61,9 @@ test-upstream: build .venv/.demo .venv/.test build/test-hub/test_hub ## run upst
 
 test-large: build .venv/.demo .venv/.test ## run the kernels on more than 2^31 elements (10 GiB)
 	$(BIN)/python tests/builtin/check_large.py
+
+test-wheel: wheel .venv/.demo .venv/.test build/test-hub/test_hub build/bare/.made ## install the wheel in a bare Debian (root) and use it
+	$(TEST_ENV) KN_BARE=$(CURDIR)/build/bare/root $(BIN)/pytest -s tests/wheel/check_wheel.py $(ARGS)
 
 fuzz: build/.system ## fuzz what reads outside bytes, with clang, for SECONDS each (default 60)
 	tools/fuzz.sh $(SECONDS)
@@ -106,12 +113,30 @@ build/test-hub/test_hub: $(wildcard tests/support/hub/*) cmake/options.cmake | b
 	cmake --build build/test-hub
 	@touch $@
 
-dist/.built: $(SOURCES) | .venv/.build
-	rm -rf dist
-	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist --config-settings=build-dir=build/wheel .
+# What .venv gets is linked with this machine's libraries; what is given away brings its own.
+build/dist/.built: $(SOURCES) | .venv/.build
+	rm -rf build/dist
+	$(PIP_WHEEL) --wheel-dir build/dist --config-settings=build-dir=build/wheel .
 	@touch $@
 
-.venv/.kernels: dist/.built
-	$(BIN)/pip install --quiet --no-index --no-deps --force-reinstall dist/kernels-*.whl
+.venv/.kernels: build/dist/.built
+	$(BIN)/pip install --quiet --no-index --no-deps --force-reinstall build/dist/kernels-*.whl
+	@touch $@
+
+$(DEPS)/.built: tools/static_deps.sh tools/static_deps.pins | build/.system
+	tools/static_deps.sh $(DEPS)
+	@touch $@
+
+build/bare/.made: tests/wheel/bare.sh
+	tests/wheel/bare.sh build/bare/root
+	@touch $@
+
+# auditwheel refuses what an older glibc lacks, and writes the tag.
+dist/.built: $(SOURCES) $(DEPS)/.built | .venv/.build .venv/.wheel
+	rm -rf build/dist-static dist
+	$(PIP_WHEEL) --wheel-dir build/dist-static --config-settings=build-dir=build/static \
+	    --config-settings=cmake.define.KN_STATIC_DEPS=$(abspath $(DEPS)/prefix) .
+	PATH=$(CURDIR)/$(BIN):$$PATH auditwheel repair --plat $(PLATFORM) --exclude 'libtorch*' --wheel-dir dist \
+	    build/dist-static/kernels-*.whl
 	@touch $@
 

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # kernels_net: what needs libcurl, libcrypto or C++, as a module that the library loads when it first needs
 # it. It has its own copy of src/base and exports one symbol.
-pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl>=7.85)
-pkg_check_modules(CRYPTO REQUIRED IMPORTED_TARGET libcrypto>=3.0)
 find_path(TOMLPLUSPLUS_INCLUDE toml++/toml.h REQUIRED)
 
 file(GLOB net_sources CONFIGURE_DEPENDS src/net/*.c src/net/*.cpp)
 add_library(kernels_net_objects OBJECT ${net_sources})
 target_include_directories(kernels_net_objects PRIVATE include src)
 target_include_directories(kernels_net_objects SYSTEM PRIVATE ${TOMLPLUSPLUS_INCLUDE})
-target_link_libraries(kernels_net_objects PRIVATE kn_warnings PkgConfig::CURL PkgConfig::CRYPTO)
+target_link_libraries(kernels_net_objects PRIVATE kn_warnings kn_curl kn_crypto)
 
 # Its own copy of what it uses of the library's lowest layers.
 add_library(kernels_net_base OBJECT src/base/alloc.c src/base/error.c src/base/text.c src/os/files.c src/os/fork.c src/os/library.c)
@@ -20,15 +18,15 @@ target_link_libraries(kernels_net_base PRIVATE kn_warnings)
 add_library(kernels_net MODULE $<TARGET_OBJECTS:kernels_net_objects> $<TARGET_OBJECTS:kernels_net_base>)
 set_target_properties(kernels_net PROPERTIES PREFIX lib INSTALL_RPATH "$ORIGIN" LINKER_LANGUAGE CXX
   LINK_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/net.map")
-target_link_libraries(kernels_net PRIVATE PkgConfig::CURL PkgConfig::CRYPTO)
+target_link_libraries(kernels_net PRIVATE kn_curl kn_crypto)
 # A version script, since an archive's functions may have default visibility (libstdc++'s do).
 target_link_options(kernels_net PRIVATE "-Wl,--version-script=${CMAKE_CURRENT_LIST_DIR}/net.map"
   -Wl,--as-needed -Wl,--no-undefined)
 if(NOT KN_SANITIZE) # a host may bring another libstdc++; the sanitizers want the shared one
-  target_link_options(kernels_net PRIVATE -static-libstdc++ -static-libgcc)
+  target_link_options(kernels_net PRIVATE -static-libstdc++) # not libgcc: its archive wants the newest glibc
 endif()
 
 # For tests that look inside.
 add_library(kernels_net_static STATIC EXCLUDE_FROM_ALL $<TARGET_OBJECTS:kernels_net_objects>)
 set_target_properties(kernels_net_static PROPERTIES LINKER_LANGUAGE CXX)
-target_link_libraries(kernels_net_static PUBLIC kernels_static PkgConfig::CURL PkgConfig::CRYPTO)
+target_link_libraries(kernels_net_static PUBLIC kernels_static kn_curl kn_crypto)
