@@ -18,7 +18,7 @@ REFERENCES = {
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("width", [0, 1, 7, 16, 1001])
+@pytest.mark.parametrize("width", [0, 1, 7, 16, 1001, 4096])
 @pytest.mark.parametrize("name", list(REFERENCES))
 def test_values_and_gradients_agree_with_float64(mlp, isa, name, width, dtype):
     gate, up = (torch.randn(3, 2, width).to(dtype).requires_grad_() for _ in range(2))
