@@ -22,7 +22,8 @@ TEST_ENV := KN_PEER_PYTHON=$(CURDIR)/.venv-peer/bin/python KN_HUB1_PYTHON=$(CURD
 PEERS := .venv-peer/.peer .venv-hub1/.hub1 build/test-hub/test_hub
 TESTED := .venv/.demo .venv/.model .venv/.test .venv-ecosystem/.ecosystem $(PEERS)
 
-.PHONY: help demo test test-c test-python test-sanitized test-large test-tsan test-valgrind test-free-threaded test-upstream test-wheel fuzz bench build wheel docs lint \
+.PHONY: help demo test test-c test-python test-sanitized test-large test-emulated test-tsan test-valgrind test-free-threaded \
+        test-upstream test-wheel fuzz bench build wheel docs lint \
         format clean
 .NOTPARALLEL:
 
@@ -58,6 +59,11 @@ test-free-threaded: build ## run them with the free-threaded Python in FREE_THRE
 
 test-upstream: build .venv/.demo .venv/.test build/test-hub/test_hub ## run upstream's own tests against this package
 	$(TEST_ENV) $(BIN)/python tests/upstream/run.py $(ARGS)
+
+test-emulated: build/.system ## run the kernels' C tests on CPUs that qemu-user emulates
+	cmake -S tests/builtin -B build/emulated -G Ninja --log-level=WARNING "-DKN_BUILTIN_CPUS=Nehalem=serial;Haswell=avx2"
+	cmake --build build/emulated
+	ctest --test-dir build/emulated --output-on-failure -j 2
 
 test-large: build .venv/.demo .venv/.test ## run the kernels on more than 2^31 elements (10 GiB)
 	$(BIN)/python tests/builtin/check_large.py

@@ -6,7 +6,7 @@
 #include <kernels/kernels.h>
 #include <stdio.h>
 
-#define CLI_OPTIONS_MAX 12
+#define CLI_OPTIONS_MAX 16
 #define CLI_OPERANDS_MAX 64
 #define CLI_NAME_MAX 32 /* of a command, both words */
 
@@ -46,7 +46,8 @@ typedef struct cli_command {
     int (*run)(cli *c);
 } cli_command;
 
-/* A name that upstream's command has and this one does not. */
+/* A name that upstream's program has and this one does not: of a command, or of an option behind
+ * its command's. */
 typedef struct cli_absent {
     const char *name;
     const char *instead; /* a sentence; NULL: nothing */
@@ -55,7 +56,7 @@ typedef struct cli_absent {
 /* command_table.c: the one table. */
 extern const cli_command cli_commands[];
 extern const size_t cli_command_count;
-extern const cli_absent cli_absent_commands[];
+extern const cli_absent cli_absent_names[];
 extern const size_t cli_absent_count;
 
 /* One run of the program. */
@@ -88,6 +89,9 @@ int cli_parse(cli *c, int count, char **words);
 const char *cli_value(const cli *c, const char *name);
 /* The command whose name `words` begin with; *used is how many of them it is. NULL: none. */
 const cli_command *cli_find(int count, char *const *words, int *used);
+/* Whether upstream alone has a command or option of that name ("lock", "benchmark --visual"), which
+ * is told then. */
+bool cli_refuse_absent(cli *c, const char *name);
 
 /* ---- help.c ---- */
 

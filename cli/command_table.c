@@ -57,6 +57,11 @@ static const cli_option doctor_options[] = {OPTION_JSON, OPTION_PYTHON, END};
 
 static const cli_option benchmark_options[] = {
     {"--builtin", NULL, "Benchmark the kernels that ship with the package.", NULL},
+    OPTION_REVISION,
+    OPTION_VERSION,
+    {"--branch", "BRANCH", "The same as --revision.", NULL},
+    {"--trust", NULL, "Run its code although its publisher is not trusted.", NULL},
+    OPTION_REFRESH,
     {"--iterations", "N", "How often each is timed. Default: 100.", NULL},
     {"--warmup", "N", "How often each is called before that. Default: 10.", NULL},
     {"--output", "FILE", "Write the JSON document into a file, too.", NULL},
@@ -105,15 +110,17 @@ const cli_command cli_commands[] = {
      "kernels resolve kernels-community/relu --version 1  # here\n"
      "kernels resolve kernels-community/relu --torch 2.10 --backend cu130 --capability 9.0",
      cmd_resolve},
-    {"benchmark", "[FOLDER]", 0, 1, CLI_FILE, "run a kernel's benchmarks",
-     "Runs the files benchmarks/benchmark*.py of a kernel's directory, or with --builtin those of\n"
-     "the kernels that ship with the package. First all results are compared with their\n"
-     "references; then the kernel, its reference and a copy of as many bytes are timed in turns.\n\n"
+    {"benchmark", "[KERNEL]", 0, 1, CLI_FILE, "run a kernel's benchmarks",
+     "Runs the files benchmarks/benchmark*.py of a kernel: a repository of the Hub (org/name,\n"
+     "org/name@v1), or a directory; with --builtin those of the kernels that ship with the package.\n"
+     "First all results are compared with their references; then the kernel, its reference and a\n"
+     "copy of as many bytes are timed in turns.\n\n"
      "This command alone runs Python and the kernel's code. The exit status is 1 where a result\n"
      "is wrong; then nothing is timed.",
      benchmark_options,
-     "kernels benchmark --builtin                      # what ships with the package\n"
-     "kernels benchmark ./my-kernel --plot times.svg   # a directory\n"
+     "kernels benchmark --builtin                               # what ships with the package\n"
+     "kernels benchmark kernels-community/activation --version 1\n"
+     "kernels benchmark ./my-kernel --plot times.svg            # a directory\n"
      "kernels benchmark ./my-kernel --json --python ~/venv",
      cmd_benchmark},
     {"cache list", "[REPO...]", 0, CLI_OPERANDS_MAX, CLI_WORD, "list what is in the cache",
@@ -162,10 +169,12 @@ const cli_command cli_commands[] = {
 };
 const size_t cli_command_count = sizeof cli_commands / sizeof *cli_commands;
 
-const cli_absent cli_absent_commands[] = {
+const cli_absent cli_absent_names[] = {
     {"lock", NULL},
     {"download", "`kernels get REPO --revision COMMIT` fetches one kernel at a commit"},
     {"verify-signature",
      "`kernels get` compares every file with what the repository and its metadata say of it"},
+    {"benchmark --visual", "--plot FILE.svg draws the times"},
+    {"benchmark --rasterized", "--plot FILE.png draws the times"},
 };
-const size_t cli_absent_count = sizeof cli_absent_commands / sizeof *cli_absent_commands;
+const size_t cli_absent_count = sizeof cli_absent_names / sizeof *cli_absent_names;

@@ -24,13 +24,7 @@ static bool asks_for_help(int count, char **words) {
 
 /* A name that is none of the commands': upstream's, the first word of several, or a mistake. */
 static int refuse_name(cli *c, const char *name) {
-    for (size_t i = 0; i < cli_absent_count; i++) {
-        if (strcmp(cli_absent_commands[i].name, name) != 0) continue;
-        const char *instead = cli_absent_commands[i].instead;
-        cli_error(c, "'%s' is not available in this version%s%s", name, instead ? ": " : "",
-                  instead ? instead : "");
-        return CLI_USAGE;
-    }
+    if (cli_refuse_absent(c, name)) return CLI_USAGE;
     size_t length = strlen(name);
     bool is_group = false;
     for (size_t i = 0; i < cli_command_count; i++) {

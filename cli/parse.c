@@ -16,6 +16,17 @@ const cli_command *cli_find(int count, char *const *words, int *used) {
     return NULL;
 }
 
+bool cli_refuse_absent(cli *c, const char *name) {
+    for (size_t i = 0; i < cli_absent_count; i++) {
+        if (strcmp(cli_absent_names[i].name, name) != 0) continue;
+        const char *instead = cli_absent_names[i].instead;
+        cli_error(c, "'%s' is not available in this version%s%s", name, instead ? ": " : "",
+                  instead ? instead : "");
+        return true;
+    }
+    return false;
+}
+
 static int option_count(const cli_command *command) {
     int count = 0;
     while (command->options && command->options[count].name) count++;
@@ -46,6 +57,9 @@ static int take_option(cli *c, const char *word, const char *next, bool *took_ne
     int at = length > 2 ? find_option(c->command, word, length) : -1;
     *took_next = false;
     if (at < 0) {
+        char name[CLI_NAME_MAX + 32];
+        snprintf(name, sizeof name, "%s %.*s", c->command->name, (int)length, word);
+        if (cli_refuse_absent(c, name)) return CLI_USAGE;
         cli_error(c, at == -1 ? "there is no option %.*s" : "%.*s may be one of several options",
                   (int)length, word);
         return usage_error(c);

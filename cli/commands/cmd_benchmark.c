@@ -59,7 +59,7 @@ static int become_python(cli *c, const char **words) {
 
 int cmd_benchmark(cli *c) {
     if ((c->operand_count == 1) == (cli_value(c, "--builtin") != NULL)) {
-        cli_error(c, "name either a directory or --builtin");
+        cli_error(c, "name either a kernel or --builtin");
         cli_print_usage(stderr, c->command);
         return CLI_USAGE;
     }

@@ -118,6 +118,22 @@ KN_API kn_status kn_engine_install(kn_engine *engine, const kn_host *host, const
                                    char **folder, kn_error *err);
 KN_API void kn_text_free(kn_engine *engine, char *text);
 
+/* A folder of a repository on this machine; freed with kn_fetched_clear. */
+typedef struct kn_fetched {
+    char *folder;
+    char *repo;   /* whose it is, which a redirect may have led to; NULL: that of a directory */
+    char *commit; /* NULL: that of a directory */
+} kn_fetched;
+
+/* Fetches the folder `name` of a repository's root ("benchmarks"), verified like a build. Of a
+ * publisher that is not trusted nothing is fetched, since such a folder may hold code.
+ * KN_ERR_NOT_FOUND where there is none, or where it is not in the cache and nothing may be asked.
+ */
+KN_API kn_status kn_engine_fetch_folder(kn_engine *engine, const kn_host *host,
+                                        const kn_repo_info *info, const char *name, kn_fetched *out,
+                                        kn_error *err);
+KN_API void kn_fetched_clear(kn_engine *engine, kn_fetched *fetched);
+
 /* The digests of the files of a build in `folder`, as its metadata.json would have them: without
  * metadata.json, its signature and byte code. The caller frees with kn_file_digests_free. KN_ERR_OS
  * or KN_ERR_NOT_FOUND where a file or the folder cannot be read, KN_ERR_VALUE for no algorithm. */

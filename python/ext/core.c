@@ -137,6 +137,8 @@ static PyMethodDef methods[] = {
     {"get_kernel", core_get_kernel, METH_O, "get_kernel(repository) -> module"},
     {"get_layer", core_get_layer, METH_O, "get_layer(repository) -> class"},
     {"install", core_install, METH_O, "install(repository) -> folder of the variant"},
+    {"fetch_folder", core_fetch_folder, METH_VARARGS,
+     "fetch_folder(repository, name) -> (folder, repo_id or None, commit or None)"},
     {"resolve_commit", core_resolve_commit, METH_O, "resolve_commit(repository) -> commit"},
     {"has_kernel", core_has_kernel, METH_O, "has_kernel(repository) -> bool"},
     {"hub_variants", core_hub_variants, METH_O,

@@ -54,6 +54,22 @@ PyObject *core_install(PyObject *module, PyObject *repo) {
     return kernel_call_end(&k, status, text);
 }
 
+PyObject *core_fetch_folder(PyObject *module, PyObject *args) {
+    kernel_call k;
+    kn_fetched fetched;
+    PyObject *repo;
+    const char *name;
+    if (!PyArg_ParseTuple(args, "Os", &repo, &name)) return NULL;
+    if (kernel_call_begin(&k, module, repo) < 0) return NULL;
+    kn_status status =
+        kn_engine_fetch_folder(k.state->engine, &k.call.host, &k.info, name, &fetched, &k.err);
+    PyObject *found = status ? NULL
+                             : Py_BuildValue("(Nzz)", PyUnicode_DecodeFSDefault(fetched.folder),
+                                             fetched.repo, fetched.commit);
+    kn_fetched_clear(k.state->engine, &fetched);
+    return kernel_call_end(&k, status, found);
+}
+
 PyObject *core_resolve_commit(PyObject *module, PyObject *repo) {
     kernel_call k;
     char *commit;

@@ -2,16 +2,32 @@
 """What `kernels benchmark` runs in the environment that it is asked for."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
-FAILED, USAGE, STOPPED = 1, 2, 130  # as docs/cli.md has them
+from kernels import errors
+
+# As docs/cli.md has them.
+FAILED, USAGE, NETWORK, REFUSED, DAMAGED, STOPPED = 1, 2, 3, 4, 5, 130
+_STATUSES = {
+    errors.NetworkError: NETWORK,
+    errors.HubTimeoutError: NETWORK,
+    errors.UntrustedError: REFUSED,
+    errors.GatedRepoError: REFUSED,
+    errors.IntegrityError: DAMAGED,
+}
 
 
 def _arguments(words):
     parser = argparse.ArgumentParser(prog="kernels benchmark", add_help=False)
     parser.add_argument("repo", nargs="?")
     parser.add_argument("--builtin", action="store_true")
+    parser.add_argument("--revision")
+    parser.add_argument("--branch")
+    parser.add_argument("--version")
+    parser.add_argument("--trust", action="store_true")
+    parser.add_argument("--refresh", action="store_true")
     parser.add_argument("--iterations", type=int, default=100)
     parser.add_argument("--warmup", type=int, default=10)
     parser.add_argument("--json", action="store_true")
@@ -24,28 +40,66 @@ def _tell(message):
     print(f"kernels: error: {message}", file=sys.stderr)
 
 
-def _path(arguments):
-    """The directory; None for what ships with this package."""
+def _problem(arguments):
+    """What is wrong with the arguments together; None: nothing."""
+    if (arguments.repo is None) != arguments.builtin:
+        return "name either a kernel or --builtin"
+    at = (arguments.revision, arguments.branch, arguments.version)
+    if sum(each is not None for each in at) > 1:
+        return "Only one of --revision, --branch or --version can be specified"
+    return None
+
+
+def _split(arguments):
+    """(repository, revision, version); as upstream has it, "org/name@v1" names the version, too."""
+    revision, version = arguments.revision or arguments.branch, arguments.version
+    repo, at, named = arguments.repo.partition("@")
+    if not at or revision is not None or version is not None:
+        return arguments.repo, revision, version
+    if named[:1] == "v" and named[1:].isdecimal():
+        return repo, None, named[1:]
+    return repo, named, None
+
+
+def _suite(arguments):
+    from kernels import _benchmark_run
+
+    _benchmark_run.check_counts(arguments.iterations, arguments.warmup)
     if arguments.builtin:
-        return None
-    path = Path(arguments.repo)
-    if not path.is_dir():
-        raise FileNotFoundError(
-            f"'{arguments.repo}' is no directory; benchmarks are run from directories alone: clone "
-            "the repository of the Hub with git and name its folder"
-        )
-    return path
-
-
-def _run(arguments):
-    from kernels._benchmark_plot import check_plot, write_plot
-    from kernels.benchmark import run_benchmarks
-
-    if arguments.plot:
-        check_plot(arguments.plot)
-    report = run_benchmarks(
-        _path(arguments), iterations=arguments.iterations, warmup=arguments.warmup
+        return _benchmark_run.builtin_suite()
+    if os.path.isdir(arguments.repo) and not arguments.repo.startswith("builtin/"):
+        return _benchmark_run.folder_suite(arguments.repo)
+    repo, revision, version = _split(arguments)
+    if repo.count("/") != 1 or repo.startswith((".", "/", "~")):
+        raise ValueError(f"'{arguments.repo}' is neither a directory nor a repository's name")
+    return _benchmark_run.hub_suite(
+        repo,
+        revision=revision,
+        version=version,
+        trust_remote_code=arguments.trust,
+        refresh=arguments.refresh,
     )
+
+
+def _find(arguments):
+    """The benchmarks, or the exit status after a message."""
+    from kernels._benchmark_plot import check_plot
+
+    try:
+        if arguments.plot:
+            check_plot(arguments.plot)
+        return _suite(arguments), 0
+    except (OSError, ValueError, ImportError, RuntimeError) as error:
+        _tell(error)
+        if isinstance(error, errors.UntrustedError):
+            print("`kernels benchmark --trust` runs its code all the same", file=sys.stderr)
+        status = (status for kind, status in _STATUSES.items() if isinstance(error, kind))
+        return None, next(status, FAILED)
+
+
+def _show(report, arguments):
+    from kernels._benchmark_plot import write_plot
+
     print(report, file=sys.stderr if arguments.json else sys.stdout)
     if arguments.json:
         print(report.to_json())
@@ -60,15 +114,21 @@ def _run(arguments):
 
 
 def main(words):
-    """Runs benchmarks and returns the exit status."""
+    """Runs benchmarks and returns the exit status; what a benchmark raises comes through."""
     arguments = _arguments(words)
-    if (arguments.repo is None) != arguments.builtin:
-        _tell("name either a repository or --builtin")
+    problem = _problem(arguments)
+    if problem:
+        _tell(problem)
         return USAGE
     try:
-        return _run(arguments)
+        suite, status = _find(arguments)
+        if suite is None:
+            return status
+        report = suite.run(arguments.iterations, arguments.warmup)
     except KeyboardInterrupt:
         return STOPPED
-    except (OSError, ValueError, ImportError) as error:
+    try:
+        return _show(report, arguments)
+    except OSError as error:  # a file that cannot be written
         _tell(error)
         return FAILED

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import torch
 
+from kernels import _core
+from kernels._source import Source
 from kernels.backends import _backend
 from kernels.benchmark import Benchmark, BenchmarkReport, BenchmarkResult
 from kernels.load import get_kernel, get_local_kernel
@@ -22,25 +24,27 @@ _DEVICES = {"rocm": "cuda", "metal": "mps", "cann": "npu"}  # by backend, where 
 _PREFIX = "benchmark_"
 
 
-def _scripts(folder):
+def _scripts(folder, repo):
     found = sorted((folder / "benchmarks").glob("benchmark*.py"))
     if not found:
         raise FileNotFoundError(
-            f"there are no benchmarks in '{folder}': expected files benchmarks/benchmark*.py with "
+            f"there are no benchmarks in '{repo}': expected files benchmarks/benchmark*.py with "
             "subclasses of kernels.Benchmark"
         )
     return found
 
 
-def _import_script(script, folder):
+def _import_script(script):
     """The module of a script, which sees the folder of its repository as the working directory."""
     name = f"_kernels_benchmarks_{script.stem}"
     spec = importlib.util.spec_from_file_location(name, script)
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     before = os.getcwd()
-    os.chdir(folder)
+    os.chdir(script.parents[1])
     try:
         spec.loader.exec_module(module)
+    except ImportError as error:
+        raise ImportError(f"'{script}' cannot be imported: {error}") from error
     finally:
         os.chdir(before)
     return module
@@ -179,6 +183,7 @@ def _workloads(classes, kernel_of, device):
     """Those of each class, by name."""
     for cls in classes:
         names = [name for name in dir(cls) if name.startswith(_PREFIX)]
+        names = [name for name in names if callable(getattr(cls, name))]
         if not names:
             raise ValueError(f"{cls.__name__} has no method benchmark_<name>")
         kernel = kernel_of(cls)
@@ -197,26 +202,54 @@ def measure_all(workloads, iterations, warmup, clock=time.perf_counter):
     ]
 
 
-def run(path, iterations, warmup):
-    if path is None:
-        from kernels import _benchmark_builtin as builtin
+def check_counts(iterations, warmup):
+    if iterations < 1 or warmup < 0:
+        raise ValueError(
+            f"iterations must be 1 or more and warmup 0 or more, not {iterations} and {warmup}"
+        )
 
-        scripts, device = [Path(builtin.__file__)], "cpu"
-        classes = _classes(builtin)
 
-        def kernel_of(cls):
-            return get_kernel(cls.repo_id)
-    else:
-        folder = Path(path).resolve()
-        scripts = _scripts(folder)
-        device = _DEVICES.get(_backend().name, _backend().name)
-        kernel = get_local_kernel(folder)
-        classes = [cls for script in scripts for cls in _classes(_import_script(script, folder))]
+class Suite:
+    """Benchmarks that were found, with what they are to run; `commit`: the kernel's, "" for none."""
 
-        def kernel_of(_):
-            return kernel
+    def __init__(self, scripts, classes, kernel_of, device, commit=""):
+        self.scripts, self.commit = scripts, commit
+        self.workloads = list(_workloads(classes, kernel_of, device))
 
-    workloads = list(_workloads(classes, kernel_of, device))
-    results = measure_all(workloads, iterations, warmup)
-    digest = hashlib.sha256(b"".join(script.read_bytes() for script in scripts))
-    return BenchmarkReport(results, _machine(), digest.hexdigest())
+    def run(self, iterations, warmup):
+        results = measure_all(self.workloads, iterations, warmup)
+        digest = hashlib.sha256(b"".join(script.read_bytes() for script in self.scripts))
+        return BenchmarkReport(results, _machine(), digest.hexdigest(), self.commit)
+
+
+def builtin_suite():
+    """What ships with this package."""
+    from kernels import _benchmark_builtin as builtin
+
+    def kernel_of(cls):
+        return get_kernel(cls.repo_id)
+
+    return Suite([Path(builtin.__file__)], _classes(builtin), kernel_of, "cpu")
+
+
+def _suite(scripts, kernel, commit=""):
+    device = _DEVICES.get(_backend().name, _backend().name)
+    classes = [cls for script in scripts for cls in _classes(_import_script(script))]
+    return Suite(scripts, classes, lambda _: kernel, device, commit)
+
+
+def folder_suite(path):
+    """Those in the directory of a repository."""
+    folder = Path(path).resolve()
+    return _suite(_scripts(folder, folder), get_local_kernel(folder))
+
+
+def hub_suite(repo_id, *, trust_remote_code=False, refresh=False, **at):
+    """Those of a repository of the Hub, with the kernel at the same commit. `at`: revision or version."""
+    source = Source.hub(repo_id, trust_remote_code=trust_remote_code, refresh=refresh, **at)
+    folder, repo, commit = _core.fetch_folder(source, "benchmarks")
+    scripts = _scripts(Path(folder).parent, repo_id)
+    if commit is not None:
+        repo_id, at = repo, {"revision": commit}
+    kernel = get_kernel(repo_id, trust_remote_code=trust_remote_code, **at)
+    return _suite(scripts, kernel, commit or "")

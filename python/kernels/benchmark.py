@@ -110,8 +110,8 @@ class BenchmarkReport:
         machine (`dict[str, str]`): "gpu", "backend", "pytorchVersion", "os"
             and "cpu".
         digest (`str`): The SHA-256 of the scripts.
-        commit (`str`): The kernel's, as its build is named; "" where it has
-            none.
+        commit (`str`): That of the repository of the Hub; "" for a kernel from
+            elsewhere.
 
     Example:
         >>> from kernels.benchmark import BenchmarkReport, BenchmarkResult
@@ -162,14 +162,27 @@ class BenchmarkReport:
         return f"<kernels.BenchmarkReport of {len(self.results)} workloads, ok={self.ok}>"
 
 
-def run_benchmarks(path=None, *, iterations=100, warmup=10):
+def run_benchmarks(
+    path=None,
+    *,
+    repo_id=None,
+    revision=None,
+    version=None,
+    trust_remote_code=False,
+    iterations=100,
+    warmup=10,
+):
     """Runs the benchmarks of a kernel: compares all results first, then takes
     times, the kernel, its reference and a copy in turns.
 
     Args:
         path (`Path` or `str`, *optional*): The directory of a repository with
-            `benchmarks/benchmark*.py`, whose code is run. By default the
-            kernels that ship with this package.
+            `benchmarks/benchmark*.py`, whose code is run. Without this and
+            `repo_id` it is the kernels that ship with this package.
+        repo_id (`str`, *optional*): A repository of the Hub, whose
+            `benchmarks/` is fetched, verified and run with the kernel of the
+            same commit.
+        revision, version, trust_remote_code: As for `kernels.get_kernel`.
         iterations (`int`, *optional*, defaults to 100): How often each is
             timed.
         warmup (`int`, *optional*, defaults to 10): How often each is called
@@ -181,8 +194,10 @@ def run_benchmarks(path=None, *, iterations=100, warmup=10):
     Raises:
         FileNotFoundError: When there are no benchmarks, or no build of the
             kernel runs here.
-        ValueError: When a script has no benchmarks, or for a number that makes
-            no sense.
+        ValueError: When a script has no benchmarks, for a number that makes
+            no sense, for both `path` and `repo_id`, and for a publisher that
+            is not trusted.
+        OSError: As for `kernels.get_kernel`.
 
     Example:
         >>> from kernels.benchmark import run_benchmarks
@@ -190,13 +205,20 @@ def run_benchmarks(path=None, *, iterations=100, warmup=10):
         Traceback (most recent call last):
         FileNotFoundError: ...
     """
-    if iterations < 1 or warmup < 0:
-        raise ValueError(
-            f"iterations must be 1 or more and warmup 0 or more, not {iterations} and {warmup}"
-        )
     from kernels import _benchmark_run
 
-    return _benchmark_run.run(path, iterations, warmup)
+    _benchmark_run.check_counts(iterations, warmup)
+    if repo_id is not None and path is not None:
+        raise ValueError("Only one of `path` or `repo_id` must be specified.")
+    if repo_id is not None:
+        suite = _benchmark_run.hub_suite(
+            repo_id, revision=revision, version=version, trust_remote_code=trust_remote_code
+        )
+    elif path is not None:
+        suite = _benchmark_run.folder_suite(path)
+    else:
+        suite = _benchmark_run.builtin_suite()
+    return suite.run(iterations, warmup)
 
 
 def _median(seconds):

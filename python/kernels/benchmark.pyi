@@ -47,5 +47,12 @@ class BenchmarkReport:
     def to_json(self) -> str: ...
 
 def run_benchmarks(
-    path: str | PathLike[str] | None = None, *, iterations: int = 100, warmup: int = 10
+    path: str | PathLike[str] | None = None,
+    *,
+    repo_id: str | None = None,
+    revision: str | None = None,
+    version: int | str | None = None,
+    trust_remote_code: bool | list[str] = False,
+    iterations: int = 100,
+    warmup: int = 10,
 ) -> BenchmarkReport: ...

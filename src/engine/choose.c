@@ -112,7 +112,7 @@ static bool is_bytecode(const char *path) {
            (length > 4 && strcmp(path + length - 4, ".pyc") == 0);
 }
 
-/* Whether a file of the listing is wanted: one of the variant's, at this depth. `prefix` is
+/* Whether a file of the listing is wanted: one of the folder's, at this depth. `prefix` is
  * "build/<variant>/". */
 static bool is_wanted(const kni_want *w, const kni_entry *entry, const char *prefix) {
     const char *path = entry->path;
@@ -122,13 +122,21 @@ static bool is_wanted(const kni_want *w, const kni_entry *entry, const char *pre
     return w->depth >= KNI_DEPTH_FILES || strcmp(path + length, "metadata.json") == 0;
 }
 
-static kn_status list_files(kni_want *w, kn_error *err) {
-    kni_text text;
-    kni_text_init(&text, w->alloc);
-    kni_text_addf(&text, BUILD_PREFIX "%s/", w->variant);
-    char *prefix = kni_text_take(&text);
-    if (!prefix) return kni_no_memory(err, "choosing files");
-    size_t count = 0;
+static kn_status fail_without_part(const kni_want *w, kn_error *err) {
+    if (w->is_partial && w->net_status) return kni_fail(err, w->net_status, "%s", w->net_message);
+    return kni_fail(err, KN_ERR_NOT_FOUND, "'%s' (commit %s) has no folder '%s'%s", w->id,
+                    w->commit, w->part,
+                    w->is_partial ? " in the cache, and no request is made in offline mode; "
+                                    "download it while online first (unset HF_HUB_OFFLINE)"
+                                  : "");
+}
+
+/* The repository's files below `prefix`. */
+static kn_status collect_files(kni_want *w, const char *prefix, kn_error *err) {
+    size_t count = 0, inside = 0;
+    for (size_t i = 0; i < w->listing.count; i++)
+        inside += strncmp(w->listing.items[i].path, prefix, strlen(prefix)) == 0;
+    if (w->part && !inside) return fail_without_part(w, err);
     for (size_t i = 0; i < w->listing.count; i++)
         count += is_wanted(w, &w->listing.items[i], prefix);
     w->files = count ? kni_new(w->alloc, count * sizeof *w->files) : NULL;
@@ -138,9 +146,18 @@ static kn_status list_files(kni_want *w, kn_error *err) {
         w->files[w->file_count++] =
             (kni_checked){.path = entry->path, .content = {entry->oid, entry->size}};
     }
-    kni_free(w->alloc, prefix);
     if (count && !w->files) return kni_no_memory(err, "choosing files");
     return KN_OK;
+}
+
+static kn_status list_files(kni_want *w, kn_error *err) {
+    char *inside = kni_want_inside(w);
+    char *prefix = inside ? kni_path_join(w->alloc, inside, "") : NULL;
+    kn_status status =
+        prefix ? collect_files(w, prefix, err) : kni_no_memory(err, "choosing files");
+    kni_free(w->alloc, prefix);
+    kni_free(w->alloc, inside);
+    return status;
 }
 
 static kn_status need_net(void *ctx, const kni_net **out, kn_error *err) {
@@ -200,10 +217,10 @@ static kn_status fail_offline(kni_want *w, kn_error *err) {
 /* The files of the variant against the hash that an older lock file has of it. */
 static kn_status check_lock(kni_batch *batch, const kni_want *w, kn_error *err) {
     const kni_net *net;
-    const size_t prefix = strlen(BUILD_PREFIX) + strlen(w->variant) + 1;
     kn_locked locked = {.size = sizeof locked};
     if (w->lock) kn_lockfile_get(w->lock, w->lock_index, &locked);
-    if (!locked.variant_count || w->depth < KNI_DEPTH_FILES) return KN_OK;
+    if (!locked.variant_count || w->depth < KNI_DEPTH_FILES || w->part) return KN_OK;
+    const size_t prefix = strlen(BUILD_PREFIX) + strlen(w->variant) + 1;
     kn_status status = kni_batch_net(batch, &net, err);
     if (status) return status;
     kni_locked_file *files = kni_new(w->alloc, (w->file_count + 1) * sizeof *files);
@@ -216,16 +233,24 @@ static kn_status check_lock(kni_batch *batch, const kni_want *w, kn_error *err) 
     return status;
 }
 
+/* The files that are wanted, and how many of them are not there as they should be. */
+static kn_status choose_files(kni_batch *batch, kni_want *w, size_t *missing, kn_error *err) {
+    *missing = 0;
+    kn_status status = w->part ? KN_OK : choose_variant(batch, w, err);
+    if (status || (!w->part && !w->variant)) return status;
+    status = list_files(w, err);
+    if (!status) status = check_lock(batch, w, err);
+    if (!status) status = check_files(batch, w, missing, err);
+    return status;
+}
+
 static kn_status choose_one(kni_batch *batch, kni_want *w, kn_error *err) {
     if (w->depth == KNI_DEPTH_VARIANTS) {
         w->step = KNI_WANT_FINISH;
         return KN_OK;
     }
-    size_t missing = 0;
-    kn_status status = choose_variant(batch, w, err);
-    if (!status && w->variant) status = list_files(w, err);
-    if (!status && w->variant) status = check_lock(batch, w, err);
-    if (!status && w->variant) status = check_files(batch, w, &missing, err);
+    size_t missing;
+    kn_status status = choose_files(batch, w, &missing, err);
     if (status) return status;
     bool will_do = w->offline && w->depth == KNI_DEPTH_ABOUT; /* without its metadata */
     if (!missing || will_do)

@@ -197,16 +197,14 @@ static kn_status read_metadata(kni_want *w, kn_error *err) {
 /* A kernel of the Hub whose files are all there. */
 static kn_status finish_hub(kni_batch *batch, kni_want *w, kn_error *err) {
     kn_status status = KN_OK;
-    if (w->variant) {
-        kni_text text;
-        kni_text_init(&text, w->alloc);
-        kni_text_addf(&text, "build/%s", w->variant);
-        char *path = kni_text_take(&text);
+    if (w->variant || w->part) {
+        char *path = kni_want_inside(w);
         if (path) w->folder = kni_cache_snapshot_path(kni_want_cache(w), w->commit, path);
         kni_free(w->alloc, path);
         if (!w->folder) return kni_no_memory(err, "finding a kernel");
-        status = w->depth >= KNI_DEPTH_FILES ? take_kernel(batch, w, err) : read_metadata(w, err);
     }
+    if (w->variant)
+        status = w->depth >= KNI_DEPTH_FILES ? take_kernel(batch, w, err) : read_metadata(w, err);
     if (!status) status = record(batch, w, err);
     return status ? status : warn_of_network(batch, w);
 }

@@ -59,6 +59,8 @@ typedef struct kni_want {
     char *lock_text; /* see kn_repo_info; NULL: nothing is locked */
     kn_lockfile *lock;
     size_t lock_index; /* of its entry in there */
+    char *part;        /* the folder of the repository that is wanted, by its name; NULL: the build
+                          for this machine */
     char *path;        /* the folder to look in, absolute; NULL: it is the Hub's */
     char *key;         /* of what is known in this process */
     kn_device_type device;
@@ -103,13 +105,13 @@ typedef struct kni_want {
     size_t pages;
     bool is_redirect;
 
-    /* its build for this machine */
+    /* its build for this machine, and the files of that or of `part` */
     char *variant;
     char receipt[160];
     kni_checked *files; /* paths and ids are borrowed from `listing` */
     size_t file_count;
     bool fetched;          /* some of them just now */
-    char *folder;          /* of the variant */
+    char *folder;          /* of the variant, or the one that is wanted */
     kn_metadata *metadata; /* with KNI_DEPTH_METADATA, of the variant */
     kni_kernel *kernel;    /* the engine's, in the end */
     size_t *depends;       /* numbers of wants */
@@ -180,6 +182,8 @@ bool kni_want_switch_type(kni_want *want);
 /* Begins again at `look` with another repository. */
 kn_status kni_want_redirect(const kni_batch *batch, kni_want *want, const char *repo,
                             const char *revision, kn_error *err);
+/* The folder whose files are wanted, "build/<variant>", as a copy; NULL: no memory. */
+char *kni_want_inside(const kni_want *want);
 /* The name of its receipt in the cache. Borrowed. */
 const char *kni_want_receipt(kni_want *want);
 /* Begins again at `look`: another process may have done the work. */

@@ -126,6 +126,18 @@ static kn_status find_in_folder(kni_batch *batch, kni_want *w, const char *path,
     return KN_OK;
 }
 
+/* The wanted folder in `path`. */
+static kn_status find_part(kni_want *w, kn_error *err) {
+    w->folder = kni_path_join(w->alloc, w->path, w->part);
+    if (!w->folder) return kni_no_memory(err, "finding a folder");
+    if (!kni_path_is_directory(w->folder)) {
+        return kni_fail(err, KN_ERR_NOT_FOUND, "%s has no folder '%s': there is no '%s'",
+                        w->display, w->part, w->folder);
+    }
+    w->step = KNI_WANT_DONE;
+    return KN_OK;
+}
+
 /* ---- the cache ---- */
 
 /* The branch or tag that a request names; NULL: it names none. Borrowed or in `buffer`. */
@@ -307,7 +319,8 @@ static kn_status look_in_cache(kni_batch *batch, kni_want *w, kn_error *err) {
 }
 
 static kn_status look_one(kni_batch *batch, kni_want *w, kn_error *err) {
-    return w->path ? find_in_folder(batch, w, w->path, err) : look_in_cache(batch, w, err);
+    if (!w->path) return look_in_cache(batch, w, err);
+    return w->part ? find_part(w, err) : find_in_folder(batch, w, w->path, err);
 }
 
 kn_status kni_batch_look(kni_batch *batch, kn_error *err) {

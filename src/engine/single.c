@@ -49,55 +49,99 @@ kn_status kn_engine_get_layer(kn_engine *engine, const kn_host *host, const kn_r
     return status;
 }
 
+/* A call about one want. */
+typedef struct single {
+    kni_run run;
+    kni_batch batch;
+    kni_want *want;
+    bool is_absent; /* it failed, since there is no such kernel or build */
+} single;
+
+/* Takes the want to its end. `part`: see kni_want; NULL: none. Ended by single_clear in any case.
+ */
+static kn_status single_run(single *s, kn_engine *engine, const kn_host *host,
+                            const kn_repo_info *info, kni_depth depth, const char *part,
+                            kn_error *err) {
+    size_t number;
+    *s = (single){.want = NULL};
+    kni_run_init(&s->run, engine, host, NULL);
+    kn_status status = kni_batch_open(&s->run, true, &s->batch, err);
+    if (status) return status;
+    status = kni_batch_add(&s->batch, info, KN_DEVICE_OTHER, depth, &number, err);
+    s->is_absent = status == KN_ERR_NOT_FOUND;
+    if (status) return status;
+    s->want = s->batch.wants[number];
+    s->want->part = kni_text_copy(engine->alloc, part);
+    if (part && !s->want->part) return kni_no_memory(err, "looking for a folder");
+    status = kni_batch_run(&s->batch, err);
+    if (!status) status = kni_batch_link(&s->batch, err);
+    if (status) return status;
+    s->is_absent = s->want->is_absent;
+    return s->want->status ? kni_fail(err, s->want->status, "%s", s->want->err.message) : KN_OK;
+}
+
+static void single_clear(single *s) {
+    kni_batch_close(&s->batch);
+    kni_run_clear(&s->run);
+}
+
 kn_status kn_engine_install(kn_engine *engine, const kn_host *host, const kn_repo_info *info,
                             char **folder, kn_error *err) {
+    single s;
     *folder = NULL;
-    kni_run run;
-    kni_run_init(&run, engine, host, NULL);
-    kni_batch batch;
-    size_t number;
-    kn_status status = kni_batch_open(&run, true, &batch, err);
-    if (!status)
-        status = kni_batch_add(&batch, info, KN_DEVICE_OTHER, KNI_DEPTH_DISK, &number, err);
-    if (!status) status = kni_batch_run(&batch, err);
-    if (!status) status = kni_batch_link(&batch, err);
+    kn_status status = single_run(&s, engine, host, info, KNI_DEPTH_DISK, NULL, err);
     if (!status) {
-        const kni_want *w = batch.wants[number];
-        status = w->status;
-        if (status) kni_fail(err, status, "%s", w->err.message);
-        if (!status) *folder = kni_text_copy(engine->alloc, w->kernel->source.folder);
-        if (!status && !*folder) status = kni_no_memory(err, "installing a kernel");
+        *folder = kni_text_copy(engine->alloc, s.want->kernel->source.folder);
+        if (!*folder) status = kni_no_memory(err, "installing a kernel");
     }
-    kni_batch_close(&batch);
-    kni_run_clear(&run);
+    single_clear(&s);
     return status;
+}
+
+kn_status kn_engine_fetch_folder(kn_engine *engine, const kn_host *host, const kn_repo_info *info,
+                                 const char *name, kn_fetched *out, kn_error *err) {
+    single s;
+    out->folder = out->repo = out->commit = NULL;
+    if (!name[0] || name[0] == '.' || strchr(name, '/')) {
+        return kni_fail(err, KN_ERR_VALUE, "'%s' is no name of a folder in a repository's root",
+                        name);
+    }
+    kn_status status = single_run(&s, engine, host, info, KNI_DEPTH_DISK, name, err);
+    if (!status) {
+        bool is_hub = s.want->commit[0] != '\0';
+        out->folder = kni_text_copy(engine->alloc, s.want->folder);
+        out->repo = is_hub ? kni_text_copy(engine->alloc, s.want->id) : NULL;
+        out->commit = is_hub ? kni_text_copy(engine->alloc, s.want->commit) : NULL;
+        if (!out->folder || (is_hub && (!out->repo || !out->commit))) {
+            kn_fetched_clear(engine, out);
+            status = kni_no_memory(err, "fetching a folder");
+        }
+    }
+    single_clear(&s);
+    return status;
+}
+
+void kn_fetched_clear(kn_engine *engine, kn_fetched *fetched) {
+    kni_free(engine->alloc, fetched->folder);
+    kni_free(engine->alloc, fetched->repo);
+    kni_free(engine->alloc, fetched->commit);
+    fetched->folder = fetched->repo = fetched->commit = NULL;
 }
 
 kn_status kn_engine_resolve_commit(kn_engine *engine, const kn_host *host, const kn_repo_info *info,
                                    char **commit, kn_error *err) {
+    single s;
     *commit = NULL;
-    kni_run run;
-    kni_run_init(&run, engine, host, NULL);
-    kni_batch batch;
-    size_t number;
-    kn_status status = kni_batch_open(&run, true, &batch, err);
-    if (!status)
-        status = kni_batch_add(&batch, info, KN_DEVICE_OTHER, KNI_DEPTH_VARIANTS, &number, err);
-    if (!status) status = kni_batch_run(&batch, err);
-    if (!status) {
-        const kni_want *w = batch.wants[number];
-        if (w->status)
-            status = kni_fail(err, w->status, "%s", w->err.message);
-        else if (!w->commit[0])
-            status = kni_fail(err, KN_ERR_VALUE,
-                              "%s: a kernel in a directory has no commits; ask for one of the Hub",
-                              w->display);
-        else
-            *commit = kni_text_copy(engine->alloc, w->commit);
-        if (!status && !*commit) status = kni_no_memory(err, "finding a commit");
+    kn_status status = single_run(&s, engine, host, info, KNI_DEPTH_VARIANTS, NULL, err);
+    if (!status && !s.want->commit[0]) {
+        status = kni_fail(err, KN_ERR_VALUE,
+                          "%s: a kernel in a directory has no commits; ask for one of the Hub",
+                          s.want->display);
+    } else if (!status) {
+        *commit = kni_text_copy(engine->alloc, s.want->commit);
+        if (!*commit) status = kni_no_memory(err, "finding a commit");
     }
-    kni_batch_close(&batch);
-    kni_run_clear(&run);
+    single_clear(&s);
     return status;
 }
 
@@ -117,30 +161,15 @@ static kn_status check_gpus(kni_run *run, const kni_batch *batch, bool *refused,
 
 kn_status kn_engine_has_kernel(kn_engine *engine, const kn_host *host, const kn_repo_info *info,
                                bool *out, kn_error *err) {
-    *out = false;
-    kni_run run;
-    kni_run_init(&run, engine, host, NULL);
-    kni_batch batch;
-    size_t number;
-    bool has_none = false; /* as opposed to: it cannot be told */
-    kn_status status = kni_batch_open(&run, true, &batch, err);
-    if (!status) {
-        status = kni_batch_add(&batch, info, KN_DEVICE_OTHER, KNI_DEPTH_METADATA, &number, err);
-        has_none = status == KN_ERR_NOT_FOUND;
-    }
-    if (!status) status = kni_batch_run(&batch, err);
-    if (!status) status = kni_batch_link(&batch, err);
-    if (!status) {
-        const kni_want *w = batch.wants[number];
-        status = w->status;
-        has_none = w->is_absent;
-        if (status && !has_none) kni_fail(err, status, "%s", w->err.message);
-        if (!status && !info->any_arch) status = check_gpus(&run, &batch, &has_none, err);
-    }
+    single s;
+    kn_error cause;
+    kn_error_init(&cause);
+    kn_status status = single_run(&s, engine, host, info, KNI_DEPTH_METADATA, NULL, &cause);
+    bool has_none = s.is_absent; /* as opposed to: it cannot be told */
+    if (!status && !info->any_arch) status = check_gpus(&s.run, &s.batch, &has_none, &cause);
     *out = status == KN_OK;
-    kni_batch_close(&batch);
-    kni_run_clear(&run);
-    return has_none ? KN_OK : status;
+    single_clear(&s);
+    return status && !has_none ? kni_fail(err, status, "%s", cause.message) : KN_OK;
 }
 
 /* The variants of a kernel in a folder on disk. */
@@ -179,17 +208,10 @@ kn_status kni_want_variants(const kni_batch *batch, const kni_want *w, kn_varian
 
 kn_status kn_engine_variants(kn_engine *engine, const kn_host *host, const kn_repo_info *info,
                              kn_variants **out, kn_error *err) {
+    single s;
     *out = NULL;
-    kni_run run;
-    kni_run_init(&run, engine, host, NULL);
-    kni_batch batch;
-    size_t number;
-    kn_status status = kni_batch_open(&run, true, &batch, err);
-    if (!status)
-        status = kni_batch_add(&batch, info, KN_DEVICE_OTHER, KNI_DEPTH_VARIANTS, &number, err);
-    if (!status) status = kni_batch_run(&batch, err);
-    if (!status) status = kni_want_variants(&batch, batch.wants[number], out, err);
-    kni_batch_close(&batch);
-    kni_run_clear(&run);
+    kn_status status = single_run(&s, engine, host, info, KNI_DEPTH_VARIANTS, NULL, err);
+    if (!status) status = kni_want_variants(&s.batch, s.want, out, err);
+    single_clear(&s);
     return status;
 }

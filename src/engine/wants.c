@@ -164,7 +164,7 @@ void kni_want_free(kni_want *w) {
     if (!w) return;
     forget_repository(w);
     char *texts[] = {w->id,   w->request, w->display, w->allowed,     w->user_agent, w->backend,
-                     w->path, w->key,     w->seen,    w->net_message, w->lock_text};
+                     w->path, w->key,     w->seen,    w->net_message, w->lock_text,  w->part};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) kni_free(w->alloc, texts[i]);
     kn_lockfile_free(w->lock);
     kni_free(w->alloc, w);
@@ -182,9 +182,17 @@ bool kni_want_switch_type(kni_want *w) {
     return true;
 }
 
+char *kni_want_inside(const kni_want *w) {
+    if (w->part) return kni_text_copy(w->alloc, w->part);
+    kni_text text;
+    kni_text_init(&text, w->alloc);
+    kni_text_addf(&text, "build/%s", w->variant);
+    return kni_text_take(&text);
+}
+
 /* One of its own where metadata alone is looked at: that says nothing about the other files. */
 const char *kni_want_receipt(kni_want *w) {
-    snprintf(w->receipt, sizeof w->receipt, "%s%s", w->variant,
+    snprintf(w->receipt, sizeof w->receipt, "%s%s", w->part ? w->part : w->variant,
              w->depth < KNI_DEPTH_FILES ? ".metadata" : "");
     return w->receipt;
 }

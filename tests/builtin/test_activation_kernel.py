@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
-SIZES = [0, 1, 7, 8, 9, 64, 1001]
+SIZES = [0, 1, 7, 8, 9, 64, 1001, 4096]
 
 
 def silu_and_mul64(x):

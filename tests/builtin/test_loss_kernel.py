@@ -4,6 +4,8 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 # Of gradients, whose largest are about 1; losses are float32.
@@ -28,7 +30,7 @@ def sample(classes, dtype=torch.float32):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize("smoothing, z_weight", [(0.0, 0.0), (0.1, 0.0), (0.1, 0.01)])
-@pytest.mark.parametrize("classes", [1, 7, 1000, 1025, 5000])
+@pytest.mark.parametrize("classes", [1, 7, 1000, 1025, 65536])
 def test_loss_and_gradient_agree_with_float64(
     loss, isa, classes, smoothing, z_weight, reduction, dtype
 ):
@@ -46,6 +48,35 @@ def test_loss_and_gradient_agree_with_float64(
     assert logits.grad.dtype == dtype
     error = (logits.grad.double() - exact_logits.grad).abs().max()
     assert error <= TOLERANCE[dtype] * max(1.0, grad.abs().max().item()) * 4
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    batch=st.lists(st.integers(0, 4), min_size=0, max_size=3),
+    classes=st.integers(1, 40),
+    step=st.integers(1, 2),
+    ignored=st.floats(0, 1),
+    data=st.data(),
+)
+def test_any_shape_and_layout_of_logits_and_target(loss, batch, classes, step, ignored, data):
+    order = data.draw(st.permutations(range(len(batch) + 1)))
+    sizes = [*batch, classes * step]
+    logits = torch.randn([sizes[i] for i in order]).permute(
+        [order.index(i) for i in range(len(sizes))]
+    )[..., ::step]
+    target = torch.randint(classes, (*batch, 2))[..., 0]  # of any stride, too
+    target = torch.where(torch.rand(batch) < ignored, -100, target)
+    logits.requires_grad_()
+    y = loss.cross_entropy(logits, target, reduction="none", label_smoothing=0.1)
+    rows, flat = logits.detach().double().reshape(-1, classes), target.reshape(-1)
+    rows.requires_grad_()
+    exact = loss64(rows, flat, 0.1, reduction="none")
+    assert y.shape == target.shape
+    assert torch.allclose(y.double(), exact.reshape(target.shape), rtol=2e-6, atol=2e-6)
+    (grad,) = torch.autograd.grad(y.sum(), logits)
+    (expected,) = torch.autograd.grad(exact.sum(), rows)
+    assert grad.shape == logits.shape
+    assert torch.allclose(grad.double(), expected.reshape(logits.shape), atol=2e-6)
 
 
 def test_a_second_backward_gives_the_same_gradient(loss):

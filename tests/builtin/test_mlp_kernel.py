@@ -4,6 +4,8 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 # Two roundings.
@@ -16,7 +18,7 @@ REFERENCES = {
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("width", [0, 1, 7, 16, 1001])
+@pytest.mark.parametrize("width", [0, 1, 7, 16, 1001, 4096])
 @pytest.mark.parametrize("name", list(REFERENCES))
 def test_values_and_gradients_agree_with_float64(mlp, isa, name, width, dtype):
     gate, up = (torch.randn(3, 2, width).to(dtype).requires_grad_() for _ in range(2))
@@ -38,6 +40,30 @@ def test_strided_inputs(mlp):
     assert torch.allclose(mlp.silu_mul(gate, up), F.silu(gate) * up, atol=1e-6)
     gate, up = torch.randn(12, 5).t(), torch.randn(5, 12)
     assert torch.allclose(mlp.silu_mul(gate, up), F.silu(gate) * up, atol=1e-6)
+
+
+@st.composite
+def layouts(draw, sizes):
+    """A tensor of these sizes with its dimensions in any order in memory, and any steps between elements."""
+    order = draw(st.permutations(range(len(sizes))))
+    steps = [draw(st.integers(1, 2)) for _ in sizes]
+    wide = torch.randn([sizes[i] * steps[i] for i in order])
+    x = wide.permute([order.index(i) for i in range(len(sizes))])
+    return x[tuple(slice(None, None, step) for step in steps)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(sizes=st.lists(st.integers(0, 5), min_size=1, max_size=4), data=st.data())
+def test_any_layout_of_either_input(mlp, sizes, data):
+    gate, up = data.draw(layouts(sizes)), data.draw(layouts(sizes))
+    gate.requires_grad_()
+    y = mlp.silu_mul(gate, up)
+    exact = F.silu(gate.detach().double()) * up.double()
+    assert y.shape == exact.shape and torch.allclose(y.double(), exact, rtol=4e-6, atol=4e-6)
+    (grad,) = torch.autograd.grad(y.sum(), gate)
+    s = gate.detach().double().sigmoid()
+    exact = up.double() * s * (1 + gate.detach().double() * (1 - s))
+    assert grad.shape == exact.shape and torch.allclose(grad.double(), exact, atol=8e-6)
 
 
 @pytest.mark.parametrize("name", list(REFERENCES))

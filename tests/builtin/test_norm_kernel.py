@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 # Forward: relative to results of about 1; half an ulp of the dtype at 4, and a little more.
 TOLERANCE = {torch.float32: 2e-6, torch.bfloat16: 2e-2, torch.float16: 2.5e-3}
-WIDTHS = [1, 2, 7, 8, 9, 31, 32, 33, 64, 100, 1000, 4097]
+WIDTHS = [1, 2, 7, 8, 9, 31, 32, 33, 64, 100, 1000, 4097, 65536]
 
 
 class LlamaRMSNorm(torch.nn.Module):

@@ -6,6 +6,8 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
+from hub import kernel_files
+
 KERNEL = "def fill(out):\n    out.fill_(1)\n"
 SCRIPT = """
 import torch
@@ -89,16 +91,79 @@ def test_what_cannot_be_benchmarked_is_told(cli, toy, tmp_path):
     for words in ([], ["toy", "--builtin"]):
         result = cli("benchmark", *words)
         assert result.returncode == 2
-        assert "name either a directory or --builtin" in result.stderr
+        assert "name either a kernel or --builtin" in result.stderr
         assert "usage: kernels benchmark" in result.stderr
-    remote = cli("benchmark", "org/name")
-    assert remote.returncode == 1
-    assert "clone the repository of the Hub with git" in remote.stderr
+    neither = cli("benchmark", "./no/toy")
+    assert neither.returncode == 1
+    assert "'./no/toy' is neither a directory nor a repository's name" in neither.stderr
+    twice = cli("benchmark", "open/toy", "--version", "1", "--branch", "main")
+    assert twice.returncode == 2
+    assert "Only one of --revision, --branch or --version can be specified" in twice.stderr
     (tmp_path / "bare/lib/python3.12/site-packages").mkdir(parents=True)
     bare = cli("benchmark", "toy", "--python", "bare")
     assert bare.returncode == 1
     assert "there is no torch in the Python environment" in bare.stderr
     assert "name another environment with --python" in bare.stderr
+
+
+def publish(hub, name, org="open", script=SCRIPT):
+    files = kernel_files(name, variants=("torch-cpu",), layers=None, code=KERNEL)
+    return hub.repo(f"{org}/{name}").commit(
+        files | {"benchmarks/benchmark.py": script.encode()}, branches=["main", "v1"]
+    )
+
+
+def test_a_repository_of_the_hub_is_benchmarked(cli, hub):
+    commit = publish(hub, "timed")
+    for words in (["open/timed"], ["open/timed", "--version", "1"], ["open/timed", "--branch=v1"],
+                  ["open/timed@v1"], [f"open/timed@{commit}"], ["open/timed", "--revision", commit]):  # fmt: skip
+        done = cli("benchmark", *words, "--iterations", "1", "--warmup", "0", "--json")
+        assert done.returncode == 0, done.stderr
+        document = json.loads(done.stdout)
+        assert document["kernelCommitSha"] == commit
+        assert [result["workload"] for result in document["results"]] == ["FillBenchmark.ones"]
+    offline = cli("benchmark", "open/timed@v1", "--iterations=1", HF_HUB_OFFLINE="1")
+    assert offline.returncode == 0, offline.stderr
+
+
+def test_the_exit_status_says_what_the_hub_said(cli, hub, home):
+    publish(hub, "code", org="closed")
+    refused = cli("benchmark", "closed/code", "--iterations=1")
+    assert refused.returncode == 4
+    assert "`kernels benchmark --trust` runs its code all the same" in refused.stderr
+    assert cli("benchmark", "closed/code", "--iterations=1", "--trust").returncode == 0
+    absent = cli("benchmark", "open/absent")
+    assert absent.returncode == 1
+    assert "open/absent" in absent.stderr
+    (script,) = home.glob("hub/*code/snapshots/*/benchmarks/benchmark.py")
+    script.resolve().write_text("raise SystemExit('it was run')\n")
+    damaged = cli("benchmark", "closed/code", "--trust", HF_HUB_OFFLINE="1")
+    assert damaged.returncode == 5
+    unreached = cli("benchmark", "open/other", HF_ENDPOINT="http://127.0.0.1:9")
+    assert unreached.returncode == 3, unreached.stderr
+
+
+def test_what_a_benchmark_raises_is_shown_with_its_place(cli, toy):
+    toy.write_text(SCRIPT.replace("self.kernel.fill(self.out)", "raise ValueError('no fill')"))
+    raised = cli("benchmark", "toy")
+    assert raised.returncode == 1
+    assert 'benchmark.py", line' in raised.stderr
+    assert "ValueError: no fill" in raised.stderr
+    toy.write_text("import no_such_module\n")
+    missing = cli("benchmark", "toy")
+    assert missing.returncode == 1
+    assert "benchmark.py' cannot be imported: No module named 'no_such_module'" in missing.stderr
+    assert "Traceback" not in missing.stderr
+
+
+def test_options_of_upstream_alone_are_told(cli):
+    for option, instead in (("--visual", "FILE.svg"), ("--rasterized", "FILE.png")):
+        refused = cli("benchmark", "open/timed", option)
+        assert refused.returncode == 2
+        assert (
+            f"'benchmark {option}' is not available in this version: --plot {instead}"
+            in refused.stderr
+        )
 
 
 def test_help_says_that_it_runs_code(cli):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from kernels import _benchmark_command, _benchmark_run
-from kernels._benchmark_plot import check_plot, svg
+from kernels._benchmark_plot import check_plot, svg, write_plot
 from kernels.benchmark import BenchmarkReport, BenchmarkResult, run_benchmarks
 
 KERNEL = """
@@ -254,6 +254,24 @@ def test_the_picture_is_well_formed_and_has_every_bar():
     assert texts[1:] == ["A<B.c", "kernel, 2 ms", "reference, 6 ms", "copy, 1 ms"]
     lengths = [float(each.get("width")) for each in list(root.iter(f"{space}rect"))[1:]]
     assert lengths == [133.3, 400.0, 66.7]
+
+
+def test_the_picture_as_png_shows_every_bar(tmp_path):
+    from matplotlib.colors import to_rgb
+    from matplotlib.image import imread
+
+    write_plot(BenchmarkReport([TIMES], {}, ""), tmp_path / "times.png")
+    assert (tmp_path / "times.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    picture = imread(tmp_path / "times.png")[..., :3]
+
+    def longest(colour):
+        """Of the rows of pixels, the most of this colour."""
+        return (abs(picture - to_rgb(colour)) < 0.01).all(-1).sum(-1).max()
+
+    kernel, reference, copy = (longest(c) for c in ("#2563eb", "#94a3b8", "#cbd5e1"))
+    assert reference == pytest.approx(3 * kernel, rel=0.05)
+    assert copy == pytest.approx(kernel / 2, rel=0.05)
+    assert kernel > 50
 
 
 def test_a_plot_that_cannot_be_made_is_refused_before_anything_runs(monkeypatch, capsys):

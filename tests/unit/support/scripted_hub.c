@@ -55,19 +55,18 @@ void scripted_hub_publisher(scripted_hub *hub, const char *name, bool trusted) {
 }
 
 /* Sets a file of the commit and appends its entry to the listing. */
-static void add_file(scripted_hub *hub, const char *repo_id, bool is_model, const char *name,
+static void add_file(scripted_hub *hub, const char *repo_id, bool is_model, const char *file,
                      const char *content, char *listing) {
     char path[TEXT_MAX], commit[65], oid[65];
     scripted_hub_commit(repo_id, commit);
-    snprintf(path, sizeof path, "%s/%s/resolve/%s/build/torch-cpu/%s", is_model ? "" : "/kernels",
-             repo_id, commit, name);
+    snprintf(path, sizeof path, "%s/%s/resolve/%s/%s", is_model ? "" : "/kernels", repo_id, commit,
+             file);
     scripted_hub_set(hub, path, content);
     plain_git_oid(content, strlen(content), oid);
     size_t used = strlen(listing);
     snprintf(listing + used, TEXT_MAX - used,
-             "%s{\"type\": \"file\", \"path\": \"build/torch-cpu/%s\", \"oid\": \"%s\", \"size\": "
-             "%zu}",
-             used > 1 ? ", " : "", name, oid, strlen(content));
+             "%s{\"type\": \"file\", \"path\": \"%s\", \"oid\": \"%s\", \"size\": %zu}",
+             used > 1 ? ", " : "", file, oid, strlen(content));
 }
 
 void scripted_hub_commit(const char *repo_id, char commit[65]) {
@@ -75,7 +74,7 @@ void scripted_hub_commit(const char *repo_id, char commit[65]) {
 }
 
 static void add_repository(scripted_hub *hub, const char *repo_id, bool is_model,
-                           const char *depends) {
+                           const char *depends, const char *benchmark) {
     const char *type = is_model ? "models" : "kernels";
     char commit[65], text[TEXT_MAX], path[TEXT_MAX], listing[TEXT_MAX] = "[";
     scripted_hub_commit(repo_id, commit);
@@ -91,11 +90,12 @@ static void add_repository(scripted_hub *hub, const char *repo_id, bool is_model
         "{\"id\": \"_%s\", \"name\": \"%s\", \"version\": 1, \"backend\": {\"type\": \"cpu\"}, "
         "\"kernel-depends\": %s}",
         strrchr(repo_id, '/') + 1, strrchr(repo_id, '/') + 1, depends);
-    add_file(hub, repo_id, is_model, "metadata.json", text, listing);
+    add_file(hub, repo_id, is_model, "build/torch-cpu/metadata.json", text, listing);
     snprintf(text, sizeof text, "NAME = '%s'\n", repo_id);
-    add_file(hub, repo_id, is_model, "__init__.py", text, listing);
+    add_file(hub, repo_id, is_model, "build/torch-cpu/__init__.py", text, listing);
     snprintf(text, sizeof text, "OTHER = '%s'\n", repo_id);
-    add_file(hub, repo_id, is_model, "other.py", text, listing);
+    add_file(hub, repo_id, is_model, "build/torch-cpu/other.py", text, listing);
+    if (benchmark) add_file(hub, repo_id, is_model, "benchmarks/benchmark.py", benchmark, listing);
     size_t used = strlen(listing);
     snprintf(listing + used, sizeof listing - used, "]");
     snprintf(path, sizeof path, "/api/%s/%s/tree/%s?recursive=true&expand=false", type, repo_id,
@@ -104,11 +104,15 @@ static void add_repository(scripted_hub *hub, const char *repo_id, bool is_model
 }
 
 void scripted_hub_kernel(scripted_hub *hub, const char *repo_id, const char *depends) {
-    add_repository(hub, repo_id, false, depends);
+    add_repository(hub, repo_id, false, depends, NULL);
+}
+
+void scripted_hub_benchmark(scripted_hub *hub, const char *repo_id, const char *benchmark) {
+    add_repository(hub, repo_id, false, "[]", benchmark);
 }
 
 void scripted_hub_model(scripted_hub *hub, const char *repo_id) {
-    add_repository(hub, repo_id, true, "[]");
+    add_repository(hub, repo_id, true, "[]", NULL);
 }
 
 /* ---- the transport ---- */

@@ -44,6 +44,8 @@ void scripted_hub_set(scripted_hub *hub, const char *path, const char *body);
 /* A kernel with the branches main and v1 and the variant torch-cpu: metadata.json, __init__.py and
  * one more file. `depends` is the value of "kernel-depends". */
 void scripted_hub_kernel(scripted_hub *hub, const char *repo_id, const char *depends);
+/* A kernel that depends on nothing and has the file benchmarks/benchmark.py, too. */
+void scripted_hub_benchmark(scripted_hub *hub, const char *repo_id, const char *benchmark);
 /* The same as a repository of the older type. */
 void scripted_hub_model(scripted_hub *hub, const char *repo_id);
 /* The commit of all its branches. */
