@@ -114,7 +114,7 @@ build/.system: tools/setup.sh
 	tools/venv.sh .venv-ecosystem $*
 	@touch $@
 
-build/test-hub/test_hub: $(wildcard tests/support/hub/*) cmake/options.cmake | build/.system
+build/test-hub/test_hub: $(wildcard tests/support/hub/*) $(shell find src/base src/os src/serve include src/codec src/net -name "*.[ch]") cmake/options.cmake | build/.system
 	cmake -S tests/support/hub -B build/test-hub -G Ninja --log-level=WARNING -DKN_WERROR=ON
 	cmake --build build/test-hub
 	@touch $@

@@ -175,3 +175,15 @@ void kni_json_add_text(kni_text *out, const char *text) {
     kni_text_add_n(out, plain, (size_t)(at - plain));
     kni_text_add(out, "\"");
 }
+
+static int add_piece(const char *bytes, size_t length, void *out) {
+    kni_text_add_n(out, bytes, length);
+    return 0;
+}
+
+void kni_json_add(kni_text *out, const kni_json *value) {
+    if (!value)
+        kni_text_add(out, "null");
+    else if (json_dump_callback(to_jansson(value), add_piece, out, JSON_COMPACT | JSON_ENCODE_ANY))
+        out->failed = true;
+}

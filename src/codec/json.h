@@ -36,5 +36,7 @@ const char *kni_json_next(const kni_json *object, const char *after, const kni_j
 /* Appends `text` to `out` as a JSON string with its quotes, or null for NULL. Bytes that are not
  * UTF-8 (a path may have such) become U+FFFD, so that what comes out is always JSON. */
 void kni_json_add_text(kni_text *out, const char *text);
+/* Appends `value` as compact JSON, null for NULL. */
+void kni_json_add(kni_text *out, const kni_json *value);
 
 #endif

@@ -23,6 +23,7 @@ RANK = {
     "load": 2,
     "net": 2,
     "engine": 3,
+    "serve": 3,
 }
 # Folders that do no input or output: what they need comes as a value.
 PURE = {"base", "codec", "layers", "variant"}
@@ -36,7 +37,13 @@ IMPURE_CALL = re.compile(
     r"clock|clock_gettime|gettimeofday|dlopen|dlsym|printf|puts|fputs|fwrite|fprintf|system|popen)\s*\("
 )
 # Where a third party's headers may be included.
-THIRD_PARTY = {"jansson.h": "codec", "openssl/": "net", "toml++/": "net", "curl/": "net"}
+THIRD_PARTY = {
+    "jansson.h": ("codec",),
+    "openssl/": ("net", "serve"),
+    "toml++/": ("net",),
+    "curl/": ("net",),
+    "microhttpd.h": ("serve",),
+}
 STANDARD_HEADER = re.compile(
     r"(assert|complex|ctype|errno|fenv|float|inttypes|limits|locale|math|setjmp|signal|stdalign|stdarg|"
     r"stdatomic|stdbool|stddef|stdint|stdio|stdlib|stdnoreturn|string|threads|time|unistd|fcntl|getopt|"
@@ -130,9 +137,9 @@ def src_include_problem(folder: str, quoted: bool, name: str) -> str | None:
     if not quoted:
         if PYTHON_HEADER.fullmatch(name):
             return "Python is known to python/ext only"
-        for prefix, home in THIRD_PARTY.items():
-            if name.startswith(prefix) and folder != home:
-                return f"this library is used by src/{home} only"
+        for prefix, homes in THIRD_PARTY.items():
+            if name.startswith(prefix) and folder not in homes:
+                return f"this library is used by src/{' and src/'.join(homes)} only"
         if folder in PURE and IMPURE_HEADER.fullmatch(name):
             return f"src/{folder} does no input or output"
         return None

@@ -2,13 +2,9 @@
 /* test_hub: a loopback Hub for tests and benchmarks. It serves a directory tree of repositories as
  * the public Hub does, breaks rules when told to, and keeps a log of what was asked.
  *
- *   ROOT/organizations/<org>.json                  what its overview says:
- * {"trustedKernelPublisher": true} ROOT/users/<name>.json                         the same for a
- * user ROOT/kernels|models/<org>/<name>/repo.json     see testhub_store.c
- *   ROOT/kernels|models/<org>/<name>/commits/<40 hex digits>/...   the files
- *
- * Descriptions are read again for each request; a commit's files are read once, as a commit never
- * changes. Running out of memory ends the program: it is a tool of the tests. */
+ * The answers are those of src/serve, which `kernels serve` gives, too; serve/hub.h tells how the
+ * folder looks. organizations/<org>.json may say {"trustedKernelPublisher": true} here. Running out
+ * of memory ends the program: it is a tool of the tests. */
 #ifndef TESTHUB_H
 #define TESTHUB_H
 
@@ -18,6 +14,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "serve/serve_parts.h"
 
 typedef enum origin { ORIGIN_HUB = 0, ORIGIN_CDN = 1, ORIGIN_COUNT = 2 } origin;
 
@@ -91,7 +89,6 @@ typedef struct reply {
     bool chunked; /* Transfer-Encoding: chunked instead of Content-Length */
 } reply;
 
-struct snapshot;
 struct fault;
 
 /* Who accepts connections for an origin. */
@@ -107,12 +104,12 @@ typedef struct listener {
 /* The whole program's state; what changes is changed under `lock`. */
 typedef struct testhub {
     const char *root;
+    kni_hub served; /* of `root` */
     listener listeners[ORIGIN_COUNT];
     pthread_mutex_t lock;
     pthread_cond_t changed; /* a request ended, or a listener changed its state */
     settings set;
     json_t *tokens; /* those that are valid; NULL or empty: any */
-    struct snapshot *snapshots;
     struct fault *faults;
     json_int_t fault_count;
     record **records;
@@ -125,52 +122,14 @@ typedef struct testhub {
 void *must(void *memory); /* ends the program when it is NULL */
 char *text_copy(const char *text);
 char *text_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
-char *text_unescape(const char *text, size_t length); /* NULL when it has an escaped NUL */
-char *text_escape(const char *text, bool keep_slashes);
 char *hex_decode(const char *hex, size_t *length); /* NULL when it is not hex */
 void hex_encode(const unsigned char *bytes, size_t count, char *out);
-char *query_get(const char *query, const char *name); /* unescaped; NULL when it is not there */
-double clock_now(void);                               /* seconds since the epoch */
+double clock_now(void); /* seconds since the epoch */
 double clock_monotonic(void);
 void clock_sleep(double seconds);
 const char *json_text(const json_t *object, const char *key);
 long long json_number(const json_t *object, const char *key, long long otherwise);
 bool json_flag(const json_t *object, const char *key);
-
-/* testhub_store.c */
-typedef struct entry {
-    char *path;
-    const char *name; /* the last part of path */
-    bool directory, lfs;
-    uint64_t size;
-    char oid[41];    /* the blob's, the pointer's, or the tree's */
-    char sha256[65]; /* of an LFS file */
-    unsigned pointer_size;
-} entry;
-
-typedef struct snapshot {
-    char *key, *folder;
-    entry *entries; /* in the order of the listing */
-    size_t count, room;
-    entry **by_path; /* sorted */
-    struct snapshot *next;
-} snapshot;
-
-typedef struct repository {
-    char *type; /* "kernels" or "models" */
-    char *id, *organization, *folder;
-    json_t *about; /* repo.json; NULL: there is no such repository */
-} repository;
-
-void store_open(repository *repo, const char *root, const char *type, const char *organization,
-                const char *name);
-void store_close(repository *repo);
-/* The commit that a branch, tag, refs/... or commit id names; NULL without one. Free it. */
-char *store_resolve(const repository *repo, const char *revision);
-/* Valid for ever; NULL when there is no such commit. */
-const snapshot *store_snapshot(testhub *hub, const repository *repo, const char *commit,
-                               long long lfs_threshold);
-const entry *store_find(const snapshot *tree, const char *path);
 
 /* testhub_log.c */
 record *log_begin(testhub *hub, const exchange *request, const char *method);
@@ -209,31 +168,9 @@ uint64_t connection_sent(int fd); /* all bytes that went out, heads included */
 /* What a body of `text` and `fill` is at a place. */
 void reply_fill(const reply *body, uint64_t position, char *out, size_t length);
 
-/* testhub_api.c */
-void api_answer(testhub *hub, exchange *request, char **parts, size_t count, reply *out);
-/* The answer for a repository that is missing or not for this client: true, with `out` set. */
-bool access_refused(testhub *hub, const exchange *request, const repository *repo, bool files,
-                    reply *out);
-/* A revision is one escaped part, or refs/pr/1 and the like unescaped; `used` tells how many. */
-char *revision_from(char **parts, size_t count, size_t *used);
-/* The rest of a path, unescaped; NULL when it is hostile. "" for nothing. */
-char *path_from(char **parts, size_t count);
-
-/* testhub_tree.c */
-#define TEST_HUB_DATE "2026-01-01T00:00:00.000Z" /* what nobody dated is from */
-json_t *api_lfs(const entry *file, const char *digest_name);
-/* What repo.json says of a commit. */
-const char *api_commit_text(const repository *repo, const char *commit, const char *key,
-                            const char *otherwise);
-/* `parts` name the folder to list; none: the whole. */
-void api_tree(testhub *hub, const exchange *request, const repository *repo, const char *commit,
-              char **parts, size_t count, reply *out);
-
-/* testhub_files.c */
-void files_resolve(testhub *hub, exchange *request, const char *type, char **parts, size_t count,
-                   reply *out);
-void files_resolve_cache(testhub *hub, exchange *request, char **parts, size_t count, reply *out);
-void files_cdn(testhub *hub, exchange *request, char **parts, size_t count, reply *out);
+/* testhub_answer.c: what the Hub of src/serve answers, and what the tests want of it besides */
+void answer_hub(testhub *hub, exchange *request, const char *method, reply *out);
+void answer_cdn(testhub *hub, exchange *request, const char *method, reply *out);
 
 /* testhub_control.c */
 void control_answer(testhub *hub, exchange *request, reply *out);

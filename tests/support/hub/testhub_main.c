@@ -235,6 +235,12 @@ int main(int argc, char **argv) {
         fprintf(stderr, "test_hub: --root=DIR is needed\n");
         return 2;
     }
+    state.served = (kni_hub){.alloc = kni_alloc_or_default(NULL), .believes_folder = true};
+    state.served.folder = open(state.root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (state.served.folder < 0 || kni_hub_init(&state.served, NULL)) {
+        fprintf(stderr, "test_hub: '%s' cannot be opened: %s\n", state.root, strerror(errno));
+        return 1;
+    }
     if (!listener_start(&state, ORIGIN_CDN, ports[ORIGIN_CDN]) ||
         !listener_start(&state, ORIGIN_HUB, ports[ORIGIN_HUB])) {
         return 1;

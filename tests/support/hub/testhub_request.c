@@ -5,8 +5,6 @@
 
 #include "testhub.h"
 
-enum { PARTS_MAX = 256 };
-
 void *request_begin(void *context, const char *uri, struct MHD_Connection *connection) {
     exchange *request = must(calloc(1, sizeof *request));
     (void)context;
@@ -79,36 +77,6 @@ static void read_target(testhub *hub, exchange *request) {
     }
 }
 
-/* Splits the path in place; the parts stay escaped. */
-static size_t split(char *path, char **parts) {
-    size_t count = 0;
-    while (*path == '/') path++;
-    while (*path && count < PARTS_MAX) {
-        parts[count++] = path;
-        path += strcspn(path, "/");
-        if (*path) *path++ = '\0';
-    }
-    return count;
-}
-
-static void route(testhub *hub, exchange *request, reply *out) {
-    char *path = text_copy(request->path), *parts[PARTS_MAX];
-    size_t count = split(path, parts);
-
-    if (request->origin == ORIGIN_CDN) {
-        files_cdn(hub, request, parts, count, out);
-    } else if (count > 0 && strcmp(parts[0], "api") == 0) {
-        api_answer(hub, request, parts + 1, count - 1, out);
-    } else if (count > 5 && strcmp(parts[0], "kernels") == 0 && strcmp(parts[3], "resolve") == 0) {
-        files_resolve(hub, request, "kernels", parts + 1, count - 1, out);
-    } else if (count > 4 && strcmp(parts[2], "resolve") == 0) {
-        files_resolve(hub, request, "models", parts, count, out);
-    } else {
-        reply_text(out, 404, "Not Found");
-    }
-    free(path);
-}
-
 static void add_usual_headers(const exchange *request, reply *out) {
     reply_header(out, "X-Request-Id", "Root=1-%08x-%u", request->link->number,
                  (unsigned)(request->record ? request->record->time : 0));
@@ -136,10 +104,11 @@ static enum MHD_Result answer(testhub *hub, exchange *request, const char *metho
     request->fault = fault_take(hub, request);
     if (request->fault && fault_reply(hub, request, &out, &closed)) {
         if (closed) return MHD_NO;
-    } else if (!request->head && strcmp(method, MHD_HTTP_METHOD_GET) != 0) {
-        reply_text(&out, 405, "Method Not Allowed");
     } else {
-        route(hub, request, &out);
+        if (request->origin == ORIGIN_CDN)
+            answer_cdn(hub, request, method, &out);
+        else
+            answer_hub(hub, request, method, &out);
         add_usual_headers(request, &out);
         if (fault_is(request, "headers")) fault_headers(request, &out);
     }

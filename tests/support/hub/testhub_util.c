@@ -35,51 +35,6 @@ static int digit_value(char digit) {
     return -1;
 }
 
-char *text_unescape(const char *text, size_t length) {
-    char *out = must(malloc(length + 1));
-    size_t to = 0;
-
-    for (size_t at = 0; at < length; at++) {
-        int high = -1, low = -1;
-        if (text[at] == '%' && at + 2 < length + 0) {
-            high = digit_value(text[at + 1]);
-            low = digit_value(text[at + 2]);
-        }
-        if (high < 0 || low < 0) {
-            out[to++] = text[at];
-            continue;
-        }
-        if (high == 0 && low == 0) {
-            free(out);
-            return NULL;
-        }
-        out[to++] = (char)(high * 16 + low);
-        at += 2;
-    }
-    out[to] = '\0';
-    return out;
-}
-
-char *text_escape(const char *text, bool keep_slashes) {
-    static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
-    static const char digits[] = "0123456789ABCDEF";
-    char *out = must(malloc(strlen(text) * 3 + 1));
-    size_t to = 0;
-
-    for (const char *at = text; *at; at++) {
-        unsigned char byte = (unsigned char)*at;
-        if (strchr(safe, *at) || (keep_slashes && *at == '/')) {
-            out[to++] = *at;
-        } else {
-            out[to++] = '%';
-            out[to++] = digits[byte >> 4];
-            out[to++] = digits[byte & 15];
-        }
-    }
-    out[to] = '\0';
-    return out;
-}
-
 char *hex_decode(const char *hex, size_t *length) {
     size_t digits = strlen(hex);
     char *out = must(malloc(digits / 2 + 1));
@@ -104,21 +59,6 @@ void hex_encode(const unsigned char *bytes, size_t count, char *out) {
         out[2 * at + 1] = digits[bytes[at] & 15];
     }
     out[2 * count] = '\0';
-}
-
-char *query_get(const char *query, const char *name) {
-    size_t name_length = strlen(name);
-
-    while (*query) {
-        size_t length = strcspn(query, "&");
-        if (length > name_length && query[name_length] == '=' &&
-            strncmp(query, name, name_length) == 0) {
-            return text_unescape(query + name_length + 1, length - name_length - 1);
-        }
-        query += length;
-        if (*query) query++;
-    }
-    return NULL;
 }
 
 static double clock_read(clockid_t which) {

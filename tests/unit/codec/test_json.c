@@ -254,6 +254,19 @@ static void test_what_is_written_reads_back(void **state) {
     kni_text_clear(&out);
 }
 
+static void test_a_value_is_written_compactly(void **state) {
+    (void)state;
+    kni_text out;
+    kni_text_init(&out, kni_alloc_or_default(NULL));
+    kni_json *document = parse("{\"a\": [1, true, null], \"b\": \"\\u00e4\"}");
+    kni_json_add(&out, document);
+    kni_json_add(&out, kni_json_member(document, "b"));
+    kni_json_add(&out, NULL);
+    assert_string_equal(out.bytes, "{\"a\":[1,true,null],\"b\":\"\xC3\xA4\"}\"\xC3\xA4\"null");
+    kni_json_free(document);
+    kni_text_clear(&out);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values_are_read),
@@ -271,6 +284,7 @@ int main(void) {
         cmocka_unit_test(test_text_is_written_with_escapes),
         cmocka_unit_test(test_bytes_that_are_not_utf8_are_replaced),
         cmocka_unit_test(test_what_is_written_reads_back),
+        cmocka_unit_test(test_a_value_is_written_compactly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
