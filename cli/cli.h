@@ -175,6 +175,7 @@ int cmd_cache_size(cli *c);
 int cmd_cache_prune(cli *c);
 int cmd_cache_verify(cli *c);
 int cmd_doctor(cli *c);
+int cmd_serve(cli *c);
 int cmd_completion(cli *c);
 int cmd_manual(cli *c);
 

@@ -73,6 +73,22 @@ static const cli_option benchmark_options[] = {
      NULL},
     END};
 
+static const cli_option serve_options[] = {
+    {"--host", "ADDRESS",
+     "The address to listen on: 0.0.0.0 for all of this machine's. Default: 127.0.0.1.", NULL},
+    {"--port", "PORT", "The port; 0 takes a free one. Default: 8017.", NULL},
+    {"--token-file", "FILE", "Answer only those who send one of its tokens; one a line.", NULL},
+    {"--tls-cert", "FILE", "Speak HTTPS: the certificate and its chain, PEM.", NULL},
+    {"--tls-key", "FILE", "The certificate's key, PEM, without a passphrase.", NULL},
+    {"--trust", "PUBLISHERS", "Call these publishers trusted: names, with commas between.", NULL},
+    {"--url", "URL", "How clients know it, where it stands behind a proxy.", NULL},
+    {"--max-connections", "N", "How many there may be at a time. Default: 512.", NULL},
+    {"--max-per-address", "N", "How many from one address. Default: 128.", NULL},
+    {"--timeout", "SECONDS",
+     "How long a request may take to come, and an answer to go on. Default: 60.", NULL},
+    {"--quiet", NULL, "No line for each request.", NULL},
+    END};
+
 static const cli_option no_options[] = {END};
 
 const cli_command cli_commands[] = {
@@ -157,6 +173,20 @@ const cli_command cli_commands[] = {
      "kernels doctor\n"
      "kernels doctor --python ~/venv --json",
      cmd_doctor},
+    {"serve", "DIR", 1, 1, CLI_FILE, "serve a folder of kernels as a read-only Hub",
+     "Serves a folder to clients that have its address in HF_ENDPOINT, until it is interrupted: a\n"
+     "cache, with what this package or huggingface_hub has fetched into it, or repositories in the\n"
+     "plain form that docs/serve.md describes. Nothing is written into it, and no path leads out of\n"
+     "it. The address is printed on standard output, a line for each request on standard error.\n\n"
+     "Clients ask a Hub whose publishers are trusted. This one calls nobody trusted but those that\n"
+     "are given with --trust.\n\n"
+     "At SIGINT or SIGTERM it takes no more requests, and answers under way have ten seconds to\n"
+     "end; a second signal ends it at once.",
+     serve_options,
+     "kernels serve ~/.cache/huggingface/hub --trust kernels-community\n"
+     "kernels serve /srv/hub --host 0.0.0.0 --token-file tokens --tls-cert hub.pem --tls-key hub.key\n"
+     "HF_ENDPOINT=http://127.0.0.1:8017 kernels get kernels-community/relu --version 1",
+     cmd_serve},
     {"completion", "SHELL", 1, 1, CLI_SHELL, "print completion for bash, zsh or fish",
      "Prints a script that completes commands and options.", no_options,
      "eval \"$(kernels completion bash)\"     # in ~/.bashrc\n"

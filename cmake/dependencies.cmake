@@ -27,6 +27,8 @@ endfunction()
 kn_dependency(kn_jansson jansson>=2.10 jansson)
 kn_dependency(kn_curl libcurl>=7.85 curl nghttp2 ssl crypto)
 kn_dependency(kn_crypto libcrypto>=3.0 crypto)
+kn_dependency(kn_ssl libssl>=3.0 ssl crypto)
+kn_dependency(kn_microhttpd libmicrohttpd>=0.9.75 microhttpd)
 
 # The archive of jansson for a program that is not position-independent: Debian's is not. Empty where there is none.
 if(KN_STATIC_DEPS)

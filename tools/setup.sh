@@ -30,7 +30,7 @@ has_jansson() { compiles "$cc" c jansson.h $("$pkg_config" --cflags --libs janss
 has_curl() { compiles "$cc" c curl/curl.h $("$pkg_config" --cflags --libs "libcurl >= 7.85"); }
 has_crypto() { compiles "$cc" c openssl/evp.h $("$pkg_config" --cflags --libs "libcrypto >= 3.0"); }
 has_tomlplusplus() { compiles "$cxx" c++ toml++/toml.h -std=c++17; }
-has_microhttpd() { compiles "$cc" c microhttpd.h $("$pkg_config" --cflags --libs "libmicrohttpd >= 0.9.70"); }
+has_microhttpd() { compiles "$cc" c microhttpd.h $("$pkg_config" --cflags --libs "libmicrohttpd >= 0.9.75"); }
 has_cmocka() {
     printf '#include <stdarg.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <setjmp.h>\n' >"$scratch/all.h"
     printf '#include <cmocka.h>\n' >>"$scratch/all.h"

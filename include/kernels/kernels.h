@@ -15,6 +15,7 @@
 #include <kernels/mode.h>
 #include <kernels/plan.h>
 #include <kernels/repo.h>
+#include <kernels/serve.h>
 #include <kernels/stored.h>
 #include <kernels/transport.h>
 #include <kernels/variant.h>

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What needs the network's and cryptography's libraries is one module of its own (src/net/), which
  * is loaded the first time that it is needed: a program that finds its kernels in the cache never
- * pays for it. This is the module's face: one table. */
+ * pays for it. This is the module's face: its tables. */
 #ifndef KNI_CODEC_NET_H
 #define KNI_CODEC_NET_H
 
+#include <kernels/serve.h>
 #include <kernels/transport.h>
 
 #include "base/alloc.h"
@@ -39,8 +40,24 @@ typedef struct kni_net {
                                kn_error *err);
 } kni_net;
 
-/* The module's one symbol. */
+/* The Hub that is served (src/serve/), by the names of kernels/serve.h. */
+typedef struct kni_serve {
+    size_t size; /* sizeof(kni_serve), as above */
+    kn_status (*start)(const kn_serve_options *options, kn_server **out, kn_error *err);
+    const char *(*url)(const kn_server *server);
+    int (*port)(const kn_server *server);
+    void (*stop)(kn_server *server, int seconds);
+} kni_serve;
+
+/* What a kn_server begins with. */
+typedef struct kni_server_head {
+    const kni_serve *module;
+} kni_server_head;
+
+/* The module's two symbols. */
 #define KNI_NET_SYMBOL "kni_net_table"
 typedef const kni_net *(*kni_net_entry)(void);
+#define KNI_SERVE_SYMBOL "kni_serve_table"
+typedef const kni_serve *(*kni_serve_entry)(void);
 
 #endif

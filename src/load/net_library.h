@@ -14,5 +14,7 @@ kn_status kni_net_path(const kn_alloc *alloc, const char *chosen, char **out, kn
  * loaded or belongs to another build: an installation that is not whole. *out is static: valid to
  * the end of the process. */
 kn_status kni_net_load(const char *path, const kni_net **out, kn_error *err);
+/* The same for its other table. */
+kn_status kni_serve_load(const char *path, const kni_serve **out, kn_error *err);
 
 #endif

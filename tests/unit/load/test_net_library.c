@@ -19,6 +19,13 @@ static void test_the_module_is_loaded_and_whole(void **state) {
     assert_non_null(net->transport_new);
     assert_int_equal(kni_net_load(KN_NET_LIBRARY, &again, &err), KN_OK);
     assert_ptr_equal(net, again);
+
+    const kni_serve *serve;
+    assert_int_equal(kni_serve_load(KN_NET_LIBRARY, &serve, &err), KN_OK);
+    assert_non_null(serve->start);
+    assert_non_null(serve->url);
+    assert_non_null(serve->port);
+    assert_non_null(serve->stop);
 }
 
 static void test_a_module_that_is_not_there_says_what_to_do(void **state) {
@@ -31,6 +38,10 @@ static void test_a_module_that_is_not_there_says_what_to_do(void **state) {
     assert_contains(err.message, "none.so");
     assert_contains(err.message, "install kernels again");
     assert_null(net);
+    const kni_serve *serve;
+    assert_int_equal(kni_serve_load(scratch_path(&scratch, "none.so"), &serve, &err),
+                     KN_ERR_RUNTIME);
+    assert_null(serve);
     scratch_folder_remove(&scratch);
 }
 
