@@ -38,6 +38,8 @@ has_cmocka() {
 }
 has_cmake() { "$cmake" --version; }
 has_ninja() { ninja --version; }
+has_perl() { perl -MIPC::Cmd -e 1; } # with its modules
+has_patch() { patch --version; }
 has_openssl() { openssl version; }
 has_nghttpx() { PATH=$PATH:/usr/sbin nghttpx --version; }
 has_python() { "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))'; }
@@ -67,6 +69,8 @@ check() {
     need has_cmocka libcmocka-dev
     need has_cmake cmake
     need has_ninja ninja-build
+    need has_perl perl
+    need has_patch patch
     need has_openssl openssl
     need has_nghttpx nghttp2-proxy
     need has_python python3

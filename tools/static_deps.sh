@@ -7,15 +7,16 @@
 #
 # KERNELS_DEPS_SOURCES   a folder that holds the files of the list. Default: they are fetched from the mirrors that
 #                        apt is configured with.
-# CC, MAKEFLAGS          as usual; without MAKEFLAGS as many jobs run as there are processors
+# CC                     the compiler
 set -eu
 
 tools=$(cd "$(dirname "$0")" && pwd)
 pins=$tools/static_deps.pins
-mkdir -p "$1/sources" "$1/src" "$1/prefix"
+mkdir -p "$1/sources" "$1/src" "$1/prefix/include" "$1/prefix/lib" "$1/prefix/licenses"
 dir=$(cd "$1" && pwd)
 prefix=$dir/prefix
-export MAKEFLAGS="${MAKEFLAGS:--j$(nproc)}"
+unset MAKEFLAGS # of a make that runs this
+jobs=-j$(nproc)
 
 # Speed is in OpenSSL's assembler; everything else is for size, and the linker drops what nobody calls.
 hidden="-fPIC -fvisibility=hidden -ffunction-sections -fdata-sections"
@@ -48,8 +49,9 @@ fetch() { # SHA256 PATH-IN-THE-ARCHIVE
             /usr/lib/apt/apt-helper download-file "$mirror$2" "$file" >"$dir/fetch.log" 2>&1 && break
         done
     fi
-    is_whole "$file" "$1" || fail "'${2##*/}' is not to be had with the digest that $pins demands: no mirror of apt's has" \
-        "it any more (move the list to the versions that they have), or KERNELS_DEPS_SOURCES names a folder with another one"
+    is_whole "$file" "$1" || fail "'$2' is not to be had with the digest in $pins. Where Debian has a newer version, move" \
+        "the list to it; where a mirror lacks the file, put it into a folder and name that in KERNELS_DEPS_SOURCES." \
+        "$(tail -n 2 "$dir/fetch.log" 2>/dev/null)"
 }
 
 fetch_all() {
@@ -59,19 +61,23 @@ fetch_all() {
     done <"$pins"
 }
 
+listed() { # NAME KIND: the file of the list
+    sed -n "s|^[0-9a-f]* .*/\\($1_.*\\.$2\\.tar\\..*\\)|$dir/sources/\\1|p" "$pins"
+}
+
 # Debian's patches are applied, and the times made equal: nothing that a patch touches is to be generated anew.
 unpack() { # NAME
     rm -rf "$dir/src/$1"
     mkdir -p "$dir/src/$1"
-    tar -xf "$dir"/sources/"$1"_*.orig.tar.* -C "$dir/src/$1" --strip-components=1
     cd "$dir/src/$1"
-    for patches in "$dir"/sources/"$1"_*.debian.tar.*; do
-        [ -e "$patches" ] || continue
+    tar -xf "$(listed "$1" orig)" --strip-components=1
+    patches=$(listed "$1" debian)
+    if [ -n "$patches" ]; then
         tar -xf "$patches"
         sed -n 's/^\([^# ]\+\).*/\1/p' debian/patches/series | while read -r patch; do
             patch --quiet --strip=1 --input="debian/patches/$patch"
         done
-    done
+    fi
     find . -exec touch --reference="$pins" {} +
 }
 
@@ -92,7 +98,7 @@ with_configure() { # OPTION...
 with_cmake() { # OPTION...
     run cmake -S . -B build -DCMAKE_BUILD_TYPE=None -DCMAKE_C_FLAGS="$fast" -DCMAKE_INSTALL_PREFIX="$prefix" \
         -DCMAKE_INSTALL_LIBDIR=lib -DBUILD_SHARED_LIBS=OFF "$@"
-    run cmake --build build --target install
+    run cmake --build build "$jobs" --target install
 }
 
 # TLS 1.2 and 1.3, the digests, ciphers and curves that they and certificates use. No configuration file is read and
@@ -104,12 +110,10 @@ build_openssl() {
         no-ts no-cms no-cmp no-ocsp no-rfc3779 no-aria no-bf no-blake2 no-camellia no-cast no-des no-dsa no-ec2m \
         no-gost no-idea no-md4 no-mdc2 no-ocb no-rc2 no-rc4 no-rmd160 no-scrypt no-seed no-siphash no-siv no-sm2 \
         no-sm3 no-sm4 no-whirlpool
-    run make build_generated
-    run make libcrypto.a libssl.a libcrypto.pc libssl.pc openssl.pc
-    mkdir -p "$prefix/include" "$prefix/lib/pkgconfig"
+    run make "$jobs" build_generated
+    run make "$jobs" libcrypto.a libssl.a
     cp -R include/openssl "$prefix/include/"
     cp libcrypto.a libssl.a "$prefix/lib/"
-    cp libcrypto.pc libssl.pc openssl.pc "$prefix/lib/pkgconfig/"
 }
 
 build_nghttp2() {
@@ -125,9 +129,8 @@ build_curl() {
         --disable-ntlm-wb --disable-tls-srp --disable-unix-sockets --disable-cookies --disable-dateparse \
         --disable-netrc --disable-alt-svc --disable-hsts --disable-doh --disable-mime --disable-progress-meter \
         --disable-aws --disable-openssl-auto-load-config --enable-threaded-resolver --enable-ipv6 --enable-proxy
-    run make -C lib install
+    run make "$jobs" -C lib install
     run make -C include install
-    cp libcurl.pc "$prefix/lib/pkgconfig/"
 }
 
 build_jansson() {
@@ -138,8 +141,21 @@ build_libmicrohttpd() {
     with_configure --disable-https --disable-doc --disable-examples --disable-curl --disable-dauth \
         --disable-postprocessor
     run make -C src/include install
-    run make -C src/microhttpd install
-    cp libmicrohttpd.pc "$prefix/lib/pkgconfig/"
+    run make "$jobs" -C src/microhttpd install
+}
+
+# What has to be said wherever the library goes.
+keep_licence() { # NAME
+    for file in COPYING LICENSE LICENSE.txt; do
+        [ ! -e "$dir/src/$1/$file" ] || break
+    done
+    cp "$dir/src/$1/$file" "$prefix/licenses/$1.txt"
+}
+
+# toml++ is headers only, and the system's.
+keep_licence_of_tomlplusplus() {
+    cp /usr/share/doc/libtomlplusplus-dev/copyright "$prefix/licenses/tomlplusplus.txt" ||
+        fail "the licence of toml++ is part of Debian's package libtomlplusplus-dev: install it"
 }
 
 # A library is built again when this script or the list has changed.
@@ -154,6 +170,8 @@ for name in openssl nghttp2 curl jansson libmicrohttpd; do
     start=$(date +%s)
     unpack "$name"
     "build_$name"
+    keep_licence "$name"
     touch "$dir/src/$name/.built"
     echo "static_deps: $name: $(($(date +%s) - start)) s"
 done
+keep_licence_of_tomlplusplus

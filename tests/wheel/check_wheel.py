@@ -105,6 +105,14 @@ def test_sha256_has_its_instructions(unpacked):
     assert "sha256rnds2" in code
 
 
+def test_the_licences_of_what_is_inside_travel_with_it(unpacked):
+    (folder,) = unpacked.glob("*.dist-info/licenses/bundled")
+    assert sorted(file.stem for file in folder.iterdir()) == [
+        "curl", "jansson", "libmicrohttpd", "nghttp2", "openssl", "tomlplusplus",
+    ]  # fmt: skip
+    assert all(len(file.read_text()) > 500 for file in folder.iterdir())
+
+
 # ---- installed in the bare system ----
 
 
