@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 from kernels import errors
+from kernels._benchmark_plot import check_plot, write_plot
+from kernels.benchmark import _check_counts
 
 # As docs/cli.md has them.
 FAILED, USAGE, NETWORK, REFUSED, DAMAGED, STOPPED = 1, 2, 3, 4, 5, 130
@@ -19,8 +21,18 @@ _STATUSES = {
 }
 
 
+def _tell(message):
+    print(f"kernels: error: {message}", file=sys.stderr)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        _tell(message)
+        self.exit(USAGE)
+
+
 def _arguments(words):
-    parser = argparse.ArgumentParser(prog="kernels benchmark", add_help=False)
+    parser = _Parser(prog="kernels benchmark", add_help=False)
     parser.add_argument("repo", nargs="?")
     parser.add_argument("--builtin", action="store_true")
     parser.add_argument("--revision")
@@ -36,18 +48,29 @@ def _arguments(words):
     return parser.parse_args(words)
 
 
-def _tell(message):
-    print(f"kernels: error: {message}", file=sys.stderr)
+def _check_file(path):
+    """So that nothing is timed for a file that cannot be written."""
+    folder = Path(path).resolve().parent
+    if not folder.is_dir():
+        raise ValueError(f"'{path}' cannot be written: there is no directory '{folder}'")
 
 
-def _problem(arguments):
-    """What is wrong with the arguments together; None: nothing."""
+def _check(arguments):
+    """Raises ValueError for arguments that make no sense together."""
     if (arguments.repo is None) != arguments.builtin:
-        return "name either a kernel or --builtin"
-    at = (arguments.revision, arguments.branch, arguments.version)
-    if sum(each is not None for each in at) > 1:
-        return "Only one of --revision, --branch or --version can be specified"
-    return None
+        raise ValueError("name either a kernel or --builtin")
+    at = [arguments.revision, arguments.branch, arguments.version]
+    given = sum(each is not None for each in at)
+    if given > 1:
+        raise ValueError("Only one of --revision, --branch or --version can be specified")
+    if given and arguments.builtin:
+        raise ValueError("--builtin has no revisions: what ships with the package is measured")
+    _check_counts(arguments.iterations, arguments.warmup)
+    if arguments.plot:
+        check_plot(arguments.plot)
+    for path in (arguments.plot, arguments.output):
+        if path:
+            _check_file(path)
 
 
 def _split(arguments):
@@ -64,10 +87,11 @@ def _split(arguments):
 def _suite(arguments):
     from kernels import _benchmark_run
 
-    _benchmark_run.check_counts(arguments.iterations, arguments.warmup)
     if arguments.builtin:
         return _benchmark_run.builtin_suite()
-    if os.path.isdir(arguments.repo) and not arguments.repo.startswith("builtin/"):
+    if arguments.repo.startswith("builtin/"):
+        raise ValueError("--builtin runs the benchmarks of all kernels that ship with the package")
+    if os.path.isdir(arguments.repo):
         return _benchmark_run.folder_suite(arguments.repo)
     repo, revision, version = _split(arguments)
     if repo.count("/") != 1 or repo.startswith((".", "/", "~")):
@@ -83,11 +107,7 @@ def _suite(arguments):
 
 def _find(arguments):
     """The benchmarks, or the exit status after a message."""
-    from kernels._benchmark_plot import check_plot
-
     try:
-        if arguments.plot:
-            check_plot(arguments.plot)
         return _suite(arguments), 0
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         _tell(error)
@@ -98,8 +118,6 @@ def _find(arguments):
 
 
 def _show(report, arguments):
-    from kernels._benchmark_plot import write_plot
-
     print(report, file=sys.stderr if arguments.json else sys.stdout)
     if arguments.json:
         print(report.to_json())
@@ -116,9 +134,10 @@ def _show(report, arguments):
 def main(words):
     """Runs benchmarks and returns the exit status; what a benchmark raises comes through."""
     arguments = _arguments(words)
-    problem = _problem(arguments)
-    if problem:
-        _tell(problem)
+    try:
+        _check(arguments)
+    except ValueError as error:
+        _tell(error)
         return USAGE
     try:
         suite, status = _find(arguments)

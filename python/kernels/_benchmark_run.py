@@ -202,13 +202,6 @@ def measure_all(workloads, iterations, warmup, clock=time.perf_counter):
     ]
 
 
-def check_counts(iterations, warmup):
-    if iterations < 1 or warmup < 0:
-        raise ValueError(
-            f"iterations must be 1 or more and warmup 0 or more, not {iterations} and {warmup}"
-        )
-
-
 class Suite:
     """Benchmarks that were found, with what they are to run; `commit`: the kernel's, "" for none."""
 

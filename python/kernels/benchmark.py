@@ -207,7 +207,7 @@ def run_benchmarks(
     """
     from kernels import _benchmark_run
 
-    _benchmark_run.check_counts(iterations, warmup)
+    _check_counts(iterations, warmup)
     if repo_id is not None and path is not None:
         raise ValueError("Only one of `path` or `repo_id` must be specified.")
     if repo_id is not None:
@@ -219,6 +219,13 @@ def run_benchmarks(
     else:
         suite = _benchmark_run.builtin_suite()
     return suite.run(iterations, warmup)
+
+
+def _check_counts(iterations, warmup):
+    if iterations < 1 or warmup < 0:
+        raise ValueError(
+            f"iterations must be 1 or more and warmup 0 or more, not {iterations} and {warmup}"
+        )
 
 
 def _median(seconds):

@@ -99,6 +99,19 @@ def test_what_cannot_be_benchmarked_is_told(cli, toy, tmp_path):
     twice = cli("benchmark", "open/toy", "--version", "1", "--branch", "main")
     assert twice.returncode == 2
     assert "Only one of --revision, --branch or --version can be specified" in twice.stderr
+    for words, message in (
+        (["--builtin", "--version", "1"], "--builtin has no revisions"),
+        (["builtin/norm"], "--builtin runs the benchmarks of all kernels"),
+        (["toy", "--iterations", "x"], "argument --iterations: invalid int value: 'x'"),
+        (["toy", "--iterations", "0"], "iterations must be 1 or more"),
+        (["toy", "--plot", "no/times.svg"], "'no/times.svg' cannot be written: there is no dir"),
+        (["toy", "--output", "no/times.json"], "cannot be written: there is no directory"),
+        (["toy", "--plot", "times.gif"], "a plot is a file named .svg or .png"),
+    ):
+        result = cli("benchmark", *words)
+        assert result.returncode == (1 if words == ["builtin/norm"] else 2), words
+        assert message in result.stderr
+        assert (result.stdout, "Traceback" in result.stderr) == ("", False)
     (tmp_path / "bare/lib/python3.12/site-packages").mkdir(parents=True)
     bare = cli("benchmark", "toy", "--python", "bare")
     assert bare.returncode == 1

@@ -279,7 +279,7 @@ def test_a_plot_that_cannot_be_made_is_refused_before_anything_runs(monkeypatch,
         check_plot("times.gif")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert _benchmark_command.main(["--builtin", "--plot", "times.png"]) == 1
+    assert _benchmark_command.main(["--builtin", "--plot", "times.png"]) == 2
     told = capsys.readouterr()
     assert told.out == ""
     assert "'times.png' needs matplotlib, which is not installed" in told.err

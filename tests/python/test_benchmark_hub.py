@@ -2,6 +2,7 @@
 """Benchmarks of a repository of the Hub: where they come from, and at which commit."""
 
 import json
+import shutil
 import sys
 
 import pytest
@@ -130,6 +131,27 @@ def test_a_damaged_script_is_not_run(online, tmp_path, monkeypatch):
     taken(online)
     assert run_benchmarks(repo_id="open/damaged", **ONCE).ok
     assert taken(online) == ["benchmark.py"]
+
+
+def test_what_another_client_left_will_do_offline(online, tmp_path, monkeypatch):
+    publish(online, "foreign")
+    run_benchmarks(repo_id="open/foreign", **ONCE)
+    (cache,) = tmp_path.glob("hub/kernels--open--foreign")
+    shutil.rmtree(cache / ".kernels")
+    taken(online)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert run_benchmarks(repo_id="open/foreign", **ONCE).ok
+    (scripts,) = cache.glob("snapshots/*/benchmarks")
+    shutil.rmtree(scripts)
+    with pytest.raises(FileNotFoundError, match="no folder 'benchmarks' in the cache, and no req"):
+        run_benchmarks(repo_id="open/foreign", **ONCE)
+    assert taken(online) == []
+
+
+def test_a_repository_of_the_older_type_has_benchmarks_too(online):
+    commit = online.repo("open/older", type="model").commit(files("older"), ["main"])
+    report = run_benchmarks(repo_id="open/older", **ONCE)
+    assert (report.ok, report.commit) == (True, commit)
 
 
 def test_a_redirect_leads_to_the_scripts_of_its_goal(online):
