@@ -25,9 +25,10 @@ typedef struct cli cli;
 
 /* An option: of a command's table, ended by one without a name. */
 typedef struct cli_option {
-    const char *name;    /* "--revision" */
-    const char *value;   /* "REVISION"; NULL: it takes none */
-    const char *help;    /* one sentence */
+    const char *name;  /* "--revision" */
+    const char *value; /* "REVISION"; "[REPO]": it may be left out, and is a repository else; NULL:
+                          it takes none */
+    const char *help;  /* one sentence */
     const char *choices; /* "a b c": what completion offers; NULL: anything */
 } cli_option;
 
@@ -85,7 +86,10 @@ struct cli {
 
 /* Reads the words behind the command's name; CLI_OK, or CLI_USAGE after a message. */
 int cli_parse(cli *c, int count, char **words);
-/* The value of an option ("" for one that takes none); NULL: not given. */
+/* Whether the value of an option may be left out. */
+bool cli_is_optional(const cli_option *option);
+/* The value of an option ("" for one that takes none, or where it was left out); NULL: not given.
+ */
 const char *cli_value(const cli *c, const char *name);
 /* The command whose name `words` begin with; *used is how many of them it is. NULL: none. */
 const cli_command *cli_find(int count, char *const *words, int *used);
@@ -168,6 +172,7 @@ int cmd_versions(cli *c);
 int cmd_info(cli *c);
 int cmd_check(cli *c);
 int cmd_get(cli *c);
+int cmd_lock(cli *c);
 int cmd_resolve(cli *c);
 int cmd_benchmark(cli *c);
 int cmd_cache_list(cli *c);

@@ -29,6 +29,17 @@ static const cli_option get_options[] = {
     OPTION_PYTHON,
     END};
 
+static const cli_option lock_options[] = {
+    {"--check", NULL, "Write nothing; the exit status is 1 where the lock file does not fit.",
+     NULL},
+    {"--diff", NULL, "Write nothing; tell what would change.", NULL},
+    {"--upgrade", "[REPO]", "Find the commits of all kernels anew, or of that repository's.", NULL},
+    {"--digests", NULL, "Lock a digest of each file, too, which loading then compares.", NULL},
+    {"--trust", NULL, "Lock kernels although their publishers are not trusted.", NULL},
+    OPTION_JSON,
+    OPTION_PYTHON,
+    END};
+
 static const cli_option resolve_options[] = {
     OPTION_REVISION,
     OPTION_VERSION,
@@ -118,6 +129,18 @@ const cli_command cli_commands[] = {
      "kernels get kernels-community/relu --version 1\n"
      "kernels get kernels-community/relu --revision main --python ~/venv",
      cmd_get},
+    {"lock", "[PROJECT_DIR]", 0, 1, CLI_FILE, "lock the commits of a project's kernels",
+     "Writes the commits of the kernels that a project's pyproject.toml names, and of all that any\n"
+     "of their builds depends on, into its kernels.lock. What is locked already keeps its commit.\n"
+     "The project is the working directory by default.\n\n"
+     "    [tool.kernels.dependencies]\n"
+     "    \"kernels-community/relu\" = 1",
+     lock_options,
+     "kernels lock .                                   # what is not locked yet\n"
+     "kernels lock . --upgrade                         # all kernels\n"
+     "kernels lock . --upgrade kernels-community/relu  # one of them\n"
+     "kernels lock . --check                           # in continuous integration",
+     cmd_lock},
     {"resolve", "KERNEL", 1, 1, CLI_FILE, "tell which build a machine gets, and why not the others",
      "Tells which build variant this machine would get, and why the others do not fit. The options\n"
      "describe another machine; what they leave out is taken from this one.\n\n"
@@ -200,7 +223,6 @@ const cli_command cli_commands[] = {
 const size_t cli_command_count = sizeof cli_commands / sizeof *cli_commands;
 
 const cli_absent cli_absent_names[] = {
-    {"lock", NULL},
     {"download", "`kernels get REPO --revision COMMIT` fetches one kernel at a commit"},
     {"verify-signature",
      "`kernels get` compares every file with what the repository and its metadata say of it"},

@@ -51,6 +51,14 @@ static int usage_error(cli *c) {
     return CLI_USAGE;
 }
 
+/* Whether `word` has the form "org/name", unlike most paths. */
+static bool is_repository(const char *word) {
+    const char *slash = word ? strchr(word, '/') : NULL;
+    return slash && slash != word && slash[1] && !strchr(slash + 1, '/') && !strchr("-.~", word[0]);
+}
+
+bool cli_is_optional(const cli_option *option) { return option->value && option->value[0] == '['; }
+
 static int take_option(cli *c, const char *word, const char *next, bool *took_next) {
     const char *equals = strchr(word, '=');
     size_t length = equals ? (size_t)(equals - word) : strlen(word);
@@ -69,12 +77,12 @@ static int take_option(cli *c, const char *word, const char *next, bool *took_ne
         cli_error(c, "%s takes no value", option->name);
         return usage_error(c);
     }
-    *took_next = option->value && !equals;
+    *took_next = option->value && !equals && (!cli_is_optional(option) || is_repository(next));
     if (*took_next && !next) {
         cli_error(c, "%s needs a value: %s", option->name, option->value);
         return usage_error(c);
     }
-    c->values[at] = !option->value ? "" : equals ? equals + 1 : next;
+    c->values[at] = equals ? equals + 1 : *took_next ? next : "";
     return CLI_OK;
 }
 

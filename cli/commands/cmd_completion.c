@@ -113,7 +113,9 @@ static void zsh_command(const cli_command *command) {
         printf(" \\\n                '%s[", o->name);
         print_quoted(o->help, true);
         printf("]");
-        if (o->value) printf(":%s:", o->value);
+        if (o->value) printf(cli_is_optional(o) ? "::" : ":");
+        if (o->value) print_quoted(o->value, true);
+        if (o->value) printf(":");
         if (o->choices) printf("(%s)", o->choices);
         printf("'");
     }
@@ -188,7 +190,7 @@ static void fish_command(const cli_command *command) {
     for (const cli_option *o = command->options; o && o->name; o++) {
         fish_condition(name);
         printf(" -l %s", o->name + 2);
-        if (o->value) printf(" -x");
+        if (o->value && !cli_is_optional(o)) printf(" -x");
         if (o->choices) printf(" -a '%s'", o->choices);
         printf(" -d '");
         print_quoted(o->help, false);

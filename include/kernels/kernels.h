@@ -9,6 +9,7 @@
 #include <kernels/environment.h>
 #include <kernels/host.h>
 #include <kernels/hub.h>
+#include <kernels/lock.h>
 #include <kernels/lockfile.h>
 #include <kernels/mapping.h>
 #include <kernels/metadata.h>

@@ -280,7 +280,8 @@ static kn_status record_refused(kni_batch *batch, kni_want *w, kn_status status,
 kn_status kni_want_fail_online(kni_batch *batch, kni_want *w, kn_status status, kn_error *err) {
     bool by_network = status == KN_ERR_NETWORK || status == KN_ERR_TIMEOUT;
     if (kni_is_fatal(status)) return kni_fail(err, status, "%s", w->err.message);
-    if (by_network && !w->offline) {
+    bool will_do = w->depth != KNI_DEPTH_LOCK; /* a lock is not made of an answer of yesterday */
+    if (by_network && !w->offline && will_do) {
         bool hasty = status == KN_ERR_NETWORK && batch->session.impatient && !w->patient;
         return kni_want_go_offline(w, status, hasty, err);
     }

@@ -7,9 +7,7 @@
 #include "engine/fetch.h"
 #include "load/source.h"
 #include "os/files.h"
-#include "trust/lockfile_hash.h"
 
-#define BUILD_PREFIX "build/"
 #define NAMED_MAX 5 /* missing files that a message names */
 
 static void free_names(const kni_want *w, char **names, size_t count) {
@@ -42,7 +40,7 @@ static kn_status rank(const kni_want *w, char **names, size_t count, const kn_sy
 static bool is_begun(const kni_want *w, const char *variant) {
     kni_text text;
     kni_text_init(&text, w->alloc);
-    kni_text_addf(&text, BUILD_PREFIX "%s", variant);
+    kni_text_addf(&text, KNI_BUILD_PREFIX "%s", variant);
     char *inside = kni_text_take(&text);
     char *path = inside ? kni_cache_snapshot_path(kni_want_cache(w), w->commit, inside) : NULL;
     bool found = path && kni_path_is_directory(path);
@@ -105,20 +103,31 @@ static kn_status choose_variant(kni_batch *batch, kni_want *w, kn_error *err) {
     return status;
 }
 
-/* Byte code is never part of a build, and what a build brings by accident is never run. */
-static bool is_bytecode(const char *path) {
+bool kni_is_bytecode(const char *path) {
     size_t length = strlen(path);
     return strstr(path, "/__pycache__/") != NULL ||
            (length > 4 && strcmp(path + length - 4, ".pyc") == 0);
 }
 
+/* Whether it is the metadata of a build variant, whichever. */
+static bool is_any_metadata(const char *path) {
+    char name[256];
+    const char *variant = path + strlen(KNI_BUILD_PREFIX), *end;
+    if (strncmp(path, KNI_BUILD_PREFIX, strlen(KNI_BUILD_PREFIX)) != 0) return false;
+    end = strchr(variant, '/');
+    if (!end || strcmp(end, "/metadata.json") != 0 || (size_t)(end - variant) >= sizeof name)
+        return false;
+    memcpy(name, variant, (size_t)(end - variant));
+    name[end - variant] = '\0';
+    return kn_variant_name_is_valid(name);
+}
+
 /* Whether a file of the listing is wanted: one of the folder's, at this depth. `prefix` is
  * "build/<variant>/". */
-static bool is_wanted(const kni_want *w, const kni_entry *entry, const char *prefix) {
-    const char *path = entry->path;
+static bool is_wanted(const kni_want *w, const char *path, const char *prefix) {
+    if (w->depth == KNI_DEPTH_LOCK) return is_any_metadata(path);
     size_t length = strlen(prefix);
-    if (strncmp(path, prefix, length) != 0 || is_bytecode(path)) return false;
-    if (!entry->oid[0]) return false; /* a copy that another client made: it is as it is */
+    if (strncmp(path, prefix, length) != 0 || kni_is_bytecode(path)) return false;
     return w->depth >= KNI_DEPTH_FILES || strcmp(path + length, "metadata.json") == 0;
 }
 
@@ -133,21 +142,21 @@ static kn_status fail_without_part(const kni_want *w, kn_error *err) {
 
 /* The repository's files below `prefix`. */
 static kn_status collect_files(kni_want *w, const char *prefix, kn_error *err) {
-    size_t count = 0, inside = 0;
+    size_t inside = 0;
     for (size_t i = 0; i < w->listing.count; i++)
         inside += strncmp(w->listing.items[i].path, prefix, strlen(prefix)) == 0;
     if (w->part && !inside) return fail_without_part(w, err);
-    for (size_t i = 0; i < w->listing.count; i++)
-        count += is_wanted(w, &w->listing.items[i], prefix);
-    w->files = count ? kni_new(w->alloc, count * sizeof *w->files) : NULL;
+    w->files = kni_new(w->alloc, (w->listing.count + 1) * sizeof *w->files);
     for (size_t i = 0; w->files && i < w->listing.count; i++) {
         const kni_entry *entry = &w->listing.items[i];
-        if (!is_wanted(w, entry, prefix)) continue;
+        if (!is_wanted(w, entry->path, prefix)) continue;
+        /* A copy that another client made may be anything, unless the lock file tells. */
+        const char *oid = entry->oid[0] ? entry->oid : kni_want_locked_oid(w, entry->path);
+        if (!oid) continue;
         w->files[w->file_count++] =
-            (kni_checked){.path = entry->path, .content = {entry->oid, entry->size}};
+            (kni_checked){.path = entry->path, .content = {oid, entry->size}};
     }
-    if (count && !w->files) return kni_no_memory(err, "choosing files");
-    return KN_OK;
+    return w->files ? KN_OK : kni_no_memory(err, "choosing files");
 }
 
 static kn_status list_files(kni_want *w, kn_error *err) {
@@ -214,32 +223,27 @@ static kn_status fail_offline(kni_want *w, kn_error *err) {
     return KN_ERR_NOT_FOUND;
 }
 
-/* The files of the variant against the hash that an older lock file has of it. */
-static kn_status check_lock(kni_batch *batch, const kni_want *w, kn_error *err) {
-    const kni_net *net;
-    kn_locked locked = {.size = sizeof locked};
-    if (w->lock) kn_lockfile_get(w->lock, w->lock_index, &locked);
-    if (!locked.variant_count || w->depth < KNI_DEPTH_FILES || w->part) return KN_OK;
-    const size_t prefix = strlen(BUILD_PREFIX) + strlen(w->variant) + 1;
-    kn_status status = kni_batch_net(batch, &net, err);
-    if (status) return status;
-    kni_locked_file *files = kni_new(w->alloc, (w->file_count + 1) * sizeof *files);
-    if (!files) return kni_no_memory(err, "checking a lock");
-    for (size_t i = 0; i < w->file_count; i++)
-        files[i] = (kni_locked_file){w->files[i].path + prefix, w->files[i].content.oid};
-    status = kni_lockfile_check(w->alloc, w->lock, w->lock_index, w->variant, files, w->file_count,
-                                net, err);
-    kni_free(w->alloc, files);
-    return status;
+/* What the cache has of a commit is not all that there is: its other builds may depend on more. */
+static kn_status check_whole(const kni_want *w, kn_error *err) {
+    if (!w->is_partial) return KN_OK;
+    return kni_fail(err, KN_ERR_NOT_FOUND,
+                    "'%s' (commit %s): which builds it has is not known while no request is made; "
+                    "lock it while online once (unset HF_HUB_OFFLINE)",
+                    w->id, w->commit);
 }
 
 /* The files that are wanted, and how many of them are not there as they should be. */
 static kn_status choose_files(kni_batch *batch, kni_want *w, size_t *missing, kn_error *err) {
     *missing = 0;
-    kn_status status = w->part ? KN_OK : choose_variant(batch, w, err);
-    if (status || (!w->part && !w->variant)) return status;
+    bool any_variant = w->depth == KNI_DEPTH_LOCK;
+    kn_status status = KN_OK;
+    if (any_variant)
+        status = check_whole(w, err);
+    else if (!w->part)
+        status = choose_variant(batch, w, err);
+    if (status || (!any_variant && !w->part && !w->variant)) return status;
     status = list_files(w, err);
-    if (!status) status = check_lock(batch, w, err);
+    if (!status) status = kni_want_check_lock(batch, w, err);
     if (!status) status = check_files(batch, w, missing, err);
     return status;
 }

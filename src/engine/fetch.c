@@ -169,6 +169,7 @@ static kn_status take_kernel(kni_batch *batch, kni_want *w, kn_error *err) {
     kn_status status =
         kni_kernel_source_read(w->alloc, w->folder, w->variant, &kernel->source, err);
     if (!status) status = check_digest(batch, w, kernel->source.metadata, err);
+    if (!status) status = kni_want_check_locked_folder(w, err);
     if (!status) {
         bool by_name = strncmp(w->request, "revision:", 9) == 0;
         kernel->repo = kni_text_copy(w->alloc, w->id);
@@ -244,6 +245,7 @@ static kn_status add_depends(kni_batch *batch, kni_want *w, const kn_metadata *m
 static kn_status finish_one(kni_batch *batch, kni_want *w, kn_error *err) {
     kn_status status = w->kernel ? KN_OK : finish_hub(batch, w, err);
     const kn_metadata *metadata = w->kernel ? w->kernel->source.metadata : w->metadata;
+    if (!status && w->depth == KNI_DEPTH_LOCK) status = kni_locking_add_depends(batch, w, err);
     if (!status && metadata && w->depth >= KNI_DEPTH_METADATA)
         status = add_depends(batch, w, metadata, err);
     if (!status) w->step = KNI_WANT_DONE;

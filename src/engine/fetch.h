@@ -29,6 +29,8 @@ typedef enum kni_depth {
     KNI_DEPTH_VARIANTS, /* which variants there are */
     KNI_DEPTH_ABOUT,    /* and the metadata of the one that fits, else of any, if it has some; not
                            what it depends on */
+    KNI_DEPTH_LOCK,     /* the metadata of every variant, and what any of them depends on; nothing
+                           takes it elsewhere than to its own repository (lock_project.c) */
     KNI_DEPTH_METADATA, /* and the metadata of the one that fits */
     KNI_DEPTH_FILES,    /* and all of its files */
     KNI_DEPTH_DISK      /* the same, whatever this process knows: they are looked for on the disk */
@@ -118,6 +120,9 @@ typedef struct kni_want {
     size_t depend_count, depend_capacity;
 } kni_want;
 
+typedef struct kni_locking kni_locking; /* what a batch of KNI_DEPTH_LOCK works on (lock_project.c)
+                                         */
+
 typedef struct kni_batch {
     kni_run *run;
     kn_engine *engine;
@@ -144,6 +149,7 @@ typedef struct kni_batch {
     int64_t pulled, to_pull; /* bytes */
     int64_t shown;           /* what the host was last told of them */
     int64_t life_ms;         /* when other processes were last shown that work goes on */
+    kni_locking *locking;    /* NULL: no lock file is being made */
 } kni_batch;
 
 /* ---- fetch.c ---- */
@@ -165,6 +171,20 @@ void kni_batch_tell_warnings(kni_batch *batch);
 /* After the run: a kernel that depends on one that failed has failed, too, and none may depend on
  * itself. What a want comes to is believed no longer than what it depends on. */
 kn_status kni_batch_link(kni_batch *batch, kn_error *err);
+
+/* ---- lock_project.c ---- */
+
+/* What any build of a kernel depends on is wanted, too. */
+kn_status kni_locking_add_depends(kni_batch *batch, kni_want *want, kn_error *err);
+
+/* ---- locked.c: a kernel against the lock file that it is wanted by; KN_OK without one ---- */
+
+/* The id that the lock file has of a file; NULL: none. Borrowed. */
+const char *kni_want_locked_oid(const kni_want *want, const char *path);
+/* The files of its variant, as the repository lists them. */
+kn_status kni_want_check_lock(kni_batch *batch, const kni_want *want, kn_error *err);
+/* That its folder has no others, where the lock file has digests of files. */
+kn_status kni_want_check_locked_folder(const kni_want *want, kn_error *err);
 
 /* ---- wants.c ---- */
 
@@ -216,6 +236,7 @@ kn_status kni_want_variants(const kni_batch *batch, const kni_want *want, kn_var
 /* ---- look.c ---- */
 
 /* Whether it ships with the library. */
+bool kni_repo_is_builtin(const char *repo_id);
 bool kni_want_is_builtin(const kni_want *want);
 /* "cuda" for "cu130", "rocm" for "rocm64", "cpu" for "cpu". */
 void kni_backend_family(const char *backend, char *out, size_t capacity);
@@ -261,6 +282,13 @@ typedef struct kni_pull {
     uint64_t life;         /* this; 0 for both: it was never found so */
 } kni_pull;
 kn_status kni_pull_files(kni_batch *batch, kni_pull *pulls, size_t count, kn_error *err);
+
+/* ---- choose.c ---- */
+
+#define KNI_BUILD_PREFIX "build/"
+
+/* Byte code is never part of a build, and what a build brings by accident is never run. */
+bool kni_is_bytecode(const char *path);
 
 /* ---- hold.c: one process at a time works on a repository ---- */
 

@@ -254,6 +254,7 @@ static kn_status follow_redirects(kni_batch *batch, kni_pull *pulls, kn_error *e
     for (size_t i = 0; i < batch->count; i++) {
         kni_want *w = batch->wants[i];
         if (w->step != KNI_WANT_CHOOSE || w->is_redirect || w->lock) continue;
+        if (w->depth == KNI_DEPTH_LOCK) continue;
         const kni_entry *entry = kni_listing_find(&w->listing, STATUS_FILE);
         w->is_redirect = entry != NULL;
         if (!entry) continue;

@@ -21,8 +21,12 @@ void kni_backend_family(const char *backend, char *out, size_t capacity) {
     if (strcmp(out, "cu") == 0) memcpy(out, "cuda", sizeof "cuda");
 }
 
+bool kni_repo_is_builtin(const char *repo_id) {
+    return strncmp(repo_id, BUILTIN_PREFIX, strlen(BUILTIN_PREFIX)) == 0;
+}
+
 bool kni_want_is_builtin(const kni_want *w) {
-    return w->kind == KN_REPO_HUB && strncmp(w->id, BUILTIN_PREFIX, strlen(BUILTIN_PREFIX)) == 0;
+    return w->kind == KN_REPO_HUB && kni_repo_is_builtin(w->id);
 }
 
 /* Without a backend being named it is the system's; a layer for the CPU is looked for among its own
@@ -80,7 +84,7 @@ kn_status kni_want_local_path(const kni_batch *batch, const kni_want *w, char **
                               kn_error *err) {
     *out = NULL;
     if (w->kind == KN_REPO_LOCAL) return absolute_path(w->alloc, w->id, out, err);
-    if (w->lock) return KN_OK;
+    if (w->lock || w->depth == KNI_DEPTH_LOCK) return KN_OK;
     char *override;
     kn_status status =
         kni_local_kernels_find(w->alloc, batch->settings.local_kernels, w->id, &override, err);

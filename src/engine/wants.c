@@ -184,6 +184,7 @@ bool kni_want_switch_type(kni_want *w) {
 
 char *kni_want_inside(const kni_want *w) {
     if (w->part) return kni_text_copy(w->alloc, w->part);
+    if (!w->variant) return kni_text_copy(w->alloc, "build");
     kni_text text;
     kni_text_init(&text, w->alloc);
     kni_text_addf(&text, "build/%s", w->variant);
@@ -192,7 +193,8 @@ char *kni_want_inside(const kni_want *w) {
 
 /* One of its own where metadata alone is looked at: that says nothing about the other files. */
 const char *kni_want_receipt(kni_want *w) {
-    snprintf(w->receipt, sizeof w->receipt, "%s%s", w->part ? w->part : w->variant,
+    const char *name = w->part ? w->part : w->variant ? w->variant : "build";
+    snprintf(w->receipt, sizeof w->receipt, "%s%s", name,
              w->depth < KNI_DEPTH_FILES ? ".metadata" : "");
     return w->receipt;
 }

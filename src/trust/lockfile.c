@@ -7,29 +7,14 @@
 #include "base/text.h"
 #include "codec/depend_json.h"
 #include "os/files.h"
+#include "trust/lockfile_digests.h"
+#include "trust/lockfile_parts.h"
 
 #define ENTRIES_MAX 1000
 #define VARIANTS_MAX 1000 /* of one entry */
 #define SHOWN 80          /* room for a piece of the file in a message */
 #define LOCK_AGAIN "lock the project's kernels again"
 #define HASH_PREFIX "sha256-"
-
-typedef struct locked_variant {
-    char *name, *hash, *hash_type;
-} locked_variant;
-
-typedef struct locked {
-    char *repo_id, *revision, *commit, *hash;
-    int64_t version;
-    locked_variant *variants;
-    size_t variant_count, variant_capacity;
-} locked;
-
-struct kn_lockfile {
-    const kn_alloc *alloc;
-    locked *items;
-    size_t count, capacity;
-};
 
 /* One parse; `number` is that of the entry, from 1 on. */
 typedef struct reading {
@@ -78,8 +63,19 @@ static kn_status copy_commit(const reading *r, const kni_json *value, char **out
 
 /* ---- entries ---- */
 
+static void clear_item(const kn_alloc *alloc, kni_locked *item) {
+    for (size_t i = 0; i < item->variant_count; i++) {
+        kni_free(alloc, item->variants[i].name);
+        kni_free(alloc, item->variants[i].hash);
+        kni_free(alloc, item->variants[i].hash_type);
+    }
+    char *texts[] = {item->repo_id, item->revision, item->commit, item->hash};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) kni_free(alloc, texts[i]);
+    kni_free(alloc, item->variants);
+}
+
 /* {"dependency": {...}, "lock": {"commit": ..., "hash": ...}} */
-static kn_status read_entry(const reading *r, const kni_json *entry, locked *item) {
+static kn_status read_entry(const reading *r, const kni_json *entry, kni_locked *item) {
     static const char *const names[] = {"dependency", "lock"}, *const lock_names[] = {"commit",
                                                                                       "hash"};
     const kni_json *dependency = kni_json_member(entry, "dependency");
@@ -109,7 +105,7 @@ static bool is_hash(const char *text) {
 }
 
 static kn_status add_variant(const reading *r, const char *name, const kni_json *value,
-                             locked *item) {
+                             kni_locked *item) {
     static const char *const names[] = {"hash", "hash_type"};
     const kni_json *type = kni_json_member(value, "hash_type");
     const char *hash = kni_json_text(kni_json_member(value, "hash"));
@@ -122,8 +118,8 @@ static kn_status add_variant(const reading *r, const char *name, const kni_json 
                      item->variant_count + 1, sizeof *item->variants)) {
         return kni_no_memory(r->err, "reading a lock file");
     }
-    locked_variant *variant = &item->variants[item->variant_count++];
-    *variant = (locked_variant){0};
+    kni_locked_variant *variant = &item->variants[item->variant_count++];
+    *variant = (kni_locked_variant){0};
     status = copy_text(r, name, &variant->name);
     if (!status) status = copy_text(r, hash, &variant->hash);
     if (!status)
@@ -132,7 +128,7 @@ static kn_status add_variant(const reading *r, const char *name, const kni_json 
 }
 
 /* {"repo_id": ..., "sha": ..., "variants": {NAME: {"hash": ..., "hash_type": ...}}} */
-static kn_status read_older_entry(const reading *r, const kni_json *entry, locked *item) {
+static kn_status read_older_entry(const reading *r, const kni_json *entry, kni_locked *item) {
     static const char *const names[] = {"repo_id", "sha", "variants"};
     const char *repo_id = kni_json_text(kni_json_member(entry, "repo_id"));
     const kni_json *variants = kni_json_member(entry, "variants"), *value;
@@ -152,6 +148,29 @@ static bool is_same_text(const char *a, const char *b) {
     return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
+/* The digests that `item`, the last one, has in the place of a revision: it is no kernel's. */
+static kn_status take_digests(const reading *r) {
+    kn_lockfile *file = r->file;
+    const kni_locked *item = &file->items[file->count - 1];
+    if (!kni_reserve(file->alloc, &file->digests, &file->digests_capacity, file->digests_count + 1,
+                     sizeof *file->digests)) {
+        return kni_no_memory(r->err, "reading a lock file");
+    }
+    const char *wrong;
+    kni_locked_digests *made = &file->digests[file->digests_count++];
+    kn_status status = kni_locked_digests_read(file->alloc, item->repo_id, item->commit,
+                                               item->revision, made, &wrong);
+    if (status == KN_ERR_NOMEM) return kni_no_memory(r->err, "reading a lock file");
+    if (status) return fail_entry(r, wrong);
+    for (size_t i = 0; i + 1 < file->digests_count; i++) {
+        if (strcmp(file->digests[i].repo_id, made->repo_id) == 0 &&
+            strcmp(file->digests[i].commit, made->commit) == 0)
+            return fail_entry(r, "has the digests of that kernel a second time");
+    }
+    clear_item(file->alloc, &file->items[--file->count]);
+    return KN_OK;
+}
+
 static kn_status add_entry(const reading *r, const kni_json *entry) {
     kn_lockfile *file = r->file;
     if (!kni_json_is_object(entry)) return fail_entry(r, "is no object");
@@ -159,12 +178,13 @@ static kn_status add_entry(const reading *r, const kni_json *entry) {
                      sizeof *file->items)) {
         return kni_no_memory(r->err, "reading a lock file");
     }
-    locked *item = &file->items[file->count++];
-    *item = (locked){.version = -1};
+    kni_locked *item = &file->items[file->count++];
+    *item = (kni_locked){.version = -1};
     bool is_older = kni_json_member(entry, "repo_id") != NULL;
     kn_status status = is_older ? read_older_entry(r, entry, item) : read_entry(r, entry, item);
+    if (!status && item->revision && item->revision[0] == KNI_LOCKFILE_NOTE) return take_digests(r);
     for (size_t i = 0; i + 1 < file->count && !status; i++) {
-        const locked *other = &file->items[i];
+        const kni_locked *other = &file->items[i];
         if (is_same_text(other->repo_id, item->repo_id) && other->version == item->version &&
             is_same_text(other->revision, item->revision)) {
             status = fail_entry(r, "is a duplicate dependency: that kernel is locked already");
@@ -177,18 +197,11 @@ static kn_status add_entry(const reading *r, const kni_json *entry) {
 
 void kn_lockfile_free(kn_lockfile *file) {
     if (!file) return;
-    for (size_t i = 0; i < file->count; i++) {
-        locked *item = &file->items[i];
-        for (size_t j = 0; j < item->variant_count; j++) {
-            kni_free(file->alloc, item->variants[j].name);
-            kni_free(file->alloc, item->variants[j].hash);
-            kni_free(file->alloc, item->variants[j].hash_type);
-        }
-        char *texts[] = {item->repo_id, item->revision, item->commit, item->hash};
-        for (size_t j = 0; j < sizeof texts / sizeof *texts; j++) kni_free(file->alloc, texts[j]);
-        kni_free(file->alloc, item->variants);
-    }
+    for (size_t i = 0; i < file->count; i++) clear_item(file->alloc, &file->items[i]);
+    for (size_t i = 0; i < file->digests_count; i++)
+        kni_locked_digests_clear(file->alloc, &file->digests[i]);
     kni_free(file->alloc, file->items);
+    kni_free(file->alloc, file->digests);
     kni_free(file->alloc, file);
 }
 
@@ -196,7 +209,9 @@ static kn_status read_document(reading *r, const kni_json *document) {
     size_t count = kni_json_length(document);
     if (!kni_json_is_array(document)) {
         return kni_fail(r->err, KN_ERR_VALUE,
-                        "%s: not a lock file: expected a JSON list; " LOCK_AGAIN, r->origin);
+                        "%s: not a lock file: expected a JSON list; where a newer version wrote "
+                        "it, upgrade the package kernels, else " LOCK_AGAIN,
+                        r->origin);
     }
     if (count > ENTRIES_MAX) {
         return kni_fail(r->err, KN_ERR_VALUE,
@@ -250,7 +265,8 @@ kn_status kn_lockfile_read(const kn_alloc *alloc, const char *path, kn_lockfile 
 size_t kn_lockfile_count(const kn_lockfile *file) { return file->count; }
 
 void kn_lockfile_get(const kn_lockfile *file, size_t index, kn_locked *out) {
-    const locked *item = &file->items[index];
+    const kni_locked *item = &file->items[index];
+    const kni_locked_digests *digests = kni_locked_digests_find(file, item->repo_id, item->commit);
     kn_locked made = {
         .size = out->size,
         .repo_id = item->repo_id,
@@ -259,19 +275,21 @@ void kn_lockfile_get(const kn_lockfile *file, size_t index, kn_locked *out) {
         .commit = item->commit,
         .hash = item->hash,
         .variant_count = item->variant_count,
+        .file_count = digests ? digests->count : 0,
     };
     memcpy(out, &made, out->size < sizeof made ? out->size : sizeof made);
 }
 
 void kn_lockfile_variant(const kn_lockfile *file, size_t index, size_t variant,
                          kn_locked_variant *out) {
-    const locked_variant *item = &file->items[index].variants[variant];
+    const kni_locked_variant *item = &file->items[index].variants[variant];
     kn_locked_variant made = {out->size, item->name, item->hash, item->hash_type};
     memcpy(out, &made, out->size < sizeof made ? out->size : sizeof made);
 }
 
 /* Whether `item` is for a kernel at that version or revision. */
-static bool locks(const locked *item, const char *repo_id, int64_t version, const char *revision) {
+static bool locks(const kni_locked *item, const char *repo_id, int64_t version,
+                  const char *revision) {
     if (strcmp(item->repo_id, repo_id) != 0) return false;
     bool any_wanted = version < 0 && !revision, by_name = item->version < 0 && !item->revision;
     return any_wanted || by_name ||
@@ -279,7 +297,7 @@ static bool locks(const locked *item, const char *repo_id, int64_t version, cons
 }
 
 /* Versions by their numbers, then revisions. */
-static bool comes_before(const locked *a, const locked *b) {
+static bool comes_before(const kni_locked *a, const kni_locked *b) {
     if (a->version < 0 || b->version < 0) return a->version >= 0 && b->version < 0;
     return a->version < b->version;
 }

@@ -40,7 +40,7 @@ def test_version(cli):
 
 
 def test_what_is_not_there(cli):
-    for name in ("lock", "download", "verify-signature"):
+    for name in ("download", "verify-signature"):
         result = cli(name, ".")
         assert result.returncode == 2
         assert f"'{name}' is not available in this version" in result.stderr

@@ -10,6 +10,8 @@ static void check_entry(const kn_lockfile *file, size_t index) {
     kn_lockfile_get(file, index, &entry);
     FUZZ_CHECK(entry.repo_id && *entry.repo_id && kni_is_commit(entry.commit));
     FUZZ_CHECK(entry.version < 0 || !entry.revision);
+    FUZZ_CHECK(!entry.file_count || kn_lockfile_has_digests(file));
+    FUZZ_CHECK(!entry.revision || entry.revision[0] != '~');
     for (size_t i = 0; i < entry.variant_count; i++) {
         kn_locked_variant variant = {.size = sizeof variant};
         kn_lockfile_variant(file, index, i, &variant);
