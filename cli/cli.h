@@ -166,6 +166,17 @@ void cli_catch_signals(void);
 void cli_print_variants(const kn_variants *variants, bool colour);
 void cli_json_variants(cli_json *json, const kn_variants *variants);
 
+/* ---- python_program.c ---- */
+
+#define CLI_PYTHON_WORDS_MAX 1200
+
+/* The environment has the package, and torch where it is needed; `purpose` ends the sentence
+ * "there is no torch in ..., which". CLI_OK, or a status after a message. */
+int cli_check_python(cli *c, bool needs_torch, const char *purpose);
+/* Ends as the environment's interpreter, which runs `main` of a module of the package with these
+ * words; returns a status after a message where there is none. */
+int cli_run_python(cli *c, const char *module, const char *const *words, size_t count);
+
 /* ---- commands/: one file each ---- */
 
 int cmd_versions(cli *c);
@@ -174,6 +185,7 @@ int cmd_check(cli *c);
 int cmd_get(cli *c);
 int cmd_lock(cli *c);
 int cmd_resolve(cli *c);
+int cmd_verify_signature(cli *c);
 int cmd_benchmark(cli *c);
 int cmd_cache_list(cli *c);
 int cmd_cache_size(cli *c);

@@ -100,6 +100,17 @@ static const cli_option serve_options[] = {
     {"--quiet", NULL, "No line for each request.", NULL},
     END};
 
+static const cli_option verify_signature_options[] = {
+    {"--all-variants", NULL, "Fetch and verify every build.", NULL},
+    {"--filter-unsigned", NULL, "Pass over builds that are not signed.", NULL},
+    {"--filter-no-digest", NULL, "Pass over builds whose metadata has no digest.", NULL},
+    {"--trust", NULL, "Fetch it although its publisher is not trusted.", NULL},
+    OPTION_JSON,
+    {"--python", "PYTHON",
+     "The Python environment to run in: its folder or interpreter. Default: that of this program.",
+     NULL},
+    END};
+
 static const cli_option no_options[] = {END};
 
 const cli_command cli_commands[] = {
@@ -149,12 +160,22 @@ const cli_command cli_commands[] = {
      "kernels resolve kernels-community/relu --version 1  # here\n"
      "kernels resolve kernels-community/relu --torch 2.10 --backend cu130 --capability 9.0",
      cmd_resolve},
+    {"verify-signature", "REPO VERSION", 2, 2, CLI_WORD, "verify the signature of a kernel",
+     "Fetches the build of a version for this Python environment, or every build, and verifies that\n"
+     "its metadata was signed by a workflow of the kernels community, and that its files are those\n"
+     "that the metadata lists. The signature is in metadata.json.sigstore; it is verified by the\n"
+     "Python package sigstore, which must be installed. Nothing of the kernel is run.\n\n"
+     "The exit status is 1 where a build cannot be verified.",
+     verify_signature_options,
+     "kernels verify-signature kernels-community/relu 1\n"
+     "kernels verify-signature --all-variants --filter-unsigned kernels-community/relu 1",
+     cmd_verify_signature},
     {"benchmark", "[KERNEL]", 0, 1, CLI_FILE, "run a kernel's benchmarks",
      "Runs the files benchmarks/benchmark*.py of a kernel: a repository of the Hub (org/name,\n"
      "org/name@v1), or a directory; with --builtin those of the kernels that ship with the package.\n"
      "First all results are compared with their references; then the kernel, its reference and a\n"
      "copy of as many bytes are timed in turns.\n\n"
-     "This command alone runs Python and the kernel's code. The exit status is 1 where a result\n"
+     "This command alone runs the kernel's code, in Python. The exit status is 1 where a result\n"
      "is wrong; then nothing is timed.",
      benchmark_options,
      "kernels benchmark --builtin                               # what ships with the package\n"
@@ -224,8 +245,6 @@ const size_t cli_command_count = sizeof cli_commands / sizeof *cli_commands;
 
 const cli_absent cli_absent_names[] = {
     {"download", "`kernels get REPO --revision COMMIT` fetches one kernel at a commit"},
-    {"verify-signature",
-     "`kernels get` compares every file with what the repository and its metadata say of it"},
     {"benchmark --visual", "--plot FILE.svg draws the times"},
     {"benchmark --rasterized", "--plot FILE.png draws the times"},
 };

@@ -28,10 +28,10 @@ void cli_print_help(FILE *out, bool colour) {
                  "Finds, fetches and describes compute kernels of the Kernel Hub.\n");
     heading(out, colour, "Commands");
     for (size_t i = 0; i < cli_command_count; i++)
-        fprintf(out, "  %-14s %s\n", cli_commands[i].name, cli_commands[i].summary);
+        fprintf(out, "  %-16s %s\n", cli_commands[i].name, cli_commands[i].summary);
     heading(out, colour, "Options");
-    fprintf(out, "  --help         tell what there is; after a command: what it does\n"
-                 "  --version      print the version\n");
+    fprintf(out, "  --help           tell what there is; after a command: what it does\n"
+                 "  --version        print the version\n");
     heading(out, colour, "Examples");
     fprintf(out, "  kernels info kernels-community/relu\n"
                  "  kernels get kernels-community/relu --version 1\n"

@@ -157,6 +157,7 @@ static PyMethodDef methods[] = {
      "digest_folder(path, \"SHA256\" or \"SHA512\") -> {path: base64}"},
     {"parse_lockfile", core_parse_lockfile, METH_VARARGS,
      "parse_lockfile(text, origin) -> the entries of a kernels.lock"},
+    {"is_offline", core_is_offline, METH_NOARGS, "is_offline() -> whether no request is made"},
     {"forget_kernels", core_forget_kernels, METH_O,
      "forget_kernels(folder or None): that kernel, or all, count as never loaded."},
     {NULL, NULL, 0, NULL},

@@ -194,6 +194,10 @@ PyObject *core_digest_folder(PyObject *module, PyObject *args);
 
 PyObject *core_parse_lockfile(PyObject *module, PyObject *args);
 
+/* ---- settings_call.c ---- */
+
+PyObject *core_is_offline(PyObject *module, PyObject *ignored);
+
 /* ---- plan_type.c ---- */
 
 extern PyType_Spec core_plan_spec;

@@ -111,3 +111,46 @@ def get_caller_locked_kernel_revision(repo_id):
         ValueError: When the caller's distribution and package have no lock file, or it does not lock the kernel.
     """
     return _get_locked_kernel_revision(repo_id, _caller_lock_text())
+
+
+def _names_kernels(pyproject):
+    """Whether a project's pyproject.toml has a table of kernels."""
+    try:
+        import tomllib
+    except ImportError:  # Python 3.10; setuptools, which calls us, brings a reader
+        from setuptools.compat.py310 import tomllib
+
+    with open(pyproject, "rb") as file:
+        document = tomllib.load(file)
+    return document.get("tool", {}).get("kernels", {}).get("dependencies") is not None
+
+
+def write_egg_lockfile(cmd, basename, filename):
+    """Puts `kernels.lock` of the project in the working directory into its
+    metadata, where `get_locked_kernel` finds it once the project is installed.
+
+    It has the form of a writer of setuptools ("egg_info.writers"), and this
+    package registers none: a project that wants it says so, see docs/hub.md.
+    Nothing is done where the project has no `[tool.kernels.dependencies]`.
+
+    Args:
+        cmd (`setuptools.Command`): The command egg_info.
+        basename (`str`): What is written, "kernels.lock".
+        filename (`str`): Where to.
+    """
+    from pathlib import Path
+
+    folder = Path.cwd()
+    pyproject, lock = folder / "pyproject.toml", folder / "kernels.lock"
+    if not pyproject.exists() or not _names_kernels(pyproject):
+        return
+    data = None  # removes what an earlier run wrote
+    if lock.exists():
+        data = lock.read_text(encoding="utf-8")
+    else:
+        import logging
+
+        logging.getLogger(__name__).warning(
+            "'%s' does not exist: `kernels lock %s` makes it", lock, folder
+        )
+    cmd.write_or_delete_file(basename, filename, data)

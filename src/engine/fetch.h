@@ -120,8 +120,7 @@ typedef struct kni_want {
     size_t depend_count, depend_capacity;
 } kni_want;
 
-typedef struct kni_locking kni_locking; /* what a batch of KNI_DEPTH_LOCK works on (lock_project.c)
-                                         */
+typedef struct kni_locking kni_locking; /* what a batch of KNI_DEPTH_LOCK works on */
 
 typedef struct kni_batch {
     kni_run *run;

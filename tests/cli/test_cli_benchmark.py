@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""kernels benchmark: the one command that runs Python."""
+"""kernels benchmark: the one command that runs a kernel's code."""
 
 import json
 import xml.etree.ElementTree as ElementTree
@@ -180,4 +180,4 @@ def test_options_of_upstream_alone_are_told(cli):
 
 
 def test_help_says_that_it_runs_code(cli):
-    assert "This command alone runs Python and the kernel's code" in cli("benchmark", "-h").stdout
+    assert "This command alone runs the kernel's code, in Python" in cli("benchmark", "-h").stdout

@@ -206,7 +206,7 @@ static void test_offline_a_lock_is_made_of_what_is_cached(void **state) {
     assert_string_equal(lock_text(s), both_locked());
 }
 
-/* Each request in turn is refused for good: no lock file is made of what the cache knew before. */
+/* Each answer in turn is none, for good: no lock file is made of what the cache knew before. */
 static void test_a_request_that_fails_leaves_the_lock_as_it_was(void **state) {
     scene *s = *state;
     kn_error err = KN_ERROR_INIT;
@@ -219,7 +219,7 @@ static void test_a_request_that_fails_leaves_the_lock_as_it_was(void **state) {
             scratch_file(&s->scratch, "project/kernels.lock", "[]");
             s->hub.fail_at = s->hub.requests + at;
             s->hub.fails = 100;
-            s->hub.fault = SCRIPTED_STATUS;
+            s->hub.fault = SCRIPTED_GARBAGE;
             size_t before = s->hub.requests;
             kn_status status = lock_with(s, NULL, all, true, &err);
             bool reached = s->hub.requests - before > at;
@@ -229,7 +229,7 @@ static void test_a_request_that_fails_leaves_the_lock_as_it_was(void **state) {
                 assert_string_equal(lock_text(s), both_locked());
                 break;
             }
-            assert_int_equal(status, KN_ERR_NETWORK);
+            assert_true(status == KN_ERR_NETWORK || status == KN_ERR_INTEGRITY);
             assert_string_equal(lock_text(s), "[]");
         }
         assert_int_equal(at, warm ? 4 : 8); /* warm the publisher and the refs alone are asked */
@@ -248,7 +248,7 @@ static kn_status lock_once(const kn_alloc *alloc, void *ctx, kn_error *err) {
 
 static void test_no_memory_leaves_the_lock_as_it_was(void **state) {
     scene *s = *state;
-    write_project(s, PROJECT("\"org/toy\" = 1\n"));
+    write_project(s, PROJECT("\"org/base\" = 1\n"));
     assert_true(fault_sweep(lock_once, s) > 100);
 }
 
