@@ -28,4 +28,8 @@ kn_status kni_no_memory(kn_error *err, const char *doing) {
     return kni_fail(err, KN_ERR_NOMEM, "out of memory while %s", doing);
 }
 
+kn_status kni_best_effort(kn_status status, const char *doing, kn_error *err) {
+    return status == KN_ERR_NOMEM ? kni_no_memory(err, doing) : KN_OK;
+}
+
 const char *kn_version(void) { return KN_VERSION; }

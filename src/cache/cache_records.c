@@ -15,9 +15,9 @@ kn_status kni_own_read(const kni_cache *cache, bool from_private, const char *na
     if (!base) return KN_OK;
     char *path = kni_path_join(cache->alloc, base, name);
     if (!path) return kni_no_memory(err, "reading a record of the cache");
-    kn_status status = kni_file_read(cache->alloc, path, limit, out, length, err);
+    kn_status status = kni_file_read(cache->alloc, path, limit, out, length, NULL);
     kni_free(cache->alloc, path);
-    return status == KN_ERR_NOMEM ? status : KN_OK;
+    return kni_best_effort(status, "reading a record of the cache", err);
 }
 
 /* The private one is looked at first: it was written when the other could not be. */

@@ -38,13 +38,14 @@ kn_status kni_cache_ref_read(const kni_cache *cache, const char *name,
     kn_status status = name_in_refs(cache, name, &inner, err);
     if (status) return status;
     char *path = kni_path_join(cache->alloc, cache->folder, inner);
-    status = path ? kni_file_read(cache->alloc, path, REF_MAX, &bytes, &length, err)
-                  : kni_no_memory(err, "reading a branch or tag from the cache");
+    status =
+        path ? kni_file_read(cache->alloc, path, REF_MAX, &bytes, &length, NULL) : KN_ERR_NOMEM;
     if (!status && bytes) *found = take_commit(bytes, length, out);
     kni_free(cache->alloc, bytes);
     kni_free(cache->alloc, path);
     kni_free(cache->alloc, inner);
-    return status == KN_ERR_NOMEM ? status : KN_OK; /* what cannot be read is not there */
+    /* What cannot be read is not there. */
+    return kni_best_effort(status, "reading a branch or tag from the cache", err);
 }
 
 /* huggingface_hub calls a cache damaged in which a ref names a commit without a snapshot. */

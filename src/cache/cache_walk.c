@@ -40,9 +40,9 @@ kn_status kni_cache_tree_read(const kni_cache *cache, const char *commit, size_t
     snprintf(name, sizeof name, "trees/%s.json", commit);
     char *path = kni_path_join(cache->alloc, cache->folder, name);
     if (!path) return kni_no_memory(err, "reading the cache");
-    status = kni_file_read(cache->alloc, path, limit, out, length, err);
+    status = kni_file_read(cache->alloc, path, limit, out, length, NULL);
     kni_free(cache->alloc, path);
-    return status == KN_ERR_NOMEM ? status : KN_OK;
+    return kni_best_effort(status, "reading the cache", err);
 }
 
 kn_status kni_cache_snapshot_walk(const kni_cache *cache, const char *commit,

@@ -76,9 +76,9 @@ static kn_status record_ref(const kni_want *w, kn_error *err) {
     char there[KNI_CACHE_COMMIT_MAX];
     bool found = false;
     if (w->depth == KNI_DEPTH_VARIANTS || !w->ref || (!w->asked_s && !w->fetched)) return KN_OK;
-    kn_status status = w->asked_s ? KN_OK : kni_cache_ref_read(cache, w->ref, there, &found, err);
-    if (!status && !found) status = kni_cache_ref_write(cache, w->ref, w->commit, err);
-    return kni_best_effort(status);
+    kn_status status = w->asked_s ? KN_OK : kni_cache_ref_read(cache, w->ref, there, &found, NULL);
+    if (!status && !found) status = kni_cache_ref_write(cache, w->ref, w->commit, NULL);
+    return kni_best_effort(status, "recording a branch or tag", err);
 }
 
 /* What was learnt is kept for other calls and processes. */
@@ -87,8 +87,8 @@ static kn_status record(kni_batch *batch, kni_want *w, kn_error *err) {
     kn_status status = KN_OK;
     if (w->fetched)
         status = kni_cache_receipt_write(cache, w->commit, kni_want_receipt(w), w->files,
-                                         w->file_count, err);
-    status = kni_best_effort(status);
+                                         w->file_count, NULL);
+    status = kni_best_effort(status, "recording what was fetched", err);
     if (!status) status = kni_want_record_resolution(batch, w, NULL, NULL, err);
     return status ? status : record_ref(w, err);
 }
@@ -159,7 +159,8 @@ static kn_status check_digest(kni_batch *batch, const kni_want *w, const kn_meta
                  ? kni_digest_check_folder(w->alloc, metadata, w->variant, w->folder, net, err)
                  : check_listed(w, metadata, net, err);
     if (status) return status;
-    return kni_best_effort(kni_cache_document_write(kni_want_cache(w), record, "ok\n", 3, err));
+    status = kni_cache_document_write(kni_want_cache(w), record, "ok\n", 3, NULL);
+    return kni_best_effort(status, "checking a digest", err);
 }
 
 /* The kernel in the folder of the want's variant, as the engine keeps it. */

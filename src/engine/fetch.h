@@ -248,8 +248,6 @@ kn_status kni_want_backends(const kni_want *want, const kn_system *system, const
 /* ---- records.c: what the Hub said, as the cache keeps it. A cache that cannot be written is no
  * failure: then it is asked again another time ---- */
 
-/* KN_ERR_NOMEM, or KN_OK for any other status of a record that was to be written. */
-kn_status kni_best_effort(kn_status status);
 /* How long the Hub's answer to the request is believed, in seconds. */
 int64_t kni_want_age_limit(const kni_batch *batch, const kni_want *want);
 /* What is known of the publisher's standing. */

@@ -61,9 +61,9 @@ static kn_status write_listing(const kni_want *w, kn_error *err) {
     kn_status status = kni_listing_to_json(&w->listing, w->alloc, &bytes, &length);
     if (status == KN_ERR_NOMEM) return kni_no_memory(err, "recording a listing");
     if (status) return KN_OK; /* too long to be kept: it is asked again another time */
-    status = kni_cache_document_write(kni_want_cache(w), name, bytes, length, err);
+    status = kni_cache_document_write(kni_want_cache(w), name, bytes, length, NULL);
     kni_free(w->alloc, bytes);
-    return kni_best_effort(status);
+    return kni_best_effort(status, "recording a listing", err);
 }
 
 static kn_status add_snapshot_file(void *ctx, const char *path, const char *oid, int64_t size,

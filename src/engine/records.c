@@ -10,8 +10,6 @@
 #define TRUST_DOCUMENT "trust.json"
 #define TRUST_DOCUMENT_LIMIT 4096
 
-kn_status kni_best_effort(kn_status status) { return status == KN_ERR_NOMEM ? status : KN_OK; }
-
 /* ---- which commit a request came to ---- */
 
 int64_t kni_want_age_limit(const kni_batch *batch, const kni_want *w) {
@@ -33,7 +31,8 @@ kn_status kni_want_record_resolution(const kni_batch *batch, kni_want *w, char *
         memcpy(made.commit, w->commit, sizeof made.commit);
     }
     kni_want_believe(w, w->asked_s + kni_want_age_limit(batch, w));
-    return kni_best_effort(kni_cache_resolution_write(kni_want_cache(w), w->request, &made, err));
+    kn_status status = kni_cache_resolution_write(kni_want_cache(w), w->request, &made, NULL);
+    return kni_best_effort(status, "recording an answer", err);
 }
 
 /* ---- the publisher ---- */
@@ -88,9 +87,9 @@ kn_status kni_want_record_trust(kni_want *w, kn_error *err) {
     char *bytes = kni_text_take(&text);
     if (!bytes) return kni_no_memory(err, "recording an answer");
     kn_status status =
-        kni_cache_document_write(kni_want_cache(w), TRUST_DOCUMENT, bytes, length, err);
+        kni_cache_document_write(kni_want_cache(w), TRUST_DOCUMENT, bytes, length, NULL);
     kni_free(w->alloc, bytes);
-    return kni_best_effort(status);
+    return kni_best_effort(status, "recording an answer", err);
 }
 
 kn_status kni_want_trust_facts(const kni_batch *batch, const kni_want *w, kni_trust_facts *out,

@@ -97,9 +97,9 @@ static kn_status write_record(const kni_cache *cache, const kn_versions *v, kn_e
     size_t length = text.length;
     char *bytes = kni_text_take(&text);
     if (!bytes) return kni_no_memory(err, "recording versions");
-    kn_status status = kni_cache_document_write(cache, DOCUMENT, bytes, length, err);
+    kn_status status = kni_cache_document_write(cache, DOCUMENT, bytes, length, NULL);
     kni_free(v->alloc, bytes);
-    return kni_best_effort(status);
+    return kni_best_effort(status, "recording versions", err);
 }
 
 static kn_status read_branches(const kni_cache *cache, kn_versions *v, kn_error *err) {

@@ -294,8 +294,25 @@ static void test_every_allocation_may_fail(void **state) {
     assert_true(fault_sweep(write_and_read, *state) >= 8);
 }
 
+static void test_what_is_not_there_leaves_the_error_alone(void **state) {
+    cache_fixture *fx = *state;
+    char *bytes, commit[KNI_CACHE_COMMIT_MAX];
+    size_t length;
+    bool found = true;
+    kn_error err = KN_ERROR_INIT;
+    assert_int_equal(kni_cache_document_read(&fx->cache, "a/b", 9, &bytes, &length, &err), KN_OK);
+    assert_null(bytes);
+    assert_int_equal(kni_cache_ref_read(&fx->cache, "main", commit, &found, &err), KN_OK);
+    assert_false(found);
+    assert_int_equal(kni_cache_tree_read(&fx->cache, COMMIT_A, 9, &bytes, &length, &err), KN_OK);
+    assert_null(bytes);
+    assert_int_equal(err.status, KN_OK);
+    assert_string_equal(err.message, "");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cache_test(test_what_is_not_there_leaves_the_error_alone),
         cache_test(test_a_resolution_comes_back_as_it_was),
         cache_test(test_a_redirect_has_no_commit),
         cache_test(test_any_request_is_only_a_text),

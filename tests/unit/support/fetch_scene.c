@@ -79,6 +79,7 @@ size_t requests_of(scene *s, const char *repo, const char *version) {
     kn_error err = KN_ERROR_INIT;
     size_t before = s->hub.requests;
     if (install(s, NULL, repo, version, &err)) fail_msg("%s", err.message);
+    assert_string_equal(err.message, ""); /* it is left alone */
     return s->hub.requests - before;
 }
 
