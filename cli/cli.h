@@ -168,7 +168,7 @@ void cli_json_variants(cli_json *json, const kn_variants *variants);
 
 /* ---- python_program.c ---- */
 
-#define CLI_PYTHON_WORDS_MAX 1200
+#define CLI_PYTHON_WORDS_MAX (2 * CLI_OPTIONS_MAX + 8)
 
 /* The environment has the package, and torch where it is needed; `purpose` ends the sentence
  * "there is no torch in ..., which". CLI_OK, or a status after a message. */

@@ -4,17 +4,26 @@
 
 #include "cli.h"
 
-/* The folder of the build for the environment, which is the caller's; CLI_OK, or a status after a
- * message. */
-static int fetch(cli *c, char **folder) {
+/* The folder of the build for the environment, or of all builds, which is the caller's; CLI_OK, or
+ * a status after a message. */
+static int fetch(cli *c, bool all, char **folder) {
     kn_repo_info info = cli_repo(c, c->operands[0]);
     info.kind = KN_REPO_HUB;
     info.version = c->operands[1];
+    kn_fetched builds;
     kn_error err;
     kn_error_init(&err);
     int status = cli_engine(c);
     if (status) return status;
-    if (kn_engine_install(c->engine, &c->host, &info, folder, &err)) return cli_fail(c, &err);
+    if (all) {
+        kn_engine_fetch_folder(c->engine, &c->host, &info, "build", &builds, &err);
+        *folder = builds.folder;
+        builds.folder = NULL;
+        kn_fetched_clear(c->engine, &builds);
+    } else {
+        kn_engine_install(c->engine, &c->host, &info, folder, &err);
+    }
+    if (err.status) return cli_fail(c, &err);
     cli_clear_bar(c);
     return CLI_OK;
 }
@@ -28,9 +37,10 @@ int cmd_verify_signature(cli *c) {
     }
     int status = cli_check_python(c, false, "verifies signatures");
     char *folder;
-    if (!status) status = fetch(c, &folder);
+    if (!status) status = fetch(c, cli_value(c, "--all-variants") != NULL, &folder);
     if (status) return status;
-    const char *const passed[] = {"--filter-unsigned", "--filter-no-digest", "--json"};
+    const char *const passed[] = {"--all-variants", "--filter-unsigned", "--filter-no-digest",
+                                  "--json"};
     const char *words[8];
     size_t count = 0;
     for (size_t i = 0; i < sizeof passed / sizeof *passed; i++) {

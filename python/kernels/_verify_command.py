@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `kernels verify-signature` runs in the environment, over directories of builds. It prints what upstream does."""
+"""What `kernels verify-signature` runs in the environment, over directories of builds, in upstream's words."""
 
 import argparse
 import json
@@ -35,7 +35,8 @@ _RESULTS = {
 
 def _arguments(words):
     parser = argparse.ArgumentParser(prog="kernels verify-signature", add_help=False)
-    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--all-variants", action="store_true")
     parser.add_argument("--filter-unsigned", action="store_true")
     parser.add_argument("--filter-no-digest", action="store_true")
     parser.add_argument("--json", action="store_true")
@@ -54,10 +55,20 @@ def _describe(folder):
     }, text
 
 
+def _builds(arguments):
+    """The directories of the builds: `folder`, or those in it that have the name of one."""
+    if not arguments.all_variants:
+        return [arguments.folder]
+    from kernels.variants import get_variants_local
+
+    found = get_variants_local(arguments.folder)
+    return [arguments.folder / variant.variant_str for variant in found]
+
+
 def _run(arguments):
     filtered = {"unsigned": arguments.filter_unsigned, "no-digest": arguments.filter_no_digest}
     shown = []
-    for folder in arguments.folders:
+    for folder in _builds(arguments):
         found, text = _describe(folder)
         if filtered.get(found["result"]):
             continue

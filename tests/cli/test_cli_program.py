@@ -101,7 +101,7 @@ def complete(cli, *words):
 
 
 def test_bash_completes(cli):
-    assert complete(cli, "kernels", "ver") == ["versions"]
+    assert complete(cli, "kernels", "vers") == ["versions"]
     assert complete(cli, "kernels", "info", "--re") == ["--revision", "--refresh"]
     assert complete(cli, "kernels", "completion", "z") == ["zsh"]
     assert complete(cli, "kernels", "resolve", "--os", "l") == ["linux"]

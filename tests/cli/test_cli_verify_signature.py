@@ -160,6 +160,21 @@ def test_what_is_found_is_told_as_upstream_does(cli, peer, hub, sigstore, name, 
         assert ours.stdout == "✅ torch-cpu: kernel metadata is correctly signed\n"
 
 
+def test_all_builds_are_fetched_and_verified(cli, peer, hub, sigstore):
+    builds = ("torch-cpu", "torch-metal", "torch29-cu118-x86_64-linux")
+    files = signed("many", variants=builds)
+    files["build/torch-metal/__init__.py"] = b"x = 1\n"
+    del files["build/torch29-cu118-x86_64-linux/metadata.json.sigstore"]
+    hub.repo("open/many").commit(files | {"build/notes/x.txt": b"x"}, ["v1"])
+    for options in ((), ("--filter-unsigned",)):
+        words = ("verify-signature", "--all-variants", *options, "open/many", "1")
+        ours, theirs = cli(*words, **sigstore), peer(*words)
+        assert ours.returncode == theirs.returncode == 1, theirs.stderr
+        assert sorted(ours.stdout.splitlines()) == sorted(theirs.stdout.splitlines())
+    assert "❌ torch-metal: kernel integrity check failed" in ours.stdout
+    assert "torch29" not in ours.stdout
+
+
 def test_json(cli, hub, sigstore):
     hub.repo("open/json").commit(BUILDS["other-metadata"], ["v1"])
     result = cli("verify-signature", "open/json", "1", "--json", **sigstore)
