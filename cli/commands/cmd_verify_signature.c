@@ -15,15 +15,15 @@ static int fetch(cli *c, bool all, char **folder) {
     kn_error_init(&err);
     int status = cli_engine(c);
     if (status) return status;
+    kn_status found =
+        all ? kn_engine_fetch_folder(c->engine, &c->host, &info, "build", &builds, &err)
+            : kn_engine_install(c->engine, &c->host, &info, folder, &err);
+    if (found) return cli_fail(c, &err);
     if (all) {
-        kn_engine_fetch_folder(c->engine, &c->host, &info, "build", &builds, &err);
         *folder = builds.folder;
         builds.folder = NULL;
         kn_fetched_clear(c->engine, &builds);
-    } else {
-        kn_engine_install(c->engine, &c->host, &info, folder, &err);
     }
-    if (err.status) return cli_fail(c, &err);
     cli_clear_bar(c);
     return CLI_OK;
 }

@@ -82,6 +82,7 @@ static void test_a_project_is_locked_with_what_its_kernels_depend_on(void **stat
     write_project(s, PROJECT("\"org/toy\" = 1\n"));
     size_t before = s->hub.requests;
     if (lock_project(s, &err)) fail_msg("%s", err.message);
+    assert_string_equal(err.message, "");
     assert_string_equal(lock_text(s), both_locked());
     /* for each the publisher (once for both waves), refs, the listing and metadata.json */
     assert_int_equal(s->hub.requests - before, 2 * 4);
@@ -169,6 +170,7 @@ static void test_what_cannot_be_locked_says_why_and_leaves_the_lock(void **state
     write_project(s, PROJECT("\"org/toy\" = 1\n"));
     scratch_file(&s->scratch, "project/kernels.lock", "{\"format\": 2}");
     assert_fails(s, KN_ERR_VALUE, "where a newer version wrote it, upgrade the package kernels");
+    assert_fails(s, KN_ERR_VALUE, "; remove the file to have it made from nothing");
     assert_string_equal(lock_text(s), "{\"format\": 2}");
 }
 
