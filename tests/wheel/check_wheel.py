@@ -136,10 +136,19 @@ class System:
         )  # fmt: skip
         (self.site,) = self.app.glob("lib/python3*/site-packages")
 
-    def run(self, *command, check=True, **environment):
+    def _how(self, command, environment):
+        """The arguments of a process in the bare system."""
         clean = {"PATH": "/usr/bin:/bin", "HOME": "/tmp/home", "LANG": "C.UTF-8"} | environment
         enter = ["unshare", "--mount", "--", "sh", "-c", ENTER, "enter", BARE, *command]
-        done = subprocess.run(enter, env=clean, capture_output=True, text=True, timeout=120)
+        return {"args": enter, "env": clean, "text": True}
+
+    def start(self, *command, **environment):
+        """A process that goes on, with its standard output."""
+        return subprocess.Popen(**self._how(command, environment), stdout=subprocess.PIPE)
+
+    def run(self, *command, check=True, **environment):
+        how = self._how(command, environment)
+        done = subprocess.run(**how, capture_output=True, timeout=120)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 
@@ -256,6 +265,36 @@ def test_without_authorities_the_error_names_the_variables(system, environment, 
     assert done.returncode == 3
     assert "set SSL_CERT_FILE or REQUESTS_CA_BUNDLE" in done.stderr
     assert not secure.log.exists() or secure.requests() == []
+
+
+# ---- a Hub in the bare system ----
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
+def test_what_was_fetched_is_served_to_others(system, environment, certificates, secure):
+    home = BARE / "tmp/home"
+    system.run("/opt/app/bin/kernels", "get", "open/plain", "--version", "1", **environment)
+    for name in ("authority.pem", "localhost.pem", "localhost.key"):
+        shutil.copy(certificates / name, home / name)
+    options = ["--tls-cert", "/tmp/home/localhost.pem", "--tls-key", "/tmp/home/localhost.key"]
+    server = system.start(
+        "/opt/app/bin/kernels", "serve", "/tmp/home/hf/hub", "--port", "0", "--trust", "open", "--quiet",
+        "--host", "localhost", *(options if secure else []),
+    )  # fmt: skip
+    try:
+        url = server.stdout.readline().strip()
+        assert url.startswith("https://localhost:" if secure else "http://localhost:")
+        client = environment | {
+            "HF_ENDPOINT": url,
+            "HF_HOME": "/tmp/home/other",
+            "HF_HUB_CACHE": "/tmp/home/other/hub",
+            "SSL_CERT_FILE": "/tmp/home/authority.pem",
+        }
+        assert system.python(GET, **client).stdout == "plain\n"
+    finally:
+        server.terminate()
+        server.stdout.close()
+        assert server.wait(timeout=60) == 0
 
 
 # ---- beside other copies of the same libraries ----
