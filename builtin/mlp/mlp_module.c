@@ -38,10 +38,74 @@ DEFINE_DIRECT(silu_mul, ACTIVATION_SILU)
 DEFINE_DIRECT(gelu_mul, ACTIVATION_GELU)
 DEFINE_DIRECT(gelu_tanh_mul, ACTIVATION_GELU_TANH)
 
+/* A contiguous matrix of this type whose rows have `width` elements, and its bias or None. */
+static bool matrix_open(const kb_fast *fast, PyObject *const *weight_and_bias, kb_dtype type,
+                        int64_t width, mlp_matrix *matrix, int64_t *outputs) {
+    kb_plain weight, bias;
+    PyObject *weight_object = weight_and_bias[0], *bias_object = weight_and_bias[1];
+    if (!kb_fast_open(fast, weight_object, &weight) || !weight.contiguous || weight.type != type ||
+        weight.dl.ndim != 2 || weight.dl.shape[1] != width ||
+        kb_fast_wants_grad(fast, weight_object))
+        return false;
+    *outputs = weight.dl.shape[0];
+    matrix->weight = weight.data;
+    matrix->bias = NULL;
+    if (bias_object == Py_None) return true;
+    if (!kb_fast_open(fast, bias_object, &bias) || !bias.contiguous || bias.type != type ||
+        !kb_plain_has_sizes(&bias, 1, outputs) || kb_fast_wants_grad(fast, bias_object))
+        return false;
+    matrix->bias = bias.data;
+    return true;
+}
+
+/* Describes the job but for `hidden` and `out`. */
+static bool mlp_open(const kb_fast *fast, PyObject *const *args, kb_plain *x, mlp_job *job) {
+    int64_t up_outputs;
+    long kind = PyLong_AsLong(args[7]);
+    if (kind < 0 || kind >= ACTIVATION_COUNT || !kb_fast_is_quiet(fast) ||
+        !kb_fast_open(fast, args[0], x) || !x->contiguous || x->dl.ndim < 1 ||
+        kb_fast_wants_grad(fast, args[0]))
+        return false;
+    job->kind = (activation_kind)kind;
+    job->type = x->type;
+    job->x = x->data;
+    job->rows = kb_sizes_product(x->dl.shape, 0, x->dl.ndim - 1);
+    job->width = x->dl.shape[x->dl.ndim - 1];
+    return matrix_open(fast, args + 1, x->type, job->width, &job->gate, &job->hidden_width) &&
+           matrix_open(fast, args + 3, x->type, job->width, &job->up, &up_outputs) &&
+           up_outputs == job->hidden_width &&
+           matrix_open(fast, args + 5, x->type, job->hidden_width, &job->down, &job->out_width);
+}
+
+/* gated_mlp(x, gate_weight, gate_bias, up_weight, up_bias, down_weight, down_bias, kind): a tensor,
+ * or NotImplemented */
+static PyObject *direct_gated_mlp(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    const kb_fast *fast = &kb_state_of(module)->fast;
+    kb_plain x, hidden, y;
+    mlp_job job = {0};
+    int64_t sizes[KB_MAX_DIMS];
+    if (!kb_argument_count_is(count, 8)) return NULL;
+    if (!mlp_open(fast, args, &x, &job)) return kb_fast_failed();
+    memcpy(sizes, x.dl.shape, (size_t)x.dl.ndim * sizeof *sizes);
+    sizes[x.dl.ndim - 1] = job.out_width;
+    PyObject *between =
+        kb_fast_new(fast, 2, (int64_t[]){job.rows, job.hidden_width}, NULL, x.type, &hidden);
+    PyObject *result = between ? kb_fast_new(fast, x.dl.ndim, sizes, NULL, x.type, &y) : NULL;
+    if (result) {
+        job.hidden = hidden.data;
+        job.out = y.data;
+        kb_fast_parallel(mlp_hidden_units(&job), mlp_hidden_cost(&job), mlp_hidden_range, &job);
+        kb_fast_parallel(mlp_out_units(&job), mlp_out_cost(&job), mlp_out_range, &job);
+    }
+    Py_XDECREF(between);
+    return result ? result : kb_fast_failed();
+}
+
 static PyMethodDef module_methods[] = {
     {"silu_mul", KB_FASTCALL(direct_silu_mul)},
     {"gelu_mul", KB_FASTCALL(direct_gelu_mul)},
     {"gelu_tanh_mul", KB_FASTCALL(direct_gelu_tanh_mul)},
+    {"gated_mlp", KB_FASTCALL(direct_gated_mlp)},
     KB_MODULE_METHODS,
 };
 

@@ -54,6 +54,53 @@ static void backward(kb_word *stack, activation_kind kind) {
     stack[1] = kb_tensor_give(&up_grad);
 }
 
+/* A contiguous matrix whose rows have `width` elements, and its bias. */
+static mlp_matrix matrix_of(kb_tensor *weight, kb_tensor *bias, kb_dtype type, int64_t width) {
+    kb_require(weight->ndim == 2 && weight->sizes[1] == width && weight->type == type,
+               "mlp: the weights must be matrices for the input's last dimension and dtype");
+    bool fits = !bias->handle ||
+                (bias->ndim == 1 && bias->sizes[0] == weight->sizes[0] && bias->type == type);
+    kb_require(fits, "mlp: a bias must have an element for each output, and the input's dtype");
+    if (bias->handle) (void)kb_tensor_as_rows(bias, 1);
+    (void)kb_tensor_as_rows(weight, 2);
+    return (mlp_matrix){weight->data, bias->data};
+}
+
+/* gated_mlp(Tensor x, Tensor gate_weight, Tensor? gate_bias, Tensor up_weight, Tensor? up_bias,
+ *           Tensor down_weight, Tensor? down_bias, int kind) -> Tensor */
+static void op_gated_mlp(kb_word *stack, uint64_t argument_count, uint64_t output_count) {
+    (void)argument_count, (void)output_count;
+    KB_OWNED kb_tensor x = kb_tensor_take(stack[0]);
+    KB_OWNED kb_tensor gate = kb_tensor_take(stack[1]);
+    KB_OWNED kb_tensor gate_bias = kb_tensor_take_optional(stack[2]);
+    KB_OWNED kb_tensor up = kb_tensor_take(stack[3]);
+    KB_OWNED kb_tensor up_bias = kb_tensor_take_optional(stack[4]);
+    KB_OWNED kb_tensor down = kb_tensor_take(stack[5]);
+    KB_OWNED kb_tensor down_bias = kb_tensor_take_optional(stack[6]);
+    kb_require(x.ndim >= 1, "mlp: the input must have a dimension or more");
+    kb_require((int64_t)stack[7] >= 0 && stack[7] < ACTIVATION_COUNT, "mlp: unknown activation");
+    (void)kb_tensor_as_rows(&x, x.ndim);
+    mlp_job job = {.kind = (activation_kind)stack[7], .type = x.type, .x = x.data};
+    job.rows = kb_sizes_product(x.sizes, 0, x.ndim - 1);
+    job.width = x.sizes[x.ndim - 1];
+    job.gate = matrix_of(&gate, &gate_bias, x.type, job.width);
+    job.up = matrix_of(&up, &up_bias, x.type, job.width);
+    kb_require(gate.sizes[0] == up.sizes[0], "mlp: gate and up must have as many outputs");
+    job.hidden_width = gate.sizes[0];
+    job.down = matrix_of(&down, &down_bias, x.type, job.hidden_width);
+    job.out_width = down.sizes[0];
+    int64_t hidden_sizes[] = {job.rows, job.hidden_width}, sizes[KB_MAX_DIMS];
+    memcpy(sizes, x.sizes, (size_t)x.ndim * sizeof *sizes);
+    sizes[x.ndim - 1] = job.out_width;
+    KB_OWNED kb_tensor hidden = kb_tensor_new_contiguous(2, hidden_sizes, x.type);
+    KB_OWNED kb_tensor y = kb_tensor_new_contiguous(x.ndim, sizes, x.type);
+    job.hidden = hidden.data;
+    job.out = y.data;
+    kb_parallel(mlp_hidden_units(&job), mlp_hidden_cost(&job), mlp_hidden_range, &job);
+    kb_parallel(mlp_out_units(&job), mlp_out_cost(&job), mlp_out_range, &job);
+    stack[0] = kb_tensor_give(&y);
+}
+
 /* torch calls an op without a context, so that each needs functions of its own. */
 #define DEFINE_OPS(name, kind)                                                              \
     static void op_##name(kb_word *stack, uint64_t argument_count, uint64_t output_count) { \
@@ -77,4 +124,12 @@ DEFINE_OPS(silu_mul, ACTIVATION_SILU)
 DEFINE_OPS(gelu_mul, ACTIVATION_GELU)
 DEFINE_OPS(gelu_tanh_mul, ACTIVATION_GELU_TANH)
 
-const kb_op mlp_ops[MLP_OP_COUNT] = {OPS(silu_mul), OPS(gelu_mul), OPS(gelu_tanh_mul)};
+const kb_op mlp_ops[MLP_OP_COUNT] = {
+    OPS(silu_mul),
+    OPS(gelu_mul),
+    OPS(gelu_tanh_mul),
+    {"gated_mlp",
+     "gated_mlp(Tensor x, Tensor gate_weight, Tensor? gate_bias, Tensor up_weight, "
+     "Tensor? up_bias, Tensor down_weight, Tensor? down_bias, int kind) -> Tensor",
+     op_gated_mlp},
+};

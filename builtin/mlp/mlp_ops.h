@@ -4,8 +4,9 @@
 
 #include "activation_run.h"
 #include "kb_tensor.h"
+#include "mlp_run.h"
 
-enum { MLP_OP_COUNT = 6 };
+enum { MLP_OP_COUNT = 7 };
 
 extern const kb_op mlp_ops[MLP_OP_COUNT];
 

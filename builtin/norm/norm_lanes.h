@@ -20,28 +20,19 @@ KB_INLINE kb_v weight_get(const norm_job *job, int64_t i, int64_t count, variant
     return job->weight ? kbv_get(job->weight, i, count, v.param) : kbv_set(1.0f);
 }
 
-/* Four partial sums hide the latency of an addition. */
-typedef struct sum4 {
-    kb_v part[4];
-} sum4;
-
-KB_INLINE float sum4_total(const sum4 *s) {
-    return kbv_sum((s->part[0] + s->part[1]) + (s->part[2] + s->part[3]));
-}
-
 KB_INLINE float row_sum(const void *x, int64_t width, kb_dtype type) {
-    sum4 sum = {{kbv_zero(), kbv_zero(), kbv_zero(), kbv_zero()}};
+    kbv_sum4 sum = kbv_sum4_zero();
     int64_t i = 0;
     for (; i + 4 * (int64_t)KB_LANES <= width; i += 4 * (int64_t)KB_LANES)
         for (int part = 0; part < 4; part++)
             sum.part[part] = sum.part[part] + kbv_load(x, i + part * (int64_t)KB_LANES, type);
     for (; i < width; i += KB_LANES) sum.part[0] = sum.part[0] + kbv_get(x, i, width - i, type);
-    return sum4_total(&sum);
+    return kbv_sum4_total(&sum);
 }
 
 KB_INLINE float row_squares(const void *x, int64_t width, kb_dtype type, float mean) {
     kb_v center = kbv_set(mean);
-    sum4 sum = {{kbv_zero(), kbv_zero(), kbv_zero(), kbv_zero()}};
+    kbv_sum4 sum = kbv_sum4_zero();
     int64_t i = 0;
     for (; i + 4 * (int64_t)KB_LANES <= width; i += 4 * (int64_t)KB_LANES)
         for (int part = 0; part < 4; part++) {
@@ -53,7 +44,7 @@ KB_INLINE float row_squares(const void *x, int64_t width, kb_dtype type, float m
         if (width - i < KB_LANES) value = kbv_first(value, width - i, kbv_zero());
         sum.part[0] = kbv_fma(value, value, sum.part[0]);
     }
-    return sum4_total(&sum);
+    return kbv_sum4_total(&sum);
 }
 
 KB_INLINE float inverse_root(const norm_job *job, float squares) {

@@ -50,6 +50,8 @@ def make_calls(norm, activation, mlp, rotary, loss, place):
     cos, sin = place(torch.randn(8)), place(torch.randn(8))
     target = place(torch.tensor([1, 5, -100, 7]))
     half = 4
+    gate, up, down = (place(torch.randn(shape) / 4) for shape in ((16, 8), (16, 8), (8, 16)))
+    wide = place(torch.randn(16))
     return [
         ("rms_norm", lambda x: norm.rms_norm(x, weight, 1e-6),
          lambda x: F.rms_norm(x, (8,), weight, 1e-6)),
@@ -74,6 +76,8 @@ def make_calls(norm, activation, mlp, rotary, loss, place):
         ("cross_entropy",
          lambda x: loss.cross_entropy(x, target[: x.shape[0]], reduction="none"),
          lambda x: F.cross_entropy(x, target[: x.shape[0]], reduction="none")),
+        ("gated_mlp", lambda x: mlp.gated_mlp(x, gate, up, down, wide),
+         lambda x: F.linear(F.silu(F.linear(x, gate, wide)) * F.linear(x, up), down)),
     ]  # fmt: skip
 
 

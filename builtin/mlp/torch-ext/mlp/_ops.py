@@ -56,3 +56,36 @@ def _define(name, reference):
 
 
 OPS = {name: _define(name, reference) for name, reference in REFERENCES.items()}
+
+# Activations, as activation_kind in activation_math.h.
+KINDS = {"silu": 0, "gelu": 1, "gelu_tanh": 2}
+_PRODUCTS = tuple(REFERENCES.values())
+
+
+def gated_mlp_reference(x, gate, gate_bias, up, up_bias, down, down_bias, kind):
+    """The formula in torch's own ops."""
+    product = _PRODUCTS[kind]
+    return F.linear(
+        product(F.linear(x, gate, gate_bias), F.linear(x, up, up_bias)), down, down_bias
+    )
+
+
+gated_mlp = ops.gated_mlp.default
+
+
+@torch.library.register_fake(gated_mlp)
+def _(x, gate, gate_bias, up, up_bias, down, down_bias, kind):
+    return x.new_empty((*x.shape[:-1], down.shape[0]))
+
+
+def _gated_mlp_setup(ctx, inputs, output):
+    *tensors, ctx.kind = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _gated_mlp_grads(ctx, grad):
+    return backward_through(gated_mlp_reference, (*ctx.saved_tensors, ctx.kind), grad)
+
+
+torch.library.register_autograd(gated_mlp, _gated_mlp_grads, setup_context=_gated_mlp_setup)
+register_vmap(gated_mlp)

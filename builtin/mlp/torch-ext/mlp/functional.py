@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An activation of one tensor times another, in one pass."""
+"""An activation of one tensor times another in one pass, and a whole gated MLP for a few rows."""
 
+import torch
+import torch.nn.functional as F
 from torch.compiler import is_dynamo_compiling
 
-from . import _mlp_kern
+from . import _mlp_kern, _ops
 from ._glue import ArgumentError, check_float, takes_op
-from ._ops import OPS, REFERENCES
+from ._ops import KINDS, OPS, REFERENCES
+
+# Up to here the products are as quick as memory gives the weights; beyond, torch's are quicker.
+FEW_ROWS = 4
 
 
 def _any_way(name, gate, up):
@@ -96,3 +101,76 @@ def gelu_tanh_mul(gate, up):
         if y is not NotImplemented:
             return y
     return _any_way("gelu_tanh_mul", gate, up)
+
+
+FUSED = {"silu": silu_mul, "gelu": gelu_mul, "gelu_tanh": gelu_tanh_mul}
+
+
+def _takes_gated_mlp(tensors):
+    given = [tensor for tensor in tensors if tensor is not None]
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given):
+        return False
+    return takes_op(*given) and all(
+        tensor.dtype == given[0].dtype and tensor.is_contiguous() for tensor in given
+    )
+
+
+def few_rows_mlp(x, parameters, activation):
+    """The MLP in one call, or None where torch's products are the better or the only way.
+
+    `parameters`: weight and bias or None of gate, up and down.
+    """
+    if x.ndim < 1 or x.numel() > FEW_ROWS * x.shape[-1] or torch.is_autocast_enabled("cpu"):
+        return None
+    kind = KINDS[activation]
+    if not is_dynamo_compiling():
+        y = _mlp_kern.gated_mlp(x, *parameters, kind)
+        if y is not NotImplemented:
+            return y
+    return _ops.gated_mlp(x, *parameters, kind) if _takes_gated_mlp((x, *parameters)) else None
+
+
+def gated_mlp(
+    x,
+    gate_weight,
+    up_weight,
+    down_weight,
+    gate_bias=None,
+    up_bias=None,
+    down_bias=None,
+    activation="silu",
+):
+    """`down(activation(gate(x)) * up(x))`, where gate, up and down are linear.
+
+    Args:
+        x: tensor of a dimension or more. Up to 4 rows of float32, bfloat16 or float16 on the CPU are
+            computed by this kernel where no gradient is wanted; else torch's own products are used.
+        gate_weight, up_weight: matrices with a row for each hidden element.
+        down_weight: matrix with a row for each element of the result.
+        gate_bias, up_bias, down_bias: vectors or None.
+        activation: "silu", "gelu" or "gelu_tanh".
+
+    Returns:
+        A new tensor of x's shape, but for the last dimension.
+
+    Raises:
+        TypeError: x is not a floating-point tensor.
+        ValueError: an unknown activation.
+        RuntimeError: shapes or dtypes that torch.nn.functional.linear does not take.
+
+    Example:
+        >>> one = torch.ones(1, 1)
+        >>> mlp.gated_mlp(torch.tensor([100.0]), one, 3 * one, one).tolist()
+        [30000.0]
+    """
+    check_float("gated_mlp", "x", x)
+    if activation not in KINDS:
+        raise ArgumentError(
+            f"gated_mlp: unknown activation {activation!r}; silu, gelu or gelu_tanh is needed"
+        )
+    parameters = (gate_weight, gate_bias, up_weight, up_bias, down_weight, down_bias)
+    y = few_rows_mlp(x, parameters, activation)
+    if y is not None:
+        return y
+    hidden = FUSED[activation](F.linear(x, gate_weight, gate_bias), F.linear(x, up_weight, up_bias))
+    return F.linear(hidden, down_weight, down_bias)

@@ -1,47 +1,76 @@
 # SPDX-License-Identifier: Apache-2.0
 """Layers whose `forward` replaces that of a Llama-style MLP: `self` is then the user's module.
 
-They read `gate_proj`, `up_proj`, `down_proj`, which are called as they are, and `act_fn` where there
-is one. Between the products one pass over memory takes the place of two. An `act_fn` that no fused
-function computes is called as before.
+They read `gate_proj`, `up_proj`, `down_proj`, and `act_fn` where there is one. A few rows through
+plain `nn.Linear` modules are computed in one call, without the modules' own. Otherwise these are
+called as they are, and between the products one pass over memory takes the place of two. An
+`act_fn` that no fused function computes is called as before.
 """
 
 from torch import nn
+from torch.nn.modules import module as hooks
 
-from .functional import gelu_mul, gelu_tanh_mul, silu_mul
+from .functional import FUSED, few_rows_mlp
 
 __all__ = ["GeGLUMLP", "SwiGLUMLP"]
 
-_FUSED = {
-    "SiLU": silu_mul,
-    "SiLUActivation": silu_mul,
-    "GELUActivation": gelu_mul,
-    "GELUTanh": gelu_tanh_mul,
-    "NewGELUActivation": gelu_tanh_mul,
-    "FastGELUActivation": gelu_tanh_mul,
+_ACTIVATIONS = {
+    "SiLU": "silu",
+    "SiLUActivation": "silu",
+    "GELUActivation": "gelu",
+    "GELUTanh": "gelu_tanh",
+    "NewGELUActivation": "gelu_tanh",
+    "FastGELUActivation": "gelu_tanh",
 }
 _ACTIVATION_MODULES = ("torch.nn.modules.activation", "transformers.activations")
 
 
-def _fused_for(activation, default):
-    """The fused function that computes this activation, or None."""
-    if activation is None:
+def _activation_of(module, default):
+    """The name of what this activation computes, or None."""
+    if module is None:
         return default
-    cls = type(activation)
-    if not isinstance(activation, nn.Module) or cls.__module__ not in _ACTIVATION_MODULES:
+    cls = type(module)
+    if not isinstance(module, nn.Module) or cls.__module__ not in _ACTIVATION_MODULES:
         return None
     if cls is nn.GELU:
-        return gelu_tanh_mul if activation.approximate == "tanh" else gelu_mul
-    return _FUSED.get(cls.__name__)
+        return "gelu_tanh" if module.approximate == "tanh" else "gelu"
+    return _ACTIVATIONS.get(cls.__name__)
+
+
+def _is_plain(linear):
+    """Whether a call of this module is F.linear with its parameters, and nothing else."""
+    return (
+        type(linear) is nn.Linear
+        and "forward" not in linear.__dict__
+        and not linear._forward_hooks
+        and not linear._forward_pre_hooks
+    )
+
+
+def _parameters_of(*linears):
+    """Weight and bias of each, or None where the modules must be called."""
+    if hooks._global_forward_hooks or hooks._global_forward_pre_hooks:
+        return None
+    found = []
+    for linear in linears:
+        if not _is_plain(linear):
+            return None
+        found += [linear._parameters["weight"], linear._parameters["bias"]]
+    return found
 
 
 def _forward(layer, x, default):
-    activation = layer._modules.get("act_fn") or layer.__dict__.get("act_fn")
-    fused = _fused_for(activation, default)
+    act_fn = layer._modules.get("act_fn") or layer.__dict__.get("act_fn")
+    activation = _activation_of(act_fn, default)
+    if activation is not None:
+        parameters = _parameters_of(layer.gate_proj, layer.up_proj, layer.down_proj)
+        y = None if parameters is None else few_rows_mlp(x, parameters, activation)
+        if y is not None:
+            return y
     gate, up = layer.gate_proj(x), layer.up_proj(x)
-    if fused is None or gate.shape != up.shape:
-        return layer.down_proj(activation(gate) * up)
-    return layer.down_proj(fused(gate, up))
+    if activation is None or gate.shape != up.shape:
+        return layer.down_proj(act_fn(gate) * up)
+    return layer.down_proj(FUSED[activation](gate, up))
 
 
 class SwiGLUMLP(nn.Module):
@@ -51,7 +80,7 @@ class SwiGLUMLP(nn.Module):
     has_backward = True
 
     def forward(self, x):
-        return _forward(self, x, silu_mul)
+        return _forward(self, x, "silu")
 
 
 class GeGLUMLP(nn.Module):
@@ -61,4 +90,4 @@ class GeGLUMLP(nn.Module):
     has_backward = True
 
     def forward(self, x):
-        return _forward(self, x, gelu_tanh_mul)
+        return _forward(self, x, "gelu_tanh")
