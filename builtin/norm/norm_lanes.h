@@ -47,6 +47,58 @@ KB_INLINE float row_squares(const void *x, int64_t width, kb_dtype type, float m
     return kbv_sum4_total(&sum);
 }
 
+/* Mean and sum of squared distances from it, of one row or one lane. */
+typedef struct moments {
+    float mean, squares;
+} moments;
+
+enum { MOMENTS_BLOCK = 8 }; /* vectors that are looked at twice, but read once */
+
+/*
+ * In one pass over memory, after Chan, Golub and LeVeque 1983 (Algorithms for computing the sample
+ * variance): each block has a mean and a sum of its own in every lane, which are joined to those of
+ * the blocks before; then the lanes, and what is left of the row.
+ */
+KB_INLINE moments row_moments(const void *x, int64_t width, kb_dtype type) {
+    const int64_t step = MOMENTS_BLOCK * (int64_t)KB_LANES;
+    kb_v mean = kbv_zero(), squares = kbv_zero();
+    int64_t blocks = 0;
+    for (; (blocks + 1) * step <= width; blocks++) {
+        kb_v value[MOMENTS_BLOCK], sum[2] = {kbv_zero(), kbv_zero()};
+        for (int i = 0; i < MOMENTS_BLOCK; i++) {
+            value[i] = kbv_load(x, blocks * step + i * (int64_t)KB_LANES, type);
+            sum[i % 2] = sum[i % 2] + value[i];
+        }
+        kb_v center = (sum[0] + sum[1]) * kbv_set(1.0f / MOMENTS_BLOCK);
+        kb_v far[2] = {kbv_zero(), kbv_zero()};
+        for (int i = 0; i < MOMENTS_BLOCK; i++) {
+            kb_v distance = value[i] - center;
+            far[i % 2] = kbv_fma(distance, distance, far[i % 2]);
+        }
+        float share = 1.0f / (float)(blocks + 1);
+        kb_v apart = center - mean;
+        mean = kbv_fma(apart, kbv_set(share), mean);
+        squares = squares + (far[0] + far[1]);
+        kb_v weight = kbv_set(MOMENTS_BLOCK * (float)blocks * share);
+        squares = kbv_fma(apart * apart, weight, squares);
+    }
+    const void *rest = kb_at(x, blocks * step, type);
+    int64_t rest_width = width - blocks * step;
+    float count = (float)(blocks * MOMENTS_BLOCK);
+    moments row;
+    row.mean = (kbv_sum(mean) * count + row_sum(rest, rest_width, type)) / (float)width;
+    kb_v apart = mean - kbv_set(row.mean);
+    row.squares = kbv_sum(kbv_fma(apart * apart, kbv_set(count), squares));
+    row.squares += row_squares(rest, rest_width, type, row.mean);
+    return row;
+}
+
+/* What a row's elements are measured from and by. */
+KB_INLINE moments moments_of(const void *x, int64_t width, kb_dtype type, bool centered) {
+    if (centered) return row_moments(x, width, type);
+    return (moments){0.0f, row_squares(x, width, type, 0.0f)};
+}
+
 KB_INLINE float inverse_root(const norm_job *job, float squares) {
     return 1.0f / sqrtf(squares / (float)job->width + job->eps);
 }
@@ -100,8 +152,8 @@ KB_INLINE void rms_forward_step(const norm_job *job, const forward_row *row, int
 KB_INLINE void layer_forward_step(const norm_job *job, const forward_row *row, int64_t i,
                                   int64_t count, variant v) {
     kb_v value = (kbv_get(row->x, i, count, v.x) - kbv_set(row->mean)) * kbv_set(row->scale);
-    value = value * weight_get(job, i, count, v);
-    if (job->bias) value = value + kbv_get(job->bias, i, count, v.param);
+    kb_v bias = job->bias ? kbv_get(job->bias, i, count, v.param) : kbv_zero();
+    value = kbv_fma(value, weight_get(job, i, count, v), bias);
     kbv_put(row->y, i, count, v.y, value, job->stream);
 }
 
@@ -119,8 +171,9 @@ KB_INLINE void forward_rows(const norm_job *job, int64_t begin, int64_t end, var
         forward_row row = {.x = input_row(job, r, v)};
         row.gate = kb_at(job->gate, r * job->gate_stride, v.x);
         row.y = kb_at_mut(job->out, r * width, v.y);
-        if (v.centered) row.mean = row_sum(row.x, width, v.x) / (float)width;
-        row.scale = inverse_root(job, row_squares(row.x, width, v.x, row.mean));
+        moments found = moments_of(row.x, width, v.x, v.centered);
+        row.mean = found.mean;
+        row.scale = inverse_root(job, found.squares);
         int64_t i = 0;
         for (; i + KB_LANES <= width; i += KB_LANES) forward_step(job, &row, i, KB_LANES, v);
         if (i < width) forward_step(job, &row, i, width - i, v);
@@ -194,9 +247,9 @@ KB_INLINE void backward_rows(const norm_job *job, int64_t begin, int64_t end, va
             .out = kb_at_mut(job->out, r * width, v.x),
             .gate_out = kb_at_mut(job->gate_out, r * width, v.x),
         };
-        float mean = v.centered ? row_sum(row.x, width, v.x) / (float)width : 0.0f;
-        row.mean = kbv_set(mean);
-        row.scale = kbv_set(inverse_root(job, row_squares(row.x, width, v.x, mean)));
+        moments found = moments_of(row.x, width, v.x, v.centered);
+        row.mean = kbv_set(found.mean);
+        row.scale = kbv_set(inverse_root(job, found.squares));
         backward_means(job, &row, v);
         int64_t i = 0;
         for (; i + KB_LANES <= width; i += KB_LANES) backward_step(job, &row, i, KB_LANES, v);

@@ -322,6 +322,30 @@ static void test_streamed_results_are_the_same(void **state) {
     for_all_tables(stream_case);
 }
 
+/* A difference of squares would lose the variance here, a single shift by the first element, too.
+ */
+static void far_row_of_isa(kb_isa isa) {
+    enum { WIDTH = 1000 };
+    float *x = buffer_random(WIDTH, KB_F32, 14), *out = buffer_new(WIDTH, KB_F32);
+    double mean = 0.0, squares = 0.0;
+    for (int64_t i = 0; i < WIDTH; i++) x[i] += 1000.0f;
+    x[0] = 0.0f;
+    for (int64_t i = 0; i < WIDTH; i++) mean += (double)x[i] / WIDTH;
+    for (int64_t i = 0; i < WIDTH; i++)
+        squares += ((double)x[i] - mean) * ((double)x[i] - mean) / WIDTH;
+    norm_job job = {.x = x, .out = out, .width = WIDTH, .x_stride = WIDTH};
+    norm_table_get(isa)->layer_forward(&job, 0, 1);
+    for (int64_t i = 0; i < WIDTH; i++)
+        assert_close((double)out[i], ((double)x[i] - mean) / sqrt(squares), 1e-5);
+    free(x);
+    free(out);
+}
+
+static void test_a_row_far_from_zero_keeps_its_variance(void **state) {
+    (void)state;
+    for_each_isa(far_row_of_isa);
+}
+
 static void test_no_rows_touch_nothing(void **state) {
     (void)state;
     norm_job job = {.width = 8};
@@ -339,6 +363,7 @@ int main(void) {
         cmocka_unit_test(test_gate_multiplies_and_has_a_gradient),
         cmocka_unit_test(test_gradient_of_the_sum_is_added),
         cmocka_unit_test(test_streamed_results_are_the_same),
+        cmocka_unit_test(test_a_row_far_from_zero_keeps_its_variance),
         cmocka_unit_test(test_no_rows_touch_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
