@@ -11,8 +11,11 @@
  * - kbv_first: the first `count` lanes of one vector, the rest of another;
  * - kbv_min, kbv_max: give the second operand where one of the two is NaN;
  * - kbv_quotient: a / b to about 1 ulp, for b of 1 to infinity;
+ * - kbv_reciprocal_short: 1 / a with a relative error of 6.2e-5, for a of 1 to infinity;
  * - kbv_nearest: the nearest integer;
  * - kbv_times_power_of_2: a * 2^n for an integer n of -126 to 128;
+ * - kbv_fraction, kbv_times_whole_power: t - floor(t) and a * 2^floor(t), for any t; where t is not
+ *   between -126 and 128 both may take it for that;
  * - kbv_round_to: what is left of the values after a store as that type;
  * - kbv_sum, kbv_largest: of all lanes, in a fixed order. */
 enum { KB_STREAM_ALIGN = 64 };
@@ -69,24 +72,23 @@ KB_INLINE kb_v kbv_exp(kb_v x) {
     return kbv_where_less(x, kbv_set(-87.0f), kbv_zero(), kbv_times_power_of_2(p, n));
 }
 
-/* e^x for results that are rounded to bfloat16: a relative error of 5e-6 between -87 and 88.7;
- * below that e^-87, above inf. */
-KB_INLINE kb_v kbv_exp_short(kb_v x) {
-    kb_v bounded = kbv_min(kbv_set(89.0f), kbv_max(kbv_set(-87.0f), x));
-    kb_v n = kbv_nearest(bounded * kbv_set(1.44269504088896341f));
-    kb_v r = kbv_fnma(n, kbv_set(0.69314718055994531f), bounded);
-    kb_v p = kbv_fma(kbv_set(4.1277749e-2f), r, kbv_set(1.6753514e-1f));
-    p = kbv_fma(p, r, kbv_set(5.0005116e-1f));
-    p = kbv_fma(p, r, kbv_set(1.0f));
-    p = kbv_fma(p, r, kbv_set(1.0f));
-    return kbv_times_power_of_2(p, n);
+/* 2^t for results that are rounded to bfloat16: a relative error of 3e-6 between -126 and 128;
+ * below, that of -126 or less, above, inf; NaN stays NaN. */
+KB_INLINE kb_v kbv_exp2_short(kb_v t) {
+    kb_v f = kbv_fraction(t);
+    kb_v p = kbv_fma(kbv_set(1.3534168e-2f), f, kbv_set(5.2011461e-2f));
+    p = kbv_fma(p, f, kbv_set(2.4144274e-1f));
+    p = kbv_fma(p, f, kbv_set(6.9300384e-1f));
+    p = kbv_fma(p, f, kbv_set(1.0000026f));
+    return kbv_times_whole_power(p, t);
 }
 
 /* x / (1 + e^-v) = x sigmoid(v) */
 KB_INLINE kb_v kbv_times_sigmoid(kb_v x, kb_v v) { return x / (kbv_set(1.0f) + kbv_exp(-v)); }
 
-KB_INLINE kb_v kbv_times_sigmoid_short(kb_v x, kb_v v) {
-    return kbv_quotient(x, kbv_set(1.0f) + kbv_exp_short(-v));
+/* x / (1 + 2^t) for results that are rounded to bfloat16 */
+KB_INLINE kb_v kbv_times_sigmoid_short(kb_v x, kb_v t) {
+    return x * kbv_reciprocal_short(kbv_set(1.0f) + kbv_exp2_short(t));
 }
 
 KB_INLINE kb_v kbv_sigmoid(kb_v x) { return kbv_times_sigmoid(kbv_set(1.0f), x); }

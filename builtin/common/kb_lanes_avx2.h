@@ -28,6 +28,22 @@ KB_INLINE kb_v kbv_times_power_of_2(kb_v a, kb_v n) {
     return a * _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23));
 }
 
+KB_INLINE kb_v kbv_reciprocal_short(kb_v a) { return kbv_set(1.0f) / a; }
+
+/* The range of the exponents of float32; NaN stays NaN. */
+KB_INLINE kb_v kbv_exponent_bound(kb_v t) {
+    return kbv_min(kbv_set(128.0f), kbv_max(kbv_set(-126.0f), t));
+}
+
+KB_INLINE kb_v kbv_fraction(kb_v t) {
+    kb_v bounded = kbv_exponent_bound(t);
+    return bounded - _mm256_floor_ps(bounded);
+}
+
+KB_INLINE kb_v kbv_times_whole_power(kb_v a, kb_v t) {
+    return kbv_times_power_of_2(a, _mm256_floor_ps(kbv_exponent_bound(t)));
+}
+
 KB_INLINE kb_v kbv_where_less(kb_v a, kb_v b, kb_v yes, kb_v no) {
     return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
 }

@@ -34,6 +34,15 @@ KB_INLINE kb_v kbv_nearest(kb_v a) {
 
 KB_INLINE kb_v kbv_times_power_of_2(kb_v a, kb_v n) { return _mm512_scalef_ps(a, n); }
 
+KB_INLINE kb_v kbv_reciprocal_short(kb_v a) { return _mm512_rcp14_ps(a); }
+
+/* 0 for an infinity */
+KB_INLINE kb_v kbv_fraction(kb_v t) {
+    return _mm512_reduce_ps(t, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+}
+
+KB_INLINE kb_v kbv_times_whole_power(kb_v a, kb_v t) { return _mm512_scalef_ps(a, t); }
+
 KB_INLINE kb_v kbv_where_less(kb_v a, kb_v b, kb_v yes, kb_v no) {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), no, yes);
 }
