@@ -48,7 +48,7 @@ int64_t mlp_hidden_units(const mlp_job *job) {
     return (job->hidden_width + OUTPUT_BLOCK - 1) / OUTPUT_BLOCK;
 }
 
-int64_t mlp_hidden_cost(const mlp_job *job) { return 2 * OUTPUT_BLOCK * job->width * job->rows; }
+int64_t mlp_hidden_cost(const mlp_job *job) { return job->width * job->rows * 2 * OUTPUT_BLOCK; }
 
 void mlp_hidden_range(int64_t begin, int64_t end, void *context) {
     const mlp_job *job = context;
