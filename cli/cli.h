@@ -75,7 +75,7 @@ struct cli {
     kn_error no_environment;   /* why there is none */
     kn_engine *engine;
     kn_host host;
-    char builtin_folder[4096], net_library[4096];
+    char builtin_folder[4096], net_library[4096], site_config[4096];
     int64_t told_ms;     /* when progress was last shown */
     bool bar_is_shown;   /* on the terminal's last line */
     bool quiet;          /* no progress */

@@ -162,10 +162,14 @@ int cli_engine(cli *c) {
     const char *no_bars = getenv("HF_HUB_DISABLE_PROGRESS_BARS");
     c->quiet = no_bars && *no_bars && strcmp(no_bars, "0") != 0;
     find_own_package(c);
+    if (c->about.prefix)
+        snprintf(c->site_config, sizeof c->site_config, "%s/etc/kernels/kernels.toml",
+                 c->about.prefix);
     kn_engine_options options = {
         .size = sizeof options,
         .builtin_folder = c->builtin_folder[0] ? c->builtin_folder : NULL,
         .net_library = c->net_library[0] ? c->net_library : NULL,
+        .site_config = c->site_config[0] ? c->site_config : NULL,
     };
     c->host = (kn_host){
         .size = sizeof c->host,

@@ -40,6 +40,7 @@ int cli_fail(cli *c, const kn_error *err) {
         return CLI_NETWORK;
     case KN_ERR_UNTRUSTED:
     case KN_ERR_GATED:
+    case KN_ERR_DENIED:
         return CLI_REFUSED;
     case KN_ERR_INTEGRITY:
         return CLI_DAMAGED;

@@ -41,7 +41,8 @@ typedef enum kn_status {
     KN_ERR_GATED = 14,      /* the repository's owner has to grant access first */
     KN_ERR_INTEGRITY = 15,  /* a file is not what its repository or its metadata says it is */
     KN_ERR_UNTRUSTED = 16,  /* the publisher is not trusted, and nobody said otherwise */
-    KN_ERR_DEPENDENCY = 17  /* the kernel needs Python packages that are not installed */
+    KN_ERR_DEPENDENCY = 17, /* the kernel needs Python packages that are not installed */
+    KN_ERR_DENIED = 18      /* kernels.toml denies the kernel */
 } kn_status;
 
 #define KN_ERROR_TEXT_MAX 4096

@@ -30,6 +30,8 @@ typedef struct kn_engine_options {
     void *transport_ctx;
     const char *net_library; /* the file of the network module, unless KERNELS_NET_LIBRARY names
                                 one; NULL: it lies beside the library */
+    const char *site_config; /* the kernels.toml of this environment (docs/configuration.md), beside
+                                the user's and the machine's; it need not be there. NULL: none */
 } kn_engine_options;
 
 KN_API kn_status kn_engine_new(const kn_engine_options *options, kn_engine **out, kn_error *err);

@@ -41,10 +41,11 @@ typedef enum kn_reason {
     KN_REASON_DISABLED = 11,        /* DISABLE_KERNEL_MAPPING is set */
     KN_REASON_NOT_APPLIED = 12, /* "not-applied": described but not in place, as after unpickling */
     KN_REASON_NOT_KERNELIZED = 13, /* "not-kernelized": nothing was decided for it */
-    KN_REASON_NUMERICS = 14        /* "numerics-differ": the kernel was taken out for its results */
+    KN_REASON_NUMERICS = 14,       /* "numerics-differ": the kernel was taken out for its results */
+    KN_REASON_DENIED = 15          /* kernels.toml denies the kernel */
 } kn_reason;
 
-#define KN_REASONS 15
+#define KN_REASONS 16
 
 KN_API const char *kn_reason_text(kn_reason reason);
 KN_API const char *kn_stage_text(kn_stage stage);

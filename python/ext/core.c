@@ -28,16 +28,18 @@ PyObject *core_glue(core_state *state) {
     return function_class ? state->glue : NULL;
 }
 
-/* _setup(mode_class, what stands for no condition, builtin_folder or None): called once by the
- * package. */
+/* _setup(mode_class, what stands for no condition, builtin_folder or None, the environment's
+ * kernels.toml): called once by the package. */
 static PyObject *setup(PyObject *module, PyObject *args) {
     core_state *state = core_state_of(module);
     PyObject *mode_class, *no_condition;
-    const char *builtin_folder;
-    if (!PyArg_ParseTuple(args, "OOz:_setup", &mode_class, &no_condition, &builtin_folder))
+    const char *builtin_folder, *site_config;
+    if (!PyArg_ParseTuple(args, "OOzz:_setup", &mode_class, &no_condition, &builtin_folder,
+                          &site_config))
         return NULL;
     if (state->engine) Py_RETURN_NONE;
-    kn_engine_options options = {.size = sizeof options, .builtin_folder = builtin_folder};
+    kn_engine_options options = {
+        .size = sizeof options, .builtin_folder = builtin_folder, .site_config = site_config};
     kn_error err;
     kn_error_init(&err);
     kn_status status = kn_engine_new(&options, &state->engine, &err);

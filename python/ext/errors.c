@@ -47,6 +47,7 @@ PyObject *core_raise(kn_status status, const kn_error *err) {
     case KN_ERR_INTEGRITY:
     case KN_ERR_UNTRUSTED:
     case KN_ERR_DEPENDENCY:
+    case KN_ERR_DENIED:
         return raise_from_hub(status, err);
     case KN_ERR_CANCELLED:
         type = PyExc_KeyboardInterrupt;

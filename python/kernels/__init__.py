@@ -12,6 +12,7 @@ Importing this package imports neither torch nor anything outside the standard l
 """
 
 import os.path as _path
+import sys as _sys
 
 from kernels import _core
 from kernels._core import __version__
@@ -36,7 +37,12 @@ from kernels.layer.layer import (
 )
 from kernels.layer.mode import Mode
 
-_core._setup(Mode, _no_condition, _path.join(_path.dirname(_path.abspath(__file__)), "builtin"))
+_core._setup(
+    Mode,
+    _no_condition,
+    _path.join(_path.dirname(_path.abspath(__file__)), "builtin"),
+    _path.join(_sys.prefix, "etc", "kernels", "kernels.toml"),
+)
 
 # Names that few programs use are imported when they are asked for.
 _LAZY = {

@@ -25,7 +25,7 @@ class Decision:
             "no-compatible-properties", "no-compatible-mode",
             "mode-unsupported", "cannot-load", "condition", "excluded",
             "foreign-forward", "shared-conflict", "disabled", "not-applied",
-            "not-kernelized" or "numerics-differ".
+            "not-kernelized", "numerics-differ" or "denied".
         message (`str`): The reason as a sentence.
         repo (`str` or `None`): The repository, as far as it is known.
         repo_layer (`str` or `None`): The name of the layer in it.

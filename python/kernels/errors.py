@@ -37,6 +37,10 @@ class DependencyError(ImportError):
     """A kernel needs Python packages that are not installed."""
 
 
+class DeniedError(FileNotFoundError):
+    """`kernels.toml` denies the kernel. Who does without a kernel that is not there does without a denied one."""
+
+
 # By the status of the C library, see include/kernels/common.h.
 _CLASSES = {
     10: NetworkError,
@@ -47,6 +51,7 @@ _CLASSES = {
     15: IntegrityError,
     16: UntrustedError,
     17: DependencyError,
+    18: DeniedError,
 }
 _joined = {}
 

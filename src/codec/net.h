@@ -32,6 +32,10 @@ typedef struct kni_net {
      * 64 levels; `origin` names the input in messages. */
     kn_status (*toml_to_json)(const kn_alloc *alloc, const char *bytes, size_t length,
                               const char *origin, char **out, kn_error *err);
+    /* The same with the place of every value but the document itself: [line, column, value], where
+     * a member's place is that of its key (codec/placed.h reads it). */
+    kn_status (*toml_to_places)(const kn_alloc *alloc, const char *bytes, size_t length,
+                                const char *origin, char **out, kn_error *err);
 
     /* A transport over libcurl: HTTP/2 where the server has it, keep-alive, at most
      * `max_connections` at once to one host, proxies from the environment, the system's

@@ -62,15 +62,6 @@ static kn_status add_question(questions *q, kni_want *w, char *url, bool is_trus
     return KN_OK;
 }
 
-static char *revision_url(const kni_batch *batch, const kni_want *w) {
-    const char *endpoint = batch->settings.endpoint;
-    if (w->ask == KNI_ASK_REVISION) {
-        return kni_url_revision(w->alloc, endpoint, w->type, w->id,
-                                w->request + strlen("revision:"));
-    }
-    return kni_url_refs(w->alloc, endpoint, w->type, w->id);
-}
-
 static bool is_asking(const kni_want *w) {
     return w->step == KNI_WANT_ASK && (w->ask != KNI_ASK_NOTHING || w->ask_trust);
 }
@@ -81,13 +72,16 @@ static kn_status collect(kni_batch *batch, questions *q, bool *impatient, kn_err
     for (size_t i = 0; i < batch->count && !status; i++) {
         kni_want *w = batch->wants[i];
         if (!is_asking(w) || !kni_want_may_work(w)) continue;
-        if (!w->has_cached || w->patient) *impatient = false;
+        kn_status one = kni_want_need_source(batch, w, &w->err);
+        if (one) status = kni_want_fail(w, one, &w->err);
+        if (one) continue;
+        if (!kni_want_is_hasty(batch, w)) *impatient = false;
         if (w->ask_trust) {
-            char *url = kni_url_publisher(w->alloc, batch->settings.endpoint, w->id);
+            char *url = kni_url_publisher(w->alloc, kni_want_source(batch, w)->address, w->id);
             status = add_question(q, w, url, true, err);
         }
         if (!status && w->ask != KNI_ASK_NOTHING)
-            status = add_question(q, w, revision_url(batch, w), false, err);
+            status = add_question(q, w, kni_want_refs_url(batch, w), false, err);
     }
     return status;
 }
@@ -118,6 +112,7 @@ static kn_status take_trust(kni_batch *batch, kni_want *w, const question *q, kn
     w->ask_trust = false;
     bool is_answer = !asked || asked == KN_ERR_REPOSITORY || asked == KN_ERR_NOT_FOUND;
     if (is_answer) w->answer = trusted ? KNI_ANSWER_TRUSTED : KNI_ANSWER_UNTRUSTED;
+    w->answer_by = kni_want_source(batch, w)->address;
     if (!status && warn) {
         status =
             kni_batch_warn(batch, KN_LOG_HUB, "'%s': what was recorded of its publisher serves: %s",
@@ -200,18 +195,21 @@ static kn_status take_version(kni_batch *batch, kni_want *w, const kni_refs *ref
     }
     w->newest_version = newest;
     kn_status status = take_ref(w, ref, err);
-    if (status || newest <= taken) return status;
+    if (status || newest <= taken || w->is_pinned) return status;
     return kni_batch_warn(batch, KN_LOG_VERSIONS,
                           "You are using version %lld of '%s', but version %lld is available.",
                           (long long)taken, w->id, (long long)newest);
 }
 
-static kn_status take_specifier(kni_want *w, const kni_refs *refs, kn_error *err) {
+static kn_status take_specifier(const kni_batch *batch, kni_want *w, const kni_refs *refs,
+                                kn_error *err) {
     const char *specifier = w->request + strlen("specifier:");
     const char **names = refs->count ? kni_new(w->alloc, refs->count * sizeof *names) : NULL;
     if (refs->count && !names) return kni_no_memory(err, "choosing a version");
     for (size_t i = 0; i < refs->count; i++)
-        names[i] = refs->items[i].is_tag ? refs->items[i].name : "";
+        names[i] = refs->items[i].is_tag && !kni_want_is_denied_ref(batch, w, refs->items[i].name)
+                       ? refs->items[i].name
+                       : "";
     size_t best = SIZE_MAX;
     kn_status status = kn_specifier_select(specifier, names, refs->count, &best, err);
     kni_free(w->alloc, (void *)names);
@@ -242,7 +240,7 @@ static kn_status take_refs(kni_batch *batch, kni_want *w, const question *q, kn_
     if (strncmp(w->request, "version:", 8) == 0) {
         status = take_version(batch, w, &refs, err);
     } else if (strncmp(w->request, "specifier:", 10) == 0) {
-        status = take_specifier(w, &refs, err);
+        status = take_specifier(batch, w, &refs, err);
     } else {
         const char *name = w->request + strlen("revision:");
         const kni_ref *ref = find_ref(&refs, name, false);
@@ -256,10 +254,37 @@ static kn_status take_refs(kni_batch *batch, kni_want *w, const question *q, kn_
     return status;
 }
 
+/* A mirror has a file for each branch and tag, or none. */
+static kn_status take_mirror(kni_batch *batch, kni_want *w, const question *q, kn_error *err) {
+    const kni_transfer *t = &q->transfer;
+    const char *ref = strchr(w->request, ':') + 1;
+    char name[80];
+    if (strncmp(w->request, "specifier:", 10) == 0) return take_refs(batch, w, q, err);
+    kn_status status = kni_mirror_ref_parse(t->body, t->body_length, q->what, w->commit, err);
+    if (status) return status;
+    snprintf(name, sizeof name, "v%s", ref);
+    w->type_known = w->type_settled = true;
+    w->ask = KNI_ASK_NOTHING;
+    w->asked_s = kni_clock_seconds();
+    w->ref = kni_text_copy(w->alloc, strncmp(w->request, "version:", 8) == 0 ? name : ref);
+    return w->ref ? KN_OK : kni_no_memory(err, "reading the mirror's answer");
+}
+
+/* Whether the source does not have the repository, as a repository of this type. */
+static bool is_missing(kn_status status, bool is_mirror) {
+    return status == KN_ERR_REPOSITORY || (is_mirror && status == KN_ERR_NOT_FOUND);
+}
+
 static kn_status take_revision(kni_batch *batch, kni_want *w, const question *q, kn_error *err) {
     const kni_transfer *t = &q->transfer;
-    if (t->status == KN_ERR_REPOSITORY && kni_want_switch_type(w)) return KN_OK;
+    bool is_mirror = kni_want_asks_mirror(batch, w);
+    if (is_missing(t->status, is_mirror) && kni_want_switch_type(w)) return KN_OK;
+    if (is_mirror && t->status == KN_ERR_NOT_FOUND)
+        return kni_fail(err, KN_ERR_REPOSITORY,
+                        "%s: the mirror %s does not have what is asked for (%s)", q->what,
+                        kni_want_source(batch, w)->address, w->request);
     if (t->status) return kni_fail(err, t->status, "%s", t->err.message);
+    if (is_mirror) return take_mirror(batch, w, q, err);
     if (w->ask == KNI_ASK_REFS) return take_refs(batch, w, q, err);
     kn_status status = kni_revision_parse(t->body, t->body_length, q->what, w->commit, err);
     w->ask = KNI_ASK_NOTHING;
@@ -278,11 +303,17 @@ static kn_status record_refused(kni_batch *batch, kni_want *w, kn_status status,
 
 /* Where the network failed and the cache has the last answer, that one serves. */
 kn_status kni_want_fail_online(kni_batch *batch, kni_want *w, kn_status status, kn_error *err) {
-    bool by_network = status == KN_ERR_NETWORK || status == KN_ERR_TIMEOUT;
+    bool moved;
     if (kni_is_fatal(status)) return kni_fail(err, status, "%s", w->err.message);
+    kn_status next = kni_want_next_source(batch, w, status, &moved, err);
+    if (next || moved) return next;
+    status = kni_want_sum_up(batch, w, status, err);
+    if (status == KN_ERR_NOMEM) return status;
+    bool by_network = kni_is_network(status);
     bool will_do = w->depth != KNI_DEPTH_LOCK; /* a lock is not made of an answer of yesterday */
     if (by_network && !w->offline && will_do) {
-        bool hasty = status == KN_ERR_NETWORK && batch->session.impatient && !w->patient;
+        bool in_haste = batch->session.impatient || kni_is_network(w->tried_status);
+        bool hasty = status == KN_ERR_NETWORK && in_haste && !w->patient;
         return kni_want_go_offline(w, status, hasty, err);
     }
     if (w->hasty) {
@@ -293,27 +324,45 @@ kn_status kni_want_fail_online(kni_batch *batch, kni_want *w, kn_status status, 
     return recorded ? recorded : kni_want_fail(w, status, &w->err);
 }
 
-/* What was answered to one want. That its publisher is refused counts more than what is wrong with
- * its revision. */
+/* Of several Hubs one judges what it has itself. Whether another one is to: this one does not have
+ * the repository, or has not heard of its publisher. Then *status says so. */
+static bool is_anothers(const kni_batch *batch, kni_want *w, const question *q, kn_status *status) {
+    kn_status said = q->transfer.status;
+    bool has_next = kni_want_has_next(batch, w);
+    bool is_unknown = said == KN_ERR_REPOSITORY || said == KN_ERR_NOT_FOUND;
+    if (*status) return has_next || w->tried;
+    if (has_next && is_unknown) *status = kni_fail(&w->err, said, "%s", q->transfer.err.message);
+    return *status != KN_OK;
+}
+
+/* The publisher's standing, after what was said of the revision. That the publisher is refused
+ * counts more than what is wrong with that. */
+static kn_status judge_publisher(kni_batch *batch, kni_want *w, const question *q,
+                                 kn_status status) {
+    /* As a repository of the other type it is asked for once more, and its publisher with it. */
+    bool is_open = w->tried && !status && w->ask != KNI_ASK_NOTHING;
+    if (is_open || kni_is_fatal(status) || is_anothers(batch, w, q, &status)) return status;
+    kn_error refusal;
+    kn_error_init(&refusal);
+    kn_status trust = take_trust(batch, w, q, &refusal);
+    if (trust == KN_ERR_UNTRUSTED) trust = kni_want_refuse(batch, w, &refusal);
+    return trust ? kni_fail(&w->err, trust, "%s", refusal.message) : status;
+}
+
+/* What was answered to one want. */
 static kn_status take_answer(kni_batch *batch, kni_want *w, const questions *q, kn_error *err) {
     bool has_revision = w->ask != KNI_ASK_NOTHING, has_trust = w->ask_trust;
-    char *revision = has_revision ? revision_url(batch, w) : NULL;
+    char *revision = has_revision ? kni_want_refs_url(batch, w) : NULL;
     char *publisher =
-        has_trust ? kni_url_publisher(w->alloc, batch->settings.endpoint, w->id) : NULL;
+        has_trust ? kni_url_publisher(w->alloc, kni_want_source(batch, w)->address, w->id) : NULL;
     kn_status status = KN_OK;
     if ((has_revision && !revision) || (has_trust && !publisher))
         status = kni_no_memory(&w->err, "asking the Hub");
     if (!status && revision) status = take_revision(batch, w, find_question(q, revision), &w->err);
-    bool go_on = !kni_is_fatal(status);
-    if (go_on && publisher) {
-        kn_error refusal;
-        kn_error_init(&refusal);
-        kn_status trust = take_trust(batch, w, find_question(q, publisher), &refusal);
-        if (trust) status = kni_fail(&w->err, trust, "%s", refusal.message);
-    }
+    if (publisher) status = judge_publisher(batch, w, find_question(q, publisher), status);
     kni_free(w->alloc, revision);
     kni_free(w->alloc, publisher);
-    kn_status recorded = go_on ? kni_want_record_trust(w, err) : KN_OK;
+    kn_status recorded = kni_is_fatal(status) ? KN_OK : kni_want_record_trust(w, err);
     if (recorded) return recorded;
     return status ? kni_want_fail_online(batch, w, status, err) : KN_OK;
 }

@@ -217,8 +217,8 @@ static kn_status fail_offline(kni_want *w, kn_error *err) {
     if (!missing) return kni_no_memory(err, "choosing files");
     kni_fail(err, KN_ERR_NOT_FOUND,
              "%s of '%s' (commit %s) not in the cache, and no request is made in offline mode; "
-             "download it while online first (unset HF_HUB_OFFLINE)",
-             missing, w->id, w->commit);
+             "download it while online first (%s)",
+             missing, w->id, w->commit, w->go_online);
     kni_free(w->alloc, missing);
     return KN_ERR_NOT_FOUND;
 }
@@ -243,6 +243,7 @@ static kn_status choose_files(kni_batch *batch, kni_want *w, size_t *missing, kn
         status = choose_variant(batch, w, err);
     if (status || (!any_variant && !w->part && !w->variant)) return status;
     status = list_files(w, err);
+    if (!status) status = kni_want_check_refused(batch, w, err);
     if (!status) status = kni_want_check_lock(batch, w, err);
     if (!status) status = check_files(batch, w, missing, err);
     return status;
@@ -253,8 +254,9 @@ static kn_status choose_one(kni_batch *batch, kni_want *w, kn_error *err) {
         w->step = KNI_WANT_FINISH;
         return KN_OK;
     }
-    size_t missing;
-    kn_status status = choose_files(batch, w, &missing, err);
+    size_t missing = 0;
+    kn_status status = kni_want_check_denied(batch, w, NULL, err);
+    if (!status) status = choose_files(batch, w, &missing, err);
     if (status) return status;
     bool will_do = w->offline && w->depth == KNI_DEPTH_ABOUT; /* without its metadata */
     if (!missing || will_do)

@@ -4,7 +4,12 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "engine/config.h"
 #include "engine/fetch.h"
+
+/* Callers that were built before a field was there have a smaller struct. */
+#define HAS(options, field) \
+    ((options)->size >= offsetof(kn_engine_options, field) + sizeof((options)->field))
 
 /* What an engine has before its first call. */
 static void free_empty(kn_engine *engine) {
@@ -12,6 +17,8 @@ static void free_empty(kn_engine *engine) {
     kni_lock_free(engine->lock);
     kni_free(engine->alloc, engine->builtin_folder);
     kni_free(engine->alloc, engine->net_library);
+    kni_free(engine->alloc, engine->site_config);
+    kni_config_free(engine->config);
     kni_free(engine->alloc, engine);
 }
 
@@ -25,12 +32,13 @@ kn_status kn_engine_new(const kn_engine_options *options, kn_engine **out, kn_er
     engine->transport_new = options->transport_new;
     engine->transport_ctx = options->transport_ctx;
     engine->builtin_folder = kni_text_copy(alloc, options->builtin_folder);
-    /* Callers that were built before it was there have a smaller struct. */
-    const char *net_library = options->size >= sizeof *options ? options->net_library : NULL;
+    const char *net_library = HAS(options, net_library) ? options->net_library : NULL;
+    const char *site_config = HAS(options, site_config) ? options->site_config : NULL;
     engine->net_library = kni_text_copy(alloc, net_library);
+    engine->site_config = kni_text_copy(alloc, site_config);
     kn_status status = kn_mapping_extend(alloc, NULL, NULL, 0, &engine->mapping, err);
     if (!engine->lock || (options->builtin_folder && !engine->builtin_folder) ||
-        (net_library && !engine->net_library)) {
+        (net_library && !engine->net_library) || (site_config && !engine->site_config)) {
         status = kni_no_memory(err, "starting the engine");
     }
     if (status) {

@@ -9,6 +9,7 @@
 #include "os/clock.h"
 #include "os/files.h"
 
+#define GO_ONLINE "unset HF_HUB_OFFLINE"
 #define WANTS_MAX 1000 /* kernels of one call, with what they depend on */
 
 /* ---- the batch ---- */
@@ -21,8 +22,13 @@ kn_status kni_batch_open(kni_run *run, bool may_ask, kni_batch *out, kn_error *e
         .may_ask = may_ask,
         .process = kni_process_id(),
     };
+    memcpy(out->go_online, GO_ONLINE, sizeof GO_ONLINE);
     kn_status status = kni_run_system(run, err);
-    return status ? status : kni_settings_read(out->alloc, &out->settings, err);
+    if (!status) status = kni_engine_config(run->engine, &out->config, err);
+    if (!status) status = kni_settings_read(out->alloc, &out->settings, err);
+    if (!status) kni_batch_apply_order(out);
+    if (!status) kni_batch_find_sources(out);
+    return status;
 }
 
 kn_status kni_batch_add(kni_batch *batch, const kn_repo_info *info, kn_device_type device,
@@ -71,11 +77,12 @@ void kni_batch_close(kni_batch *batch) {
 
 /* The branch or tag that the commit was found by, for huggingface_hub: as the Hub just said; or
  * where there is none (any more), if the commit's files were fetched again. */
-static kn_status record_ref(const kni_want *w, kn_error *err) {
+static kn_status record_ref(const kni_batch *batch, const kni_want *w, kn_error *err) {
     const kni_cache *cache = kni_want_cache(w);
     char there[KNI_CACHE_COMMIT_MAX];
     bool found = false;
     if (w->depth == KNI_DEPTH_VARIANTS || !w->ref || (!w->asked_s && !w->fetched)) return KN_OK;
+    if (w->is_mirrored || kni_want_asks_mirror(batch, w)) return KN_OK; /* they are what Hubs say */
     kn_status status = w->asked_s ? KN_OK : kni_cache_ref_read(cache, w->ref, there, &found, NULL);
     if (!status && !found) status = kni_cache_ref_write(cache, w->ref, w->commit, NULL);
     return kni_best_effort(status, "recording a branch or tag", err);
@@ -90,7 +97,7 @@ static kn_status record(kni_batch *batch, kni_want *w, kn_error *err) {
                                          w->file_count, NULL);
     status = kni_best_effort(status, "recording what was fetched", err);
     if (!status) status = kni_want_record_resolution(batch, w, NULL, NULL, err);
-    return status ? status : record_ref(w, err);
+    return status ? status : record_ref(batch, w, err);
 }
 
 static kn_status warn_of_network(kni_batch *batch, const kni_want *w) {
@@ -124,8 +131,8 @@ static kn_status find_unfinished(const kni_want *w, const kn_metadata *metadata,
         if (w->net_status) return kni_fail(err, w->net_status, "%s", w->net_message);
         return kni_fail(err, KN_ERR_NOT_FOUND,
                         "'build/%s/%s' of '%s' (commit %s) is not in the cache: its download was "
-                        "left unfinished; load it while online once (unset HF_HUB_OFFLINE)",
-                        w->variant, name, w->id, w->commit);
+                        "left unfinished; load it while online once (%s)",
+                        w->variant, name, w->id, w->commit, w->go_online);
     }
     return KN_OK;
 }
@@ -235,9 +242,13 @@ static kn_status add_depends(kni_batch *batch, kni_want *w, const kn_metadata *m
             .refresh = w->refresh,
             .cache_only = w->cache_only,
         };
-        kn_status status = kni_batch_add(batch, &info, w->device, w->depth, &w->depends[i], err);
+        kn_error cause;
+        kn_error_init(&cause);
+        kn_status status = kni_batch_add(batch, &info, w->device, w->depth, &w->depends[i], &cause);
         w->is_absent = status == KN_ERR_NOT_FOUND;
-        if (status) return status;
+        if (status)
+            return kni_fail(err, status, "%s depends on '%s': %s", w->display, depend.repo_id,
+                            cause.message);
         w->depend_count++;
     }
     return KN_OK;
@@ -246,6 +257,7 @@ static kn_status add_depends(kni_batch *batch, kni_want *w, const kn_metadata *m
 static kn_status finish_one(kni_batch *batch, kni_want *w, kn_error *err) {
     kn_status status = w->kernel ? KN_OK : finish_hub(batch, w, err);
     const kn_metadata *metadata = w->kernel ? w->kernel->source.metadata : w->metadata;
+    if (!status && metadata) status = kni_want_check_denied(batch, w, metadata, err);
     if (!status && w->depth == KNI_DEPTH_LOCK) status = kni_locking_add_depends(batch, w, err);
     if (!status && metadata && w->depth >= KNI_DEPTH_METADATA)
         status = add_depends(batch, w, metadata, err);
@@ -289,7 +301,7 @@ void kni_batch_tell_warnings(kni_batch *batch) {
     for (size_t i = 0; i < batch->warning_count; i++) {
         struct kni_warning *warning = &batch->warnings[i];
         if (kni_engine_tell_once(batch->engine, warning->text))
-            host->log(host->ctx, KN_LOG_WARNING, warning->topic, warning->text);
+            host->log(host->ctx, warning->level, warning->topic, warning->text);
         kni_free(batch->alloc, warning->text);
     }
     batch->warning_count = 0;

@@ -18,10 +18,12 @@
 #include <kernels/lockfile.h>
 
 #include "cache/cache.h"
+#include "engine/config.h"
 #include "engine/settings.h"
 #include "engine/state.h"
 #include "hub/endpoint.h"
 #include "hub/session.h"
+#include "hub/sources.h"
 #include "trust/publisher.h"
 
 /* How far a want goes. */
@@ -58,6 +60,9 @@ typedef struct kni_want {
     char *allowed;     /* see kni_trust_facts */
     char *user_agent;
     char *backend;
+    bool is_pinned;  /* `request` is what kernels.toml says, whatever was asked for */
+    char *note;      /* what kernels.toml changed, and where it says so; NULL: nothing */
+    char *refusal;   /* its publisher is not trusted: why, unless its digest is; NULL: it is */
     char *lock_text; /* see kn_repo_info; NULL: nothing is locked */
     kn_lockfile *lock;
     size_t lock_index; /* of its entry in there */
@@ -75,12 +80,17 @@ typedef struct kni_want {
     kn_status status;
     bool is_absent; /* it failed since there is no build for this machine, or none offline */
     kn_error err;
-    bool offline;         /* nothing is asked for it (any more) */
-    kn_status net_status; /* why, when the network failed; KN_OK: it is offline by setting */
+    bool offline;          /* nothing is asked for it (any more) */
+    const char *go_online; /* how to change that, where the caller can; the batch's */
+    kn_status net_status;  /* why, when the network failed; KN_OK: it is offline by setting */
     char *net_message;
-    bool hasty;   /* it failed in a hurry, since something is cached */
-    bool patient; /* that was too little: in no hurry this time */
-    char *seen;   /* repositories that redirected, one a line */
+    bool hasty;             /* it failed in a hurry, since something is cached */
+    bool patient;           /* that was too little: in no hurry this time */
+    size_t source;          /* whom it asks; the number of sources: there is nobody */
+    char *tried;            /* what the sources before that said; NULL: it is the first */
+    size_t told_source;     /* the last that is known to have been turned to for its files */
+    kn_status tried_status; /* what they came to */
+    char *seen;             /* repositories that redirected, one a line */
     int64_t valid_until_s;
     int64_t redirect_until_s; /* how long the redirects so far are believed */
 
@@ -98,10 +108,13 @@ typedef struct kni_want {
     enum { KNI_ASK_NOTHING, KNI_ASK_REFS, KNI_ASK_REVISION } ask;
     int64_t asked_s; /* when the Hub said so, just now; 0: it was not asked */
     bool ask_trust;
-    kni_answer answer; /* what the Hub said of the publisher, to be recorded */
-    bool needs_lock;   /* something has to be asked or pulled, which one process does at a time */
+    kni_answer answer;     /* what the Hub said of the publisher, to be recorded */
+    const char *answer_by; /* its address */
+    bool needs_lock; /* something has to be asked or pulled, which one process does at a time */
     bool is_locked;
     kni_listing listing;
+    bool is_mirrored;        /* it is a mirror's own: no Hub vouches for it */
+    bool is_foreign_listing; /* the mirror is asked for that of huggingface_hub */
     bool is_partial; /* it is what the snapshot has: files may be missing that nobody knows of */
     char *page;      /* the next page of the listing */
     size_t pages;
@@ -122,20 +135,34 @@ typedef struct kni_want {
 
 typedef struct kni_locking kni_locking; /* what a batch of KNI_DEPTH_LOCK works on */
 
+/* Whom a batch can ask. */
+typedef struct kni_batch_source {
+    const kni_source *said; /* by kernels.toml; NULL: by the environment */
+    bool is_mirror;
+    const char *address;
+} kni_batch_source;
+
 typedef struct kni_batch {
     kni_run *run;
     kn_engine *engine;
     const kn_alloc *alloc;
     kni_settings settings;
+    const kni_config *config;
+    char go_online[320]; /* how to, where `settings` says offline */
     bool may_ask;
     int64_t process;
     kni_want **wants;
     size_t count, capacity;
     kni_idle_transport *transport; /* NULL until needed */
     kni_session session;
-    char *token, *agent;
+    kni_batch_source sources[KNI_SOURCES_MAX + 1];
+    kni_origin origins[KNI_SOURCES_MAX + 1]; /* the same, with their tokens */
+    char *tokens[KNI_SOURCES_MAX + 1];
+    size_t source_count;
+    char *agent;
     struct kni_warning {
         char *text;
+        kn_log_level level;
         kn_log_topic topic;
     } *warnings; /* told once the host may be called */
     size_t warning_count, warning_capacity;
@@ -199,7 +226,7 @@ const kni_cache *kni_want_cache(const kni_want *want);
 /* Where the Hub has no repository of the type that was assumed: the other one, once. */
 bool kni_want_switch_type(kni_want *want);
 /* Begins again at `look` with another repository. */
-kn_status kni_want_redirect(const kni_batch *batch, kni_want *want, const char *repo,
+kn_status kni_want_redirect(kni_batch *batch, kni_want *want, const char *repo,
                             const char *revision, kn_error *err);
 /* The folder whose files are wanted, "build/<variant>", as a copy; NULL: no memory. */
 char *kni_want_inside(const kni_want *want);
@@ -225,6 +252,74 @@ kn_status kni_want_fail_online(kni_batch *batch, kni_want *want, kn_status statu
 /* Where there is no build for this machine: adds to the error whether the newest version has one
  * (suggest.c). Best effort: fails for want of memory and when it is cancelled. */
 kn_status kni_want_suggest(kni_batch *batch, kni_want *want, kn_error *err);
+
+/* ---- rules.c: what kernels.toml changes ---- */
+
+/* Which providers are asked, and which first. */
+void kni_batch_apply_order(kni_batch *batch);
+/* Puts what its repository is pinned to in the place of the branch, tag or version that was asked
+ * for; a commit stays. */
+kn_status kni_want_pin(kni_batch *batch, kni_want *want, kn_error *err);
+/* KN_ERR_DENIED where it is denied by what is known of it; with `metadata` (else NULL) everything
+ * is known. */
+kn_status kni_want_check_denied(const kni_batch *batch, const kni_want *want,
+                                const kn_metadata *metadata, kn_error *err);
+/* Whether that branch or tag is denied as a version. */
+bool kni_want_is_denied_ref(const kni_batch *batch, const kni_want *want, const char *ref);
+/* Why its repository is trusted whatever a Hub says; NULL: it is not. */
+const kni_trusted *kni_want_trusted(const kni_batch *batch, const kni_want *want);
+/* KN_OK or KN_ERR_NOMEM. */
+kn_status kni_want_note_trust(kni_batch *batch, kni_want *want, const kni_trusted *rule);
+/* Its publisher is not trusted, as `err` says: KN_OK where the digest of its build may still be,
+ * else KN_ERR_UNTRUSTED. */
+kn_status kni_want_refuse(kni_batch *batch, kni_want *want, kn_error *err);
+/* What became of that, once the files of its build are known. */
+kn_status kni_want_check_refused(kni_batch *batch, kni_want *want, kn_error *err);
+
+/* ---- sources.c: whom a want asks ---- */
+
+#define KNI_MIRROR_REFS ".kernels/refs.json" /* branches and tags, in the Hub's words */
+
+void kni_batch_find_sources(kni_batch *batch);
+/* Fills in `origins`; what was read is freed with the session. */
+kn_status kni_batch_read_tokens(kni_batch *batch, kn_error *err);
+const kni_batch_source *kni_want_source(const kni_batch *batch, const kni_want *want);
+bool kni_want_asks_mirror(const kni_batch *batch, const kni_want *want);
+/* Whether a mirror's word about commits and files counts for it. */
+bool kni_want_hears_mirrors(const kni_batch *batch, const kni_want *want);
+/* Begins with the first source that may tell something, unless it is on its way through them. */
+void kni_want_first_source(const kni_batch *batch, kni_want *want);
+/* KN_ERR_UNTRUSTED where there is none. */
+kn_status kni_want_need_source(const kni_batch *batch, const kni_want *want, kn_error *err);
+/* Its listing is a mirror's: unless it is trusted by name its build has to be by its digest. */
+kn_status kni_want_doubt_mirror(const kni_batch *batch, kni_want *want, kn_error *err);
+/* Who told what the want just learnt, for a record; NULL: no memory. The caller frees. */
+char *kni_want_teller(const kni_batch *batch, const kni_want *want);
+bool kni_teller_is_mirror(const char *teller);
+/* Whether there is another source to ask. */
+bool kni_want_has_next(const kni_batch *batch, const kni_want *want);
+/* Whether one try is enough: something is cached, or another source can be asked. */
+bool kni_want_is_hasty(const kni_batch *batch, const kni_want *want);
+/* After a failure, which `want->err` tells: begins again at `look` with the next source (*moved),
+ * if there is one and it may know better. */
+kn_status kni_want_next_source(kni_batch *batch, kni_want *want, kn_status status, bool *moved,
+                               kn_error *err);
+/* Where the last source failed, too: what all of them said, in `want->err`, and the status for it.
+ */
+kn_status kni_want_sum_up(const kni_batch *batch, kni_want *want, kn_status status, kn_error *err);
+bool kni_is_network(kn_status status);
+/* Addresses at the want's source, and of a file at any; NULL: no memory. */
+char *kni_want_refs_url(const kni_batch *batch, const kni_want *want);
+char *kni_want_listing_url(const kni_batch *batch, const kni_want *want);
+char *kni_want_file_url(const kni_batch *batch, const kni_want *want, size_t source,
+                        const char *path);
+/* The next source, from `at` on, that may have the want's files; the number of sources: none. */
+size_t kni_want_file_source(const kni_batch *batch, const kni_want *want, size_t at);
+
+/* ---- directory.c ---- */
+
+/* Makes a transfer from a mirror in a directory. */
+void kni_directory_transfer(kni_batch *batch, kni_transfer *transfer);
 
 /* ---- single.c ---- */
 
@@ -272,7 +367,8 @@ kn_status kni_batch_pull(kni_batch *batch, kn_error *err);
 typedef struct kni_pull {
     kni_want *want;
     const kni_entry *entry;
-    bool there; /* its content is in the cache, and was verified */
+    size_t source; /* the first that was not tried */
+    bool there;    /* its content is in the cache, and was verified */
     kn_status status;
     kn_error err;
     int64_t idle_since_ms; /* since when somebody else has it in hand and got no further than */
@@ -311,6 +407,8 @@ kn_status kni_batch_transfer(kni_batch *batch, kni_transfer *const *transfers, s
 bool kni_batch_is_cancelled(kni_batch *batch);
 kn_status kni_batch_warn(kni_batch *batch, kn_log_topic topic, const char *format, ...)
     KN_PRINTF(3, 4);
+kn_status kni_batch_tell(kni_batch *batch, kn_log_level level, kn_log_topic topic,
+                         const char *format, ...) KN_PRINTF(4, 5);
 void kni_batch_close_session(kni_batch *batch);
 void kni_engine_transports_free(kn_engine *engine);
 

@@ -177,6 +177,11 @@ kn_status kni_engine_resolve(kni_run *run, kni_sought *sought, size_t count, boo
         status = kni_batch_run(&batch, err);
         if (!status) status = collect(&batch, sought, numbers, count, err);
     }
+    for (size_t i = 0; i < count && !status; i++) {
+        const char *note = sought[i].kernel ? batch.wants[numbers[i]]->note : NULL;
+        sought[i].note = kni_text_copy(batch.alloc, note);
+        if (note && !sought[i].note) status = kni_no_memory(err, "finding a kernel");
+    }
     kni_batch_close(&batch);
     kni_free(run->engine->alloc, numbers);
     return status;

@@ -13,8 +13,9 @@
 #define STATUS_FILE "kernel-status.toml"
 #define STATUS_LIMIT ((size_t)64 << 10)
 
-static void listing_name(const kni_want *w, char out[96]) {
-    snprintf(out, 96, "listings/%s.json", w->commit);
+/* What a mirror said lies apart: it counts where the repository is trusted anyway. */
+static void listing_name(const kni_want *w, bool is_mirrored, char out[96]) {
+    snprintf(out, 96, "%s/%s.json", is_mirrored ? "mirrored" : "listings", w->commit);
 }
 
 /* ---- from the cache ---- */
@@ -45,7 +46,7 @@ static kn_status read_listing(kni_want *w, bool *found, kn_error *err) {
     char name[96], *bytes;
     size_t length;
     *found = false;
-    listing_name(w, name);
+    listing_name(w, false, name);
     kn_status status =
         kni_cache_document_read(cache, name, LISTING_BYTES_MAX, &bytes, &length, err);
     if (!status) status = take_record(w, bytes, length, kni_listing_add_page, found, err);
@@ -54,10 +55,33 @@ static kn_status read_listing(kni_want *w, bool *found, kn_error *err) {
     return status ? status : take_record(w, bytes, length, kni_listing_add_recorded, found, err);
 }
 
+/* What a mirror said of them. Nothing of a commit whose files came from a mirror is loaded as if it
+ * had not. */
+static kn_status read_mirrored(const kni_batch *batch, kni_want *w, bool *found, kn_error *err) {
+    char name[96], *bytes;
+    size_t length;
+    listing_name(w, true, name);
+    kn_status status =
+        kni_cache_document_read(kni_want_cache(w), name, LISTING_BYTES_MAX, &bytes, &length, err);
+    if (status || !bytes) return status;
+    if (!kni_want_hears_mirrors(batch, w)) {
+        kni_free(w->alloc, bytes);
+        if (!w->offline) return KN_OK;
+        return kni_fail(err, KN_ERR_UNTRUSTED,
+                        "Kernel repository '%s': commit %s came from a mirror, which vouches for "
+                        "nobody, and in offline mode no Hub can be asked; add the repository to "
+                        "[trust] in kernels.toml, or to the trust_remote_code allowlist",
+                        w->id, w->commit);
+    }
+    status = take_record(w, bytes, length, kni_listing_add_page, found, err);
+    w->is_mirrored = *found;
+    return status;
+}
+
 static kn_status write_listing(const kni_want *w, kn_error *err) {
     char name[96], *bytes;
     size_t length;
-    listing_name(w, name);
+    listing_name(w, w->is_mirrored, name);
     kn_status status = kni_listing_to_json(&w->listing, w->alloc, &bytes, &length);
     if (status == KN_ERR_NOMEM) return kni_no_memory(err, "recording a listing");
     if (status) return KN_OK; /* too long to be kept: it is asked again another time */
@@ -93,8 +117,8 @@ static kn_status list_snapshot(kni_batch *batch, kni_want *w, kn_error *err) {
         err, KN_ERR_NOT_FOUND,
         "Cannot find a local snapshot for %s (revision: %s): it is not in the cache "
         "('%s'), and no request is made in offline mode; download it while online first "
-        "(unset HF_HUB_OFFLINE)",
-        w->id, w->commit, kni_want_cache(w)->folder);
+        "(%s)",
+        w->id, w->commit, kni_want_cache(w)->folder, w->go_online);
 }
 
 /* ---- from the Hub ---- */
@@ -104,7 +128,10 @@ static kn_status first_page(const kni_batch *batch, kni_want *w, kn_error *err) 
     kni_listing_clear(&w->listing);
     w->listing.alloc = w->alloc;
     w->pages = 0;
-    w->page = kni_url_tree(w->alloc, batch->settings.endpoint, w->type, w->id, w->commit);
+    kn_status status = kni_want_need_source(batch, w, err);
+    if (status) return status;
+    w->is_mirrored = kni_want_asks_mirror(batch, w);
+    w->page = kni_want_listing_url(batch, w);
     return w->page ? KN_OK : kni_no_memory(err, "asking the Hub");
 }
 
@@ -114,13 +141,28 @@ static kn_status know_type(kni_want *w, kn_error *err) {
     return kni_want_record_trust(w, err);
 }
 
+/* A mirror's listing is ours, or that of huggingface_hub, of a repository of either type. */
+static bool try_elsewhere(kni_want *w, kn_status status) {
+    if (status == KN_ERR_REPOSITORY) return kni_want_switch_type(w);
+    if (!w->is_mirrored || status != KN_ERR_NOT_FOUND) return false;
+    bool is_new = !w->is_foreign_listing || kni_want_switch_type(w);
+    w->is_foreign_listing = !w->is_foreign_listing;
+    return is_new;
+}
+
 static kn_status take_page(kni_batch *batch, kni_want *w, kni_transfer *t, kn_error *err) {
-    if (t->status == KN_ERR_REPOSITORY && kni_want_switch_type(w)) return first_page(batch, w, err);
+    if (t->status && try_elsewhere(w, t->status)) return first_page(batch, w, err);
+    if (w->is_mirrored && t->status == KN_ERR_NOT_FOUND)
+        return kni_fail(err, KN_ERR_REVISION, "'%s': the mirror %s has no listing of commit %s",
+                        w->id, kni_want_source(batch, w)->address, w->commit);
     if (t->status) return kni_fail(err, t->status, "%s", t->err.message);
     w->type_settled = true;
     kn_status status = know_type(w, err);
     if (status) return status;
-    status = kni_listing_add_page(&w->listing, t->body, t->body_length, t->what, err);
+    if (!status && w->is_mirrored) status = kni_want_doubt_mirror(batch, w, err);
+    if (status) return status;
+    add_listing add = w->is_foreign_listing ? kni_listing_add_recorded : kni_listing_add_page;
+    status = add(&w->listing, t->body, t->body_length, t->what, err);
     kni_free(w->alloc, w->page);
     w->page = t->next;
     t->next = NULL;
@@ -149,7 +191,7 @@ static kn_status fetch_pages(kni_batch *batch, kni_want **wants, size_t count, k
         transfers[i].url = wants[i]->page;
         transfers[i].what = wants[i]->id;
         transfers[i].limit = KNI_JSON_LIMIT;
-        if (!wants[i]->has_cached || wants[i]->patient) impatient = false;
+        if (!kni_want_is_hasty(batch, wants[i])) impatient = false;
     }
     kn_status status = kni_batch_transfer(batch, pointers, count, impatient, err);
     for (size_t i = 0; i < count && !status; i++) {
@@ -163,13 +205,16 @@ static kn_status fetch_pages(kni_batch *batch, kni_want **wants, size_t count, k
 }
 
 /* The listing that the cache has, in the folder of either type where the type is not known. */
-static kn_status find_listing(kni_want *w, bool *found, kn_error *err) {
+static kn_status find_listing(const kni_batch *batch, kni_want *w, bool *found, kn_error *err) {
     kni_repo_type assumed = w->type;
     kn_status status = read_listing(w, found, err);
+    if (!status && !*found) status = read_mirrored(batch, w, found, err);
     if (!status && !*found && !w->type_known) {
         w->type = KNI_REPO_MODEL;
         status = read_listing(w, found, err);
+        if (!status && !*found) status = read_mirrored(batch, w, found, err);
     }
+    if (!status && *found && w->is_mirrored) status = kni_want_doubt_mirror(batch, w, err);
     if (status || *found) return status ? status : know_type(w, err);
     w->type = assumed;
     return KN_OK;
@@ -178,7 +223,7 @@ static kn_status find_listing(kni_want *w, bool *found, kn_error *err) {
 /* Whether the want has its listing now, or has to fetch it. */
 static kn_status begin_listing(kni_batch *batch, kni_want *w, kn_error *err) {
     bool found = false;
-    kn_status status = find_listing(w, &found, err);
+    kn_status status = find_listing(batch, w, &found, err);
     if (status) return status;
     if (found) {
         w->step = KNI_WANT_CHOOSE;

@@ -80,18 +80,34 @@ static kn_status absolute_path(const kn_alloc *alloc, const char *path, char **o
     return *out ? KN_OK : kni_no_memory(err, "finding a kernel");
 }
 
+/* It could only come from a provider that the order in kernels.toml leaves out. */
+static kn_status fail_unasked(const kni_want *w, const kni_policy *policy, kn_error *err) {
+    const char *missing = kni_want_is_builtin(w) ? "\"builtin\"" : "\"cache\" and \"hub\"";
+    return kni_fail(err, KN_ERR_NOT_FOUND,
+                    "'%s' is not looked for: the order in %s:%d leaves %s out", w->id,
+                    policy->order_said.file, policy->order_said.line, missing);
+}
+
 kn_status kni_want_local_path(const kni_batch *batch, const kni_want *w, char **out,
                               kn_error *err) {
     *out = NULL;
     if (w->kind == KN_REPO_LOCAL) return absolute_path(w->alloc, w->id, out, err);
     if (w->lock || w->depth == KNI_DEPTH_LOCK) return KN_OK;
-    char *override;
-    kn_status status =
-        kni_local_kernels_find(w->alloc, batch->settings.local_kernels, w->id, &override, err);
+    const kni_policy *policy = &batch->config->policy;
+    bool is_builtin = kni_want_is_builtin(w);
+    if (is_builtin && !kni_policy_asks(policy, KNI_PROVIDER_BUILTIN))
+        return fail_unasked(w, policy, err);
+    bool builtin_first =
+        is_builtin && kni_policy_is_before(policy, KNI_PROVIDER_BUILTIN, KNI_PROVIDER_LOCAL);
+    char *override = NULL;
+    kn_status status = KN_OK;
+    if (!builtin_first && kni_policy_asks(policy, KNI_PROVIDER_LOCAL))
+        status =
+            kni_local_kernels_find(w->alloc, batch->settings.local_kernels, w->id, &override, err);
     if (!status && override) {
         status = absolute_path(w->alloc, override, out, err);
         kni_free(w->alloc, override);
-    } else if (!status && kni_want_is_builtin(w)) {
+    } else if (!status && is_builtin) {
         status = builtin_path(batch->engine, w->id, out, err);
     }
     return status;
@@ -156,13 +172,16 @@ static const char *ref_of_request(const char *request, char *buffer, size_t capa
 }
 
 /* The newest tag that the cache knows and `specifier` takes, as a copy in *out; NULL: none. */
-static kn_status select_cached_ref(const kni_cache *cache, const char *specifier, char **out,
+static kn_status select_cached_ref(const kni_batch *batch, const kni_want *w,
+                                   const kni_cache *cache, const char *specifier, char **out,
                                    kn_error *err) {
     *out = NULL;
     char **names;
     size_t count, best;
     kn_status status = kni_cache_refs(cache, &names, &count, err);
     if (status) return status;
+    for (size_t i = 0; i < count; i++)
+        if (kni_want_is_denied_ref(batch, w, names[i])) names[i][0] = '\0';
     status = kn_specifier_select(specifier, (const char *const *)names, count, &best, err);
     if (!status && best < count) {
         *out = kni_text_copy(cache->alloc, names[best]);
@@ -173,13 +192,14 @@ static kn_status select_cached_ref(const kni_cache *cache, const char *specifier
 }
 
 /* What another client left: a branch or tag, of no known age. */
-static kn_status find_foreign_ref(kni_want *w, kni_repo_type type, bool *found, kn_error *err) {
+static kn_status find_foreign_ref(const kni_batch *batch, kni_want *w, kni_repo_type type,
+                                  bool *found, kn_error *err) {
     const kni_cache *cache = &w->caches[type];
     char buffer[80], *selected = NULL;
     const char *name = ref_of_request(w->request, buffer, sizeof buffer);
     *found = false;
     if (strncmp(w->request, "specifier:", 10) == 0) {
-        kn_status status = select_cached_ref(cache, w->request + 10, &selected, err);
+        kn_status status = select_cached_ref(batch, w, cache, w->request + 10, &selected, err);
         if (status) return status;
         name = selected;
     }
@@ -194,8 +214,14 @@ static kn_status find_foreign_ref(kni_want *w, kni_repo_type type, bool *found, 
     return status;
 }
 
+/* Not what was recorded before kernels.toml denied it, nor what only a mirror said. */
+static bool may_use(const kni_batch *batch, const kni_want *w, const kni_resolution *cached) {
+    if (cached->ref && kni_want_is_denied_ref(batch, w, cached->ref)) return false;
+    return !kni_teller_is_mirror(cached->source) || kni_want_hears_mirrors(batch, w);
+}
+
 /* What the cache knows of the request, in the folder of either type. */
-static kn_status find_cached(kni_want *w, kn_error *err) {
+static kn_status find_cached(const kni_batch *batch, kni_want *w, kn_error *err) {
     const kni_repo_type types[] = {KNI_REPO_KERNEL, KNI_REPO_MODEL};
     bool found = false;
     kn_status status = KN_OK;
@@ -203,10 +229,14 @@ static kn_status find_cached(kni_want *w, kn_error *err) {
         w->type = types[i];
         status =
             kni_cache_resolution_read(&w->caches[types[i]], w->request, &w->cached, &found, err);
+        if (found && !may_use(batch, w, &w->cached)) {
+            kni_resolution_clear(&w->caches[types[i]], &w->cached);
+            found = false;
+        }
     }
     for (size_t i = 0; !status && !found && i < 2; i++) {
         w->type = types[i];
-        status = find_foreign_ref(w, types[i], &found, err);
+        status = find_foreign_ref(batch, w, types[i], &found, err);
     }
     w->has_cached = w->type_known = found;
     if (!found) w->type = KNI_REPO_KERNEL;
@@ -234,9 +264,9 @@ static kn_status fail_uncached(kni_want *w, kn_error *err) {
     if (w->net_status) return kni_fail(err, w->net_status, "%s", w->net_message);
     return kni_fail(err, KN_ERR_NOT_FOUND,
                     "Cannot find a local snapshot for %s (%s): it is not in the cache ('%s'), and "
-                    "no request is made in offline mode; download it while online first (unset "
-                    "HF_HUB_OFFLINE), or name a directory that has it with LOCAL_KERNELS=%s=PATH",
-                    w->id, w->request, w->caches[KNI_REPO_KERNEL].folder, w->id);
+                    "no request is made in offline mode; download it while online first (%s), "
+                    "or name a directory that has it with LOCAL_KERNELS=%s=PATH",
+                    w->id, w->request, w->caches[KNI_REPO_KERNEL].folder, w->go_online, w->id);
 }
 
 /* Takes what the cache knows, or notes that the Hub has to be asked. */
@@ -276,10 +306,13 @@ static kn_status look_at_publisher(kni_batch *batch, kni_want *w, kn_error *err)
     kni_trust_facts facts;
     kn_status status = kni_want_trust_facts(batch, w, &facts, err);
     if (status) return status;
+    const kni_trusted *rule = kni_want_trusted(batch, w);
+    if (rule && kni_trust_before(&facts, NULL) != KNI_TRUST_ALLOW)
+        return kni_want_note_trust(batch, w, rule);
     int64_t now = kni_clock_seconds(), left = KNI_TRUST_MAX_AGE_S - facts.age_s;
     switch (kni_trust_before(&facts, err)) {
     case KNI_TRUST_REFUSE:
-        return KN_ERR_UNTRUSTED;
+        return kni_want_refuse(batch, w, err);
     case KNI_TRUST_ALLOW_WARN:
         return kni_batch_warn(
             batch, KN_LOG_HUB,
@@ -291,7 +324,7 @@ static kn_status look_at_publisher(kni_batch *batch, kni_want *w, kn_error *err)
             return kni_fail(err, KN_ERR_NOT_FOUND,
                             "'%s': whether its publisher is trusted has to be asked first", w->id);
         }
-        w->ask_trust = true;
+        w->ask_trust = !kni_want_asks_mirror(batch, w); /* see kni_want_doubt_mirror */
         return KN_OK;
     case KNI_TRUST_ALLOW:
         break;
@@ -304,6 +337,10 @@ static kn_status look_at_publisher(kni_batch *batch, kni_want *w, kn_error *err)
 
 static kn_status look_in_cache(kni_batch *batch, kni_want *w, kn_error *err) {
     kn_status status = kni_repo_id_check(w->id, err);
+    const kni_policy *policy = &batch->config->policy;
+    if (!status && !kni_policy_asks(policy, KNI_PROVIDER_CACHE) &&
+        !kni_policy_asks(policy, KNI_PROVIDER_HUB))
+        status = fail_unasked(w, policy, err);
     const char *const prefixes[] = {[KNI_REPO_KERNEL] = "kernels", [KNI_REPO_MODEL] = "models"};
     for (size_t i = 0; !status && i < 2; i++) {
         status = kni_cache_open(w->alloc, batch->settings.cache, prefixes[i], w->id,
@@ -312,10 +349,11 @@ static kn_status look_in_cache(kni_batch *batch, kni_want *w, kn_error *err) {
     }
     if (status) return status;
     w->step = KNI_WANT_ASK;
+    kni_want_first_source(batch, w);
     if (strncmp(w->request, "commit:", 7) == 0) {
         status = look_for_commit(w, err);
     } else {
-        status = find_cached(w, err);
+        status = find_cached(batch, w, err);
         if (!status) status = use_cached(batch, w, err);
     }
     if (status || w->step != KNI_WANT_ASK) return status;

@@ -36,7 +36,7 @@ static kn_status load_net(kn_engine *engine, kn_error *err) {
     return KN_OK;
 }
 
-static kn_status engine_net(kn_engine *engine, const kni_net **out, kn_error *err) {
+kn_status kni_engine_net(kn_engine *engine, const kni_net **out, kn_error *err) {
     *out = NULL;
     for (int turn = 0; turn < 2; turn++) {
         kni_lock_take(engine->lock);
@@ -50,7 +50,7 @@ static kn_status engine_net(kn_engine *engine, const kni_net **out, kn_error *er
 }
 
 kn_status kni_batch_net(kni_batch *batch, const kni_net **out, kn_error *err) {
-    return engine_net(batch->engine, out, err);
+    return kni_engine_net(batch->engine, out, err);
 }
 
 kn_status kn_engine_digest_folder(kn_engine *engine, const char *folder,
@@ -60,7 +60,7 @@ kn_status kn_engine_digest_folder(kn_engine *engine, const char *folder,
     const kni_net *net;
     if (algorithm == KN_DIGEST_NONE)
         return kni_fail(err, KN_ERR_VALUE, "'%s': no algorithm was given to hash it", folder);
-    kn_status status = engine_net(engine, &net, err);
+    kn_status status = kni_engine_net(engine, &net, err);
     return status ? status : kni_digest_folder(engine->alloc, folder, algorithm, net, out, err);
 }
 
@@ -199,13 +199,13 @@ static kn_status open_session(kni_batch *batch, kn_error *err) {
     batch->session.transport = &batch->transport->transport;
     batch->session.transport_failed = false;
     if (batch->agent) return KN_OK;
-    status = kni_settings_token(&batch->settings, &batch->token, err);
+    status = kni_batch_read_tokens(batch, err);
     if (!status) status = make_agent(batch, err);
     batch->session = (kni_session){
         .alloc = batch->alloc,
         .transport = &batch->transport->transport,
-        .endpoint = batch->settings.endpoint,
-        .token = batch->token,
+        .origins = batch->origins,
+        .origin_count = batch->source_count,
         .user_agent = batch->agent,
         .timeout_ms = batch->settings.timeout_ms,
         .connect_ms = CONNECT_MS,
@@ -218,8 +218,8 @@ static kn_status open_session(kni_batch *batch, kn_error *err) {
     return status;
 }
 
-kn_status kni_batch_transfer(kni_batch *batch, kni_transfer *const *transfers, size_t count,
-                             bool impatient, kn_error *err) {
+static kn_status transfer_from_web(kni_batch *batch, kni_transfer *const *transfers, size_t count,
+                                   bool impatient, kn_error *err) {
     kn_error cause;
     kn_error_init(&cause);
     kn_status status = open_session(batch, &cause);
@@ -238,14 +238,63 @@ kn_status kni_batch_transfer(kni_batch *batch, kni_transfer *const *transfers, s
     return status == KN_ERR_TIMEOUT ? KN_OK : status; /* each transfer says so itself */
 }
 
+/* Makes those from directories, and lists the others in `web`; how many those are. KN_ERR_NOMEM in
+ * `err` is found by its status. */
+static size_t transfer_from_directories(kni_batch *batch, kni_transfer *const *transfers,
+                                        size_t count, kni_transfer **web, kn_status *status) {
+    size_t left = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (kni_url_is_directory(transfers[i]->url)) {
+            kni_directory_transfer(batch, transfers[i]);
+            if (transfers[i]->status == KN_ERR_NOMEM) *status = KN_ERR_NOMEM;
+        } else {
+            web[left++] = transfers[i];
+        }
+    }
+    return left;
+}
+
+kn_status kni_batch_transfer(kni_batch *batch, kni_transfer *const *transfers, size_t count,
+                             bool impatient, kn_error *err) {
+    bool has_directories = false;
+    for (size_t i = 0; i < count; i++)
+        has_directories = has_directories || kni_url_is_directory(transfers[i]->url);
+    if (!has_directories) return transfer_from_web(batch, transfers, count, impatient, err);
+    kni_transfer **web = kni_new(batch->alloc, count * sizeof(kni_transfer *));
+    if (!web) return kni_no_memory(err, "asking the sources");
+    kn_status status = KN_OK;
+    size_t left = transfer_from_directories(batch, transfers, count, web, &status);
+    if (status)
+        kni_no_memory(err, "asking the sources");
+    else if (left)
+        status = transfer_from_web(batch, web, left, impatient, err);
+    kni_free(batch->alloc, web);
+    return status;
+}
+
 void kni_batch_close_session(kni_batch *batch) {
     put_transport(batch);
-    kni_free(batch->alloc, batch->token);
+    for (size_t i = 0; i < batch->source_count; i++) {
+        kni_free(batch->alloc, batch->tokens[i]);
+        batch->tokens[i] = NULL;
+    }
     kni_free(batch->alloc, batch->agent);
-    batch->token = batch->agent = NULL;
+    batch->agent = NULL;
 }
 
 /* ---- warnings ---- */
+
+static kn_status add_warning(kni_batch *batch, kn_log_level level, kn_log_topic topic,
+                             const char *message) {
+    char *copy = kni_text_copy(batch->alloc, message);
+    if (!copy || !kni_reserve(batch->alloc, &batch->warnings, &batch->warning_capacity,
+                              batch->warning_count + 1, sizeof *batch->warnings)) {
+        kni_free(batch->alloc, copy);
+        return KN_ERR_NOMEM;
+    }
+    batch->warnings[batch->warning_count++] = (struct kni_warning){copy, level, topic};
+    return KN_OK;
+}
 
 kn_status kni_batch_warn(kni_batch *batch, kn_log_topic topic, const char *format, ...) {
     char message[KN_ERROR_TEXT_MAX];
@@ -253,12 +302,15 @@ kn_status kni_batch_warn(kni_batch *batch, kn_log_topic topic, const char *forma
     va_start(args, format);
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
-    char *copy = kni_text_copy(batch->alloc, message);
-    if (!copy || !kni_reserve(batch->alloc, &batch->warnings, &batch->warning_capacity,
-                              batch->warning_count + 1, sizeof *batch->warnings)) {
-        kni_free(batch->alloc, copy);
-        return KN_ERR_NOMEM;
-    }
-    batch->warnings[batch->warning_count++] = (struct kni_warning){copy, topic};
-    return KN_OK;
+    return add_warning(batch, KN_LOG_WARNING, topic, message);
+}
+
+kn_status kni_batch_tell(kni_batch *batch, kn_log_level level, kn_log_topic topic,
+                         const char *format, ...) {
+    char message[KN_ERROR_TEXT_MAX];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    return add_warning(batch, level, topic, message);
 }

@@ -87,8 +87,7 @@ static kn_status open_download(kni_batch *batch, download *d, kn_error *err) {
     kn_status status = kni_batch_net(batch, &net, err);
     if (!status) status = open_blob(d, net, err);
     if (status || d->pull->there) return status;
-    d->url = kni_url_file(batch->alloc, batch->settings.endpoint, w->type, w->id, w->commit,
-                          entry->path);
+    d->url = kni_want_file_url(batch, w, d->pull->source, entry->path);
     if (!d->url) return kni_no_memory(err, "downloading");
     d->sink = (kni_sink){d, sink_have, sink_restart, sink_write};
     d->transfer = (kni_transfer){
@@ -185,13 +184,36 @@ static void end_one(void *ctx, size_t index) {
     d->pull->status = end(d, &d->pull->err);
 }
 
-/* Notes what came of a download; one that arrived wrong is tried once more. */
-static kn_status note(kni_pull *pulls, uint8_t *tries, const download *d, kn_error *err) {
+/* Whether another source is to be tried for it, which is told once for a want. */
+static kn_status turn_to_next(kni_batch *batch, kni_pull *pull, bool *turned, kn_error *err) {
+    kni_want *w = pull->want;
+    const char *from = batch->sources[pull->source].address;
+    size_t next = kni_want_file_source(batch, w, pull->source + 1);
+    *turned = next < batch->source_count && pull->status != KN_ERR_OS;
+    if (!*turned) return KN_OK;
+    bool is_told = w->told_source > pull->source;
+    pull->source = next;
+    if (is_told) return KN_OK;
+    w->told_source = next;
+    kn_status status = kni_batch_warn(
+        batch, KN_LOG_HUB, "'%s': going on with the source %s for its files, since %s failed: %s",
+        w->id, batch->sources[next].address, from, pull->err.message);
+    return status ? kni_no_memory(err, "downloading") : KN_OK;
+}
+
+/* Notes what came of a download; one that arrived wrong is tried once more, and then, as what did
+ * not arrive at all, from the next source. */
+static kn_status note(kni_batch *batch, kni_pull *pulls, uint8_t *tries, const download *d,
+                      kn_error *err) {
     kni_pull *pull = d->pull;
     uint8_t *count = &tries[pull - pulls];
     if (pull->status == KN_ERR_NOMEM) return kni_no_memory(err, "downloading");
     *count = (uint8_t)(pull->status == KN_ERR_INTEGRITY ? *count + 1 : TRIES);
-    return KN_OK;
+    if (!pull->status || *count < TRIES) return KN_OK;
+    bool turned;
+    kn_status status = turn_to_next(batch, pull, &turned, err);
+    if (turned) *count = 0;
+    return status;
 }
 
 /* The network gave no sign of life until the deadline: what was not begun fails likewise. */
@@ -203,6 +225,16 @@ static void fail_silent(kni_pull *pulls, size_t count, uint8_t *tries, const dow
     }
 }
 
+/* Whether each can be had elsewhere, too: then one try is enough. */
+static bool all_have_next(const kni_batch *batch, const download *downloads, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        const kni_pull *pull = downloads[i].pull;
+        if (kni_want_file_source(batch, pull->want, pull->source + 1) >= batch->source_count)
+            return false;
+    }
+    return true;
+}
+
 /* Ends when everything is there or has failed. */
 static kn_status pull_contents(kni_batch *batch, kni_pull *pulls, size_t count, uint8_t *tries,
                                download *downloads, kni_transfer **transfers, kn_error *err) {
@@ -211,13 +243,15 @@ static kn_status pull_contents(kni_batch *batch, kni_pull *pulls, size_t count, 
         bool waiting;
         kn_status status =
             pull_some(batch, pulls, count, tries, downloads, transfers, &begun, &waiting, err);
-        if (!status && begun) status = kni_batch_transfer(batch, transfers, begun, false, err);
+        bool impatient = all_have_next(batch, downloads, begun);
+        if (!status && begun) status = kni_batch_transfer(batch, transfers, begun, impatient, err);
         /* All are synced to the disk at once: one after the other would take longer than the
          * network. */
         if (!status) kni_parallel(begun, end_one, downloads);
         for (size_t i = 0; i < begun; i++) {
-            if (!status) status = note(pulls, tries, &downloads[i], err);
-            if (!status && downloads[i].pull->status == KN_ERR_TIMEOUT)
+            if (!status) status = note(batch, pulls, tries, &downloads[i], err);
+            bool is_last = tries[downloads[i].pull - pulls] >= TRIES;
+            if (!status && is_last && downloads[i].pull->status == KN_ERR_TIMEOUT)
                 fail_silent(pulls, count, tries, &downloads[i]);
             download_clear(batch, &downloads[i]);
         }
@@ -251,6 +285,7 @@ static kn_status take_stock(kni_batch *batch, kni_pull *pulls, size_t count, uin
         kni_pull *p = &pulls[i];
         kni_want *w = p->want;
         kn_error_init(&p->err);
+        p->source = kni_want_file_source(batch, w, 0);
         p->status = look_for(batch, p, &p->err);
         if (p->status == KN_ERR_NOMEM) return KN_ERR_NOMEM;
         if (p->status) tries[i] = EXCLUDED;

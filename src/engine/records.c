@@ -20,11 +20,13 @@ int64_t kni_want_age_limit(const kni_batch *batch, const kni_want *w) {
 kn_status kni_want_record_resolution(const kni_batch *batch, kni_want *w, char *redirect_repo,
                                      char *redirect_revision, kn_error *err) {
     if (!w->asked_s) return KN_OK;
+    char *teller = kni_want_teller(batch, w);
+    if (!teller) return kni_no_memory(err, "recording an answer");
     kni_resolution made = {
         .time = w->asked_s,
         .redirect_repo = redirect_repo,
         .redirect_revision = redirect_revision,
-        .source = batch->settings.endpoint,
+        .source = teller,
     };
     if (!redirect_repo) {
         made.ref = w->ref;
@@ -32,13 +34,15 @@ kn_status kni_want_record_resolution(const kni_batch *batch, kni_want *w, char *
     }
     kni_want_believe(w, w->asked_s + kni_want_age_limit(batch, w));
     kn_status status = kni_cache_resolution_write(kni_want_cache(w), w->request, &made, NULL);
+    kni_free(w->alloc, teller);
     return kni_best_effort(status, "recording an answer", err);
 }
 
 /* ---- the publisher ---- */
 
-static kn_status read_answer(const kni_want *w, kni_repo_type type, kni_answer *answer,
-                             int64_t *time, kn_error *err) {
+/* `by`: the Hub whose word counts; NULL: any. Of older records it is not known whose they are. */
+static kn_status read_answer(const kni_want *w, kni_repo_type type, const char *by,
+                             kni_answer *answer, int64_t *time, kn_error *err) {
     char *bytes;
     size_t length;
     *answer = KNI_ANSWER_NONE;
@@ -47,8 +51,11 @@ static kn_status read_answer(const kni_want *w, kni_repo_type type, kni_answer *
     if (status || !bytes) return status;
     kni_json *document;
     int64_t trusted;
+    const char *source;
     if (kni_json_parse(bytes, length, TRUST_DOCUMENT, &document, NULL) == KN_OK) {
-        if (kni_json_integer(kni_json_member(document, "trusted"), &trusted) &&
+        source = kni_json_text(kni_json_member(document, "source"));
+        bool counts = !by || !source || strcmp(source, by) == 0;
+        if (counts && kni_json_integer(kni_json_member(document, "trusted"), &trusted) &&
             kni_json_integer(kni_json_member(document, "time"), time))
             *answer = trusted ? KNI_ANSWER_TRUSTED : KNI_ANSWER_UNTRUSTED;
         kni_json_free(document);
@@ -58,13 +65,14 @@ static kn_status read_answer(const kni_want *w, kni_repo_type type, kni_answer *
 }
 
 /* Of the records in the folders of both types the later one. */
-static kn_status read_trust(const kni_want *w, kni_answer *answer, int64_t *time, kn_error *err) {
+static kn_status read_trust(const kni_want *w, const char *by, kni_answer *answer, int64_t *time,
+                            kn_error *err) {
     *answer = KNI_ANSWER_NONE;
     *time = 0;
     for (size_t i = 0; i < 2; i++) {
         kni_answer one;
         int64_t said = 0;
-        kn_status status = read_answer(w, (kni_repo_type)i, &one, &said, err);
+        kn_status status = read_answer(w, (kni_repo_type)i, by, &one, &said, err);
         if (status) return status;
         if (one == KNI_ANSWER_NONE || (*answer != KNI_ANSWER_NONE && said <= *time)) continue;
         *answer = one;
@@ -81,8 +89,11 @@ kn_status kni_want_record_trust(kni_want *w, kn_error *err) {
     w->answer = KNI_ANSWER_NONE;
     kni_text text;
     kni_text_init(&text, w->alloc);
-    kni_text_addf(&text, "{\"trusted\": %d, \"time\": %lld}\n", answer == KNI_ANSWER_TRUSTED,
+    kni_text_addf(&text,
+                  "{\"trusted\": %d, \"time\": %lld, \"source\": ", answer == KNI_ANSWER_TRUSTED,
                   (long long)kni_clock_seconds());
+    kni_json_add_text(&text, w->answer_by);
+    kni_text_add(&text, "}\n");
     size_t length = text.length;
     char *bytes = kni_text_take(&text);
     if (!bytes) return kni_no_memory(err, "recording an answer");
@@ -102,7 +113,13 @@ kn_status kni_want_trust_facts(const kni_batch *batch, const kni_want *w, kni_tr
         .strict = batch->settings.strict_trust,
         .refresh = w->refresh,
     };
-    kn_status status = read_trust(w, &out->recorded, &time, err);
+    /* What is cached came with the word of the Hub that had it; what is new has to come with that
+     * of the Hub that is asked. */
+    bool is_cached = w->ask == KNI_ASK_NOTHING && w->has_cached;
+    bool is_new = !out->offline && !is_cached && !kni_want_asks_mirror(batch, w) &&
+                  w->source < batch->source_count;
+    const char *by = is_new ? kni_want_source(batch, w)->address : NULL;
+    kn_status status = read_trust(w, by, &out->recorded, &time, err);
     int64_t now = kni_clock_seconds();
     out->age_s = time > now ? KNI_TRUST_MAX_AGE_S : now - time;
     return status;

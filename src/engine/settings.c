@@ -98,10 +98,11 @@ static kn_status read_paths(kni_settings *s, kn_error *err) {
 
 static kn_status read_endpoint(kni_settings *s, kn_error *err) {
     const char *value = kni_environment("HF_ENDPOINT");
+    s->endpoint_is_named = value != NULL;
     if (!value) value = DEFAULT_ENDPOINT;
     size_t length = strlen(value);
     while (length && value[length - 1] == '/') length--;
-    if (!kni_url_same_origin(value, value) || strpbrk(value, " ?#")) {
+    if (!kni_url_is_endpoint(value)) {
         return kni_fail(err, KN_ERR_VALUE,
                         "HF_ENDPOINT is '%s': expected an address such as " DEFAULT_ENDPOINT
                         " (http or https and a host, without user, query or fragment)",
@@ -236,6 +237,17 @@ static kn_status copy_token(const kni_settings *s, const char *text, const char 
     return *out ? KN_OK : kni_no_memory(err, "reading the token");
 }
 
+static kn_status read_token_file(const kni_settings *s, const char *path, char **out,
+                                 kn_error *err) {
+    char *bytes;
+    size_t length;
+    kn_status status = kni_file_read(s->alloc, path, TOKEN_FILE_LIMIT, &bytes, &length, err);
+    if (status) return status;
+    status = copy_token(s, bytes, path, out, err);
+    kni_free(s->alloc, bytes);
+    return status;
+}
+
 kn_status kni_settings_token(const kni_settings *s, char **out, kn_error *err) {
     *out = NULL;
     if (!s->use_token) return KN_OK;
@@ -244,12 +256,18 @@ kn_status kni_settings_token(const kni_settings *s, char **out, kn_error *err) {
         if (status || *out) return status;
     }
     if (!s->token_path || !kni_path_is_file(s->token_path)) return KN_OK;
-    char *bytes;
-    size_t length;
-    kn_status status =
-        kni_file_read(s->alloc, s->token_path, TOKEN_FILE_LIMIT, &bytes, &length, err);
+    return read_token_file(s, s->token_path, out, err);
+}
+
+kn_status kni_token_read(const kni_settings *s, const char *text, const char *file,
+                         const char *origin, char **out, kn_error *err) {
+    *out = NULL;
+    if (text) return copy_token(s, text, origin, out, err);
+    if (!file) return KN_OK;
+    char *path;
+    kn_status status = kni_path_expand(s->alloc, file, &path, err);
     if (status) return status;
-    status = copy_token(s, bytes, s->token_path, out, err);
-    kni_free(s->alloc, bytes);
+    status = read_token_file(s, path, out, err);
+    kni_free(s->alloc, path);
     return status;
 }

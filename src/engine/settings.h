@@ -9,11 +9,12 @@
 
 typedef struct kni_settings {
     const kn_alloc *alloc;
-    char *endpoint;    /* HF_ENDPOINT, without slashes at its end */
-    char *cache;       /* KERNELS_CACHE, HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HOME/hub,
-                          XDG_CACHE_HOME/huggingface/hub or ~/.cache/huggingface/hub; absolute */
-    char *user_folder; /* XDG_CACHE_HOME/kernels or ~/.cache/kernels; NULL: there is no home */
-    char *token_path;  /* HF_TOKEN_PATH or HF_HOME/token */
+    char *endpoint;         /* HF_ENDPOINT, without slashes at its end */
+    bool endpoint_is_named; /* HF_ENDPOINT is set */
+    char *cache;            /* KERNELS_CACHE, HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HOME/hub,
+                               XDG_CACHE_HOME/huggingface/hub or ~/.cache/huggingface/hub; absolute */
+    char *user_folder;      /* XDG_CACHE_HOME/kernels or ~/.cache/kernels; NULL: there is no home */
+    char *token_path;       /* HF_TOKEN_PATH or HF_HOME/token */
     const char *local_kernels;  /* borrowed from the environment, as is `token` */
     const char *token;          /* HF_TOKEN, else HUGGING_FACE_HUB_TOKEN, as it stands */
     const char *token_variable; /* which of them */
@@ -37,5 +38,9 @@ void kni_settings_clear(kni_settings *settings);
 /* The token to send, as a copy: the environment's, or where that is blank the file's. *out NULL:
  * none. */
 kn_status kni_settings_token(const kni_settings *settings, char **out, kn_error *err);
+/* The same of a token as it is given, or, where that is NULL, in a file, whose path is expanded;
+ * `origin` names it in messages. */
+kn_status kni_token_read(const kni_settings *settings, const char *text, const char *file,
+                         const char *origin, char **out, kn_error *err);
 
 #endif

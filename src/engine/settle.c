@@ -44,6 +44,7 @@ typedef struct pending {
 } pending;
 
 static void pending_clear(const kni_run *run, pending *p) {
+    for (size_t i = 0; i < p->count; i++) kni_free(run->engine->alloc, p->items[i].note);
     kni_free(run->engine->alloc, p->items);
     kni_free(run->engine->alloc, p->decisions);
 }
@@ -78,6 +79,28 @@ static kn_status collect_pending(kni_run *run, pending *p, kn_error *err) {
     return status;
 }
 
+/* Appends a remark to what the decision says. */
+static kn_status add_remark(kni_run *run, kni_decision *d, const char *remark, kn_error *err) {
+    kni_text text;
+    kni_text_init(&text, run->engine->alloc);
+    kni_text_addf(&text, "%s; %s", d->message ? d->message : "", remark);
+    char *message = kni_text_take(&text);
+    if (!message) return kni_no_memory(err, "planning");
+    kni_free(run->engine->alloc, d->message);
+    d->message = message;
+    return KN_OK;
+}
+
+/* Where kernels.toml denies the kernel: as if the mapping did not have it. */
+static kn_status keep_denied(kni_run *run, size_t index, const kn_error *cause, kn_error *err) {
+    if (!(run->plan->fallback & KN_FALLBACK_NO_LAYER))
+        return kni_fail(err, KN_ERR_DENIED, "%s", cause->message);
+    char *message = kni_text_copy(run->engine->alloc, cause->message);
+    if (!message) return kni_no_memory(err, "planning");
+    kni_decision_keep(run->plan, index, KN_REASON_DENIED, message);
+    return KN_OK;
+}
+
 /* A decision tells the repository that a redirect led to, and where it came from. */
 static kn_status note_redirect(kni_run *run, kni_decision *d, const kn_repo_info *info,
                                const kni_kernel *kernel, kn_error *err) {
@@ -108,11 +131,13 @@ static kn_status take_found(kni_run *run, size_t index, kni_sought *sought, bool
     kn_status status = sought->status;
     if (status == KN_ERR_NOT_FOUND && !must_find && sought->info.kind == KN_REPO_HUB) return KN_OK;
     if (status == KN_ERR_NOT_FOUND) return cannot_load(run, index, &sought->err, err);
+    if (status == KN_ERR_DENIED) return keep_denied(run, index, &sought->err, err);
     if (status) return kni_fail(err, status, "%s", sought->err.message);
     d->variant = kni_text_copy(run->engine->alloc, kernel->source.variant);
     d->commit = kni_text_copy(run->engine->alloc, kernel->commit);
     if (!d->variant || (kernel->commit && !d->commit)) return kni_no_memory(err, "planning");
     status = note_redirect(run, d, &sought->info, kernel, err);
+    if (!status && sought->note) status = add_remark(run, d, sought->note, err);
     if (status) return status;
     d->kernel = kernel;
     d->stage = KN_STAGE_RESOLVE;

@@ -12,6 +12,7 @@ static kn_status resolve(kni_run *run, const kn_repo_info *info, kni_kernel **ou
     kni_sought sought = {.info = *info, .device = KN_DEVICE_OTHER};
     *out = NULL;
     kn_status status = kni_engine_resolve(run, &sought, 1, true, err);
+    kni_free(run->engine->alloc, sought.note);
     if (status) return status;
     *out = sought.kernel;
     return sought.status ? kni_fail(err, sought.status, "%s", sought.err.message) : KN_OK;
@@ -68,7 +69,7 @@ static kn_status single_run(single *s, kn_engine *engine, const kn_host *host,
     kn_status status = kni_batch_open(&s->run, true, &s->batch, err);
     if (status) return status;
     status = kni_batch_add(&s->batch, info, KN_DEVICE_OTHER, depth, &number, err);
-    s->is_absent = status == KN_ERR_NOT_FOUND;
+    s->is_absent = status == KN_ERR_NOT_FOUND || status == KN_ERR_DENIED;
     if (status) return status;
     s->want = s->batch.wants[number];
     s->want->part = kni_text_copy(engine->alloc, part);
@@ -76,7 +77,7 @@ static kn_status single_run(single *s, kn_engine *engine, const kn_host *host,
     status = kni_batch_run(&s->batch, err);
     if (!status) status = kni_batch_link(&s->batch, err);
     if (status) return status;
-    s->is_absent = s->want->is_absent;
+    s->is_absent = s->want->is_absent || s->want->status == KN_ERR_DENIED;
     return s->want->status ? kni_fail(err, s->want->status, "%s", s->want->err.message) : KN_OK;
 }
 

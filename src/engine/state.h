@@ -92,6 +92,8 @@ struct kn_engine {
     size_t claim_count, claim_capacity;
     kn_status (*transport_new)(void *ctx, kn_transport *out, kn_error *err); /* NULL: libcurl */
     void *transport_ctx;
+    char *site_config;         /* NULL: none but the machine's */
+    struct kni_config *config; /* once it was needed */
     char *net_library;         /* NULL: beside the library */
     const struct kni_net *net; /* the network's module, once it was needed */
     kni_idle_transport *idle[4];
@@ -137,6 +139,7 @@ typedef struct kni_sought {
     kn_status status; /* out, with `err` where it is a failure */
     kn_error err;
     kni_kernel *kernel;
+    char *note; /* what kernels.toml changed (kni_free); NULL: nothing */
 } kni_sought;
 
 /* The kernels that are sought, and those that they depend on: found, not necessarily imported. What
@@ -221,6 +224,11 @@ bool kni_claims_take_one(kn_engine *engine, const void *root, kni_claim *out);
 kn_status kni_claims_take(kn_engine *engine, const void *root, kni_claim **taken, size_t *count,
                           kn_error *err);
 void kni_claim_clear(const kn_alloc *alloc, const kn_host *host, kni_claim *claim);
+
+/* ---- online.c ---- */
+
+/* The module for network, digests and TOML, loaded once by the engine. */
+kn_status kni_engine_net(kn_engine *engine, const struct kni_net **out, kn_error *err);
 
 /* ---- engine.c ---- */
 

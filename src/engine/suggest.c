@@ -10,7 +10,8 @@
 /* The variants of the newest version, by the first page of its listing. */
 static kn_status list_newest(kni_batch *batch, const kni_want *w, kni_listing *out, kn_error *err) {
     kni_transfer transfer = {.what = w->id, .limit = KNI_JSON_LIMIT}, *pointer = &transfer;
-    char *url = kni_url_tree(w->alloc, batch->settings.endpoint, w->type, w->id, w->newest_commit);
+    char *url = kni_url_tree(w->alloc, kni_want_source(batch, w)->address, w->type, w->id,
+                             w->newest_commit);
     *out = (kni_listing){.alloc = w->alloc};
     if (!url) return kni_no_memory(err, "asking the Hub");
     transfer.url = url;

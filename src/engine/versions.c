@@ -119,11 +119,14 @@ static kn_status read_branches(const kni_cache *cache, kn_versions *v, kn_error 
 
 /* ---- the Hub ---- */
 
-/* Asks for the branches; *said is what came of it. Fails for memory, and when it is cancelled. */
-static kn_status ask(kni_batch *batch, const kni_want *w, kni_repo_type type, kn_versions *v,
-                     kn_error *said, kn_error *err) {
+/* Asks a source for the branches; *said is what came of it. Fails for memory, and when it is
+ * cancelled. */
+static kn_status ask(kni_batch *batch, const kni_want *w, const kni_batch_source *source,
+                     kni_repo_type type, kn_versions *v, kn_error *said, kn_error *err) {
     kni_transfer transfer = {.what = w->id, .limit = KNI_JSON_LIMIT}, *pointer = &transfer;
-    char *url = kni_url_refs(batch->alloc, batch->settings.endpoint, type, w->id);
+    char *url = source->is_mirror
+                    ? kni_url_mirror(batch->alloc, source->address, type, w->id, KNI_MIRROR_REFS)
+                    : kni_url_refs(batch->alloc, source->address, type, w->id);
     if (!url) return kni_no_memory(err, "asking the Hub");
     transfer.url = url;
     kn_status status = kni_batch_transfer(batch, &pointer, 1, v->count > 0, err);
@@ -151,12 +154,20 @@ static kn_status ask_both(kni_batch *batch, const kni_want *w, const kni_cache c
     const kn_host *host = batch->run->host;
     kni_repo_type type = KNI_REPO_KERNEL;
     batch->left = host->leave ? host->leave(host->ctx) : NULL;
-    kn_error_init(said);
-    kn_status status = ask(batch, w, type, v, said, err);
-    if (!status && said->status == KN_ERR_REPOSITORY) {
-        type = KNI_REPO_MODEL;
-        status = ask(batch, w, type, v, said, err);
+    kn_status status = KN_OK, worst = KN_OK;
+    for (size_t i = 0; i < batch->source_count && !status && (!i || said->status); i++) {
+        const kni_batch_source *source = &batch->sources[i];
+        type = KNI_REPO_KERNEL;
+        kn_error_init(said);
+        status = ask(batch, w, source, type, v, said, err);
+        if (!status && (said->status == KN_ERR_REPOSITORY || said->status == KN_ERR_NOT_FOUND)) {
+            type = KNI_REPO_MODEL;
+            kn_error_init(said);
+            status = ask(batch, w, source, type, v, said, err);
+        }
+        if (kni_is_network(said->status) && !worst) worst = said->status;
     }
+    if (said->status && worst) said->status = worst; /* that one may have known */
     if (host->enter) host->enter(host->ctx, batch->left);
     if (status || said->status) return status;
     return write_record(&caches[type], v, err);
@@ -196,8 +207,8 @@ static kn_status find_versions(kni_batch *batch, const kni_want *w, kn_versions 
     } else if (!status && w->offline && !time && !v->count) {
         status = kni_fail(err, KN_ERR_NOT_FOUND,
                           "no version of '%s' is in the cache ('%s'), and no request is made in "
-                          "offline mode: ask once while online (unset HF_HUB_OFFLINE)",
-                          w->id, caches[0].folder);
+                          "offline mode: ask once while online (%s)",
+                          w->id, caches[0].folder, batch->go_online);
     }
     kni_cache_close(&caches[0]);
     kni_cache_close(&caches[1]);

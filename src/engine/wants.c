@@ -94,6 +94,14 @@ static kn_status make_key(const kni_batch *batch, kni_want *w, kn_error *err) {
     return w->key ? KN_OK : kni_no_memory(err, "looking for a kernel");
 }
 
+/* What kernels.toml says of it by its name. */
+static kn_status apply_rules(kni_batch *batch, kni_want *w, kn_error *err) {
+    if (w->kind != KN_REPO_HUB) return KN_OK;
+    kn_status status =
+        w->path || w->lock || kni_want_is_builtin(w) ? KN_OK : kni_want_pin(batch, w, err);
+    return status ? status : kni_want_check_denied(batch, w, NULL, err);
+}
+
 kn_status kni_want_new(kni_batch *batch, const kn_repo_info *info, kn_device_type device,
                        kni_depth depth, kni_want **out, kn_error *err) {
     *out = NULL;
@@ -109,12 +117,14 @@ kn_status kni_want_new(kni_batch *batch, const kn_repo_info *info, kn_device_typ
     w->device = device;
     w->depth = depth;
     w->cache_only = info->cache_only;
+    w->go_online = batch->go_online;
     w->refresh = info->refresh && batch->may_ask;
     w->offline = batch->settings.offline || info->cache_only || !batch->may_ask;
     w->valid_until_s = w->redirect_until_s = INT64_MAX;
     kn_error_init(&w->err);
     kn_status status = fill_want(w, info, err);
     if (!status) status = kni_want_local_path(batch, w, &w->path, err);
+    if (!status) status = apply_rules(batch, w, err);
     if (!status) status = make_key(batch, w, err);
     if (status)
         kni_want_free(w);
@@ -152,10 +162,12 @@ static void forget_repository(kni_want *w) {
     w->type = KNI_REPO_KERNEL;
     w->type_known = w->type_settled = w->has_cached = w->ask_trust = w->is_redirect = w->fetched =
         false;
-    w->is_absent = w->is_partial = false;
+    w->is_absent = w->is_partial = w->is_mirrored = w->is_foreign_listing = false;
     w->asked_s = 0;
     w->answer = KNI_ANSWER_NONE;
     w->ask = KNI_ASK_NOTHING;
+    kni_free(w->alloc, w->refusal);
+    w->refusal = NULL;
     w->valid_until_s = w->redirect_until_s;
     w->step = KNI_WANT_LOOK;
 }
@@ -163,8 +175,10 @@ static void forget_repository(kni_want *w) {
 void kni_want_free(kni_want *w) {
     if (!w) return;
     forget_repository(w);
-    char *texts[] = {w->id,   w->request, w->display, w->allowed,     w->user_agent, w->backend,
-                     w->path, w->key,     w->seen,    w->net_message, w->lock_text,  w->part};
+    char *texts[] = {w->id,        w->request, w->display, w->allowed, w->user_agent,
+                     w->backend,   w->path,    w->key,     w->seen,    w->net_message,
+                     w->lock_text, w->part,    w->note,    w->refusal,
+                     w->tried};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) kni_free(w->alloc, texts[i]);
     kn_lockfile_free(w->lock);
     kni_free(w->alloc, w);
@@ -226,8 +240,15 @@ static size_t count_lines(const char *seen) {
     return count;
 }
 
-kn_status kni_want_redirect(const kni_batch *batch, kni_want *w, const char *repo,
-                            const char *revision, kn_error *err) {
+/* With the first of the sources. */
+static void begin_anew(kni_want *w) {
+    kni_free(w->alloc, w->tried);
+    w->tried = NULL;
+    w->tried_status = KN_OK;
+}
+
+kn_status kni_want_redirect(kni_batch *batch, kni_want *w, const char *repo, const char *revision,
+                            kn_error *err) {
     kni_text seen;
     kni_text_init(&seen, w->alloc);
     kni_text_addf(&seen, "%s%s\n", w->seen ? w->seen : "", w->id);
@@ -262,8 +283,10 @@ kn_status kni_want_redirect(const kni_batch *batch, kni_want *w, const char *rep
     w->request = request;
     w->redirect_until_s = w->valid_until_s;
     w->is_locked = false; /* that was the other repository's */
+    begin_anew(w);
     forget_repository(w);
-    return kni_want_local_path(batch, w, &w->path, err);
+    status = kni_want_local_path(batch, w, &w->path, err);
+    return status ? status : apply_rules(batch, w, err);
 }
 
 kn_status kni_want_go_offline(kni_want *w, kn_status status, bool hasty, kn_error *err) {
@@ -284,6 +307,7 @@ void kni_want_go_online(kni_want *w) {
     w->net_status = KN_OK;
     w->offline = w->hasty = false;
     w->patient = true;
+    begin_anew(w);
     forget_repository(w);
 }
 

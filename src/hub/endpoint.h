@@ -36,6 +36,10 @@ char *kni_url_join(const kn_alloc *alloc, const char *base, const char *location
 /* Same scheme, host and port; false where one is no address. */
 bool kni_url_same_origin(const char *a, const char *b);
 
+/* Whether it can be what the addresses of a Hub begin with: http or https and a host, without user,
+ * query and fragment. */
+bool kni_url_is_endpoint(const char *text);
+
 /* A branch or a tag. */
 typedef struct kni_ref {
     char *name;

@@ -17,6 +17,25 @@ static const kn_alloc *memory(const kni_flight *flight) { return flight->session
 
 static int64_t now(const kni_session *session) { return session->now_ms(session->ctx); }
 
+/* The token of the server that the transfer asks: of those with its origin the one whose address
+ * says most of it. NULL: none. */
+static const char *token_of(const kni_flight *flight) {
+    const kni_session *session = flight->session;
+    const kni_origin *found = NULL;
+    const char *url = flight->transfer->url;
+    size_t longest = 0;
+    for (size_t i = 0; i < session->origin_count; i++) {
+        const kni_origin *origin = &session->origins[i];
+        if (!kni_url_same_origin(origin->address, url)) continue;
+        size_t length = strlen(origin->address);
+        if (strncmp(url, origin->address, length) != 0 || url[length] != '/') length = 0;
+        if (found && length <= longest) continue;
+        longest = length;
+        found = origin;
+    }
+    return found ? found->token : NULL;
+}
+
 /* Ends the transfer with the status that kni_fail or a sink has put into its error. False, so that
  * a callback can end with it. */
 static bool end_with(kni_flight *flight, kn_status status) {
@@ -113,8 +132,7 @@ static bool keep_next(kni_flight *flight, const kn_http_header *headers, size_t 
     bool joined = join(flight, target, &transfer->next);
     kni_free(memory(flight), target);
     if (!joined) return false;
-    if (transfer->next && kni_url_same_origin(flight->session->endpoint, transfer->next))
-        return true;
+    if (transfer->next && kni_url_same_origin(transfer->url, transfer->next)) return true;
     return end_with(flight, kni_fail(&transfer->err, KN_ERR_NETWORK,
                                      "%s: the Hub's answer goes on at an address that is not the "
                                      "Hub's own",
@@ -311,7 +329,7 @@ static void retry_or_fail(kni_flight *flight, kn_http_failure failure, const cha
     } else if (flight->status >= 300) {
         end_with(flight,
                  kni_response_fail(flight->status, transfer->error_code, transfer->error_message,
-                                   transfer->what, session->token != NULL, &transfer->err));
+                                   transfer->what, token_of(flight) != NULL, &transfer->err));
     } else {
         end_with(flight, kni_flight_fail_connection(flight, failure, message));
     }
@@ -372,11 +390,11 @@ static void clear_headers(kni_flight *flight) {
 static bool make_headers(kni_flight *flight) {
     const kni_session *session = flight->session;
     clear_headers(flight);
-    bool own = session->token && kni_url_same_origin(session->endpoint, flight->url);
+    const char *token = token_of(flight);
+    bool own = token && kni_url_same_origin(flight->transfer->url, flight->url);
     return add_header(flight, "Accept-Encoding: ", "identity") &&
            (!session->user_agent || add_header(flight, "User-Agent: ", session->user_agent)) &&
-           (!own || add_header(flight, "Authorization: Bearer ", session->token)) &&
-           add_range(flight);
+           (!own || add_header(flight, "Authorization: Bearer ", token)) && add_range(flight);
 }
 
 static void begin_try(kni_flight *flight) {

@@ -13,7 +13,7 @@
 /* Signatures are secrets, and they stand in the queries of other origins' addresses. */
 static int shown_length(const kni_flight *flight, const char **tail) {
     size_t length = strlen(flight->url), query = strcspn(flight->url, "?");
-    bool cut = query < length && !kni_url_same_origin(flight->session->endpoint, flight->url);
+    bool cut = query < length && !kni_url_same_origin(flight->transfer->url, flight->url);
     if (cut) length = query;
     *tail = cut ? "?\xE2\x80\xA6" : "";
     return (int)(length < URL_SHOWN ? length : URL_SHOWN);

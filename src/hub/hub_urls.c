@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "hub/endpoint.h"
+#include "hub/sources.h"
 
 /* A piece of text, borrowed; not NUL-terminated. */
 typedef struct piece {
@@ -199,6 +200,11 @@ bool kni_url_same_origin(const char *a, const char *b) {
     return true;
 }
 
+bool kni_url_is_endpoint(const char *text) {
+    url_parts parts;
+    return split(text, &parts) && !strpbrk(text, " ?#");
+}
+
 /* Percent-encodes all but letters, digits, "-._~" and `safe`. */
 static void add_encoded(kni_text *out, const char *text, size_t length, char safe) {
     for (size_t i = 0; i < length; i++) {
@@ -265,5 +271,21 @@ char *kni_url_file(const kn_alloc *alloc, const char *endpoint, kni_repo_type ty
     add_encoded(&out, commit, strlen(commit), '\0');
     kni_text_add(&out, "/");
     add_encoded(&out, path, strlen(path), '/');
+    return kni_text_take(&out);
+}
+
+/* The folder's name is the cache's: see kni_cache_open. */
+char *kni_url_mirror(const kn_alloc *alloc, const char *address, kni_repo_type type,
+                     const char *repo_id, const char *path) {
+    kni_text out;
+    kni_text_init(&out, alloc);
+    size_t organization = strcspn(repo_id, "/");
+    kni_text_addf(&out, "%s/%s--%.*s--%s/", address, type == KNI_REPO_KERNEL ? "kernels" : "models",
+                  (int)organization, repo_id,
+                  repo_id + organization + (repo_id[organization] == '/'));
+    if (kni_url_is_directory(address))
+        kni_text_add(&out, path);
+    else
+        add_encoded(&out, path, strlen(path), '/');
     return kni_text_take(&out);
 }

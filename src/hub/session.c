@@ -167,10 +167,11 @@ static bool is_header_text(const char *text) {
 }
 
 static kn_status check_session(const kni_session *session, kn_error *err) {
-    if (!is_header_text(session->token)) {
-        return kni_fail(err, KN_ERR_VALUE,
-                        "the Hub's token has line breaks or control characters: check HF_TOKEN "
-                        "and the token file");
+    for (size_t i = 0; i < session->origin_count; i++) {
+        if (!is_header_text(session->origins[i].token))
+            return kni_fail(err, KN_ERR_VALUE,
+                            "the Hub's token has line breaks or control characters: check "
+                            "HF_TOKEN and the token file");
     }
     if (!is_header_text(session->user_agent)) {
         return kni_fail(err, KN_ERR_VALUE, "the user agent has line breaks or control characters");

@@ -8,12 +8,18 @@
 
 #include "base/text.h"
 
+/* A server with its token, which is sent to nobody else. */
+typedef struct kni_origin {
+    const char *address; /* "https://huggingface.co", without a slash at its end */
+    const char *token;   /* NULL: none */
+} kni_origin;
+
 /* What all transfers of one call of the engine share. The caller fills in the first part. */
 typedef struct kni_session {
     const kn_alloc *alloc;
     kn_transport *transport;
-    const char *endpoint;   /* "https://huggingface.co", without a slash at its end */
-    const char *token;      /* NULL: none. Sent to the endpoint's origin only */
+    const kni_origin *origins; /* whom the addresses of the transfers belong to */
+    size_t origin_count;
     const char *user_agent; /* NULL: none */
     int64_t timeout_ms; /* how long nothing at all may arrive, over all transfers; what refuses a
                            request is nothing, and waiting for a Retry-After counts */

@@ -21,6 +21,7 @@ static const char *const reason_texts[KN_REASONS] = {
     [KN_REASON_NOT_APPLIED] = "not-applied",
     [KN_REASON_NOT_KERNELIZED] = "not-kernelized",
     [KN_REASON_NUMERICS] = "numerics-differ",
+    [KN_REASON_DENIED] = "denied",
 };
 
 const char *kn_reason_text(kn_reason reason) { return reason_texts[reason]; }

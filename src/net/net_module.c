@@ -8,6 +8,7 @@ static const kni_net table = {
     .digest_finish = kni_digest_finish,
     .digest_free = kni_digest_free,
     .toml_to_json = kni_toml_to_json,
+    .toml_to_places = kni_toml_to_places,
     .transport_new = kni_curl_transport_new,
 };
 

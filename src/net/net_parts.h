@@ -22,6 +22,8 @@ void kni_digest_free(kni_digest *digest);
 kn_status kni_toml_check(const char *bytes, size_t length, const char *origin, kn_error *err);
 kn_status kni_toml_to_json(const kn_alloc *alloc, const char *bytes, size_t length,
                            const char *origin, char **out, kn_error *err);
+kn_status kni_toml_to_places(const kn_alloc *alloc, const char *bytes, size_t length,
+                             const char *origin, char **out, kn_error *err);
 
 kn_status kni_curl_transport_new(const kn_alloc *alloc, int max_connections, kn_transport *out,
                                  kn_error *err);

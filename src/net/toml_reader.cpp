@@ -110,6 +110,12 @@ struct level {
     size_t array_at;
 };
 
+// A value in a level, and where it is written: a member's place is that of its key.
+struct item {
+    const toml::node *node; // nullptr: the level is at its end
+    toml::source_position at;
+};
+
 level enter(kni_text *out, const toml::node &node) {
     kni_text_add(out, node.is_table() ? "{" : "[");
     level entered{node.as_table(), node.as_array(), {}, 0};
@@ -117,40 +123,48 @@ level enter(kni_text *out, const toml::node &node) {
     return entered;
 }
 
-// The next value in a level, its key written; nullptr at the end, which is written too.
-const toml::node *next(kni_text *out, level &top) {
+// The next value in a level, its key written; at the end that is written.
+item next(kni_text *out, level &top) {
     if (top.table) {
         if (top.table_at == top.table->end()) {
             kni_text_add(out, "}");
-            return nullptr;
+            return {nullptr, {}};
         }
         if (top.table_at != top.table->begin()) kni_text_add(out, ",");
         const auto entry = top.table_at++; // its pair holds references, and is a temporary itself
         add_text(out, entry->first.str());
         kni_text_add(out, ":");
-        return &entry->second;
+        return {&entry->second, entry->first.source().begin};
     }
     if (top.array_at == top.array->size()) {
         kni_text_add(out, "]");
-        return nullptr;
+        return {nullptr, {}};
     }
     if (top.array_at) kni_text_add(out, ",");
-    return top.array->get(top.array_at++);
+    const toml::node *node = top.array->get(top.array_at++);
+    return {node, node->source().begin};
 }
 
 // False where it is nested too deep: keys with dots within tables within tables.
-bool write(kni_text *out, const toml::table &document) {
+bool write(kni_text *out, const toml::table &document, bool with_places) {
     std::vector<level> levels{enter(out, document)};
     while (!levels.empty()) {
-        const toml::node *value = next(out, levels.back());
-        if (!value) {
+        const item value = next(out, levels.back());
+        if (!value.node) {
             levels.pop_back();
-        } else if (!value->is_table() && !value->is_array()) {
-            add_scalar(out, *value);
+            if (with_places && !levels.empty()) kni_text_add(out, "]");
+            continue;
+        }
+        if (with_places)
+            kni_text_addf(out, "[%u,%u,", static_cast<unsigned>(value.at.line),
+                          static_cast<unsigned>(value.at.column));
+        if (!value.node->is_table() && !value.node->is_array()) {
+            add_scalar(out, *value.node);
+            if (with_places) kni_text_add(out, "]");
         } else if (levels.size() >= KNI_TOML_DEPTH_MAX) {
             return false;
         } else {
-            levels.push_back(enter(out, *value));
+            levels.push_back(enter(out, *value.node));
         }
     }
     return true;
@@ -165,10 +179,11 @@ std::string one_line(std::string_view text) {
     return line;
 }
 
-kn_status convert(kni_text *text, std::string_view bytes, const char *origin, kn_error *err) {
+kn_status convert(kni_text *text, std::string_view bytes, bool with_places, const char *origin,
+                  kn_error *err) {
     try {
         const toml::table document = toml::parse(bytes);
-        if (!write(text, document)) {
+        if (!write(text, document, with_places)) {
             return kni_fail(err, KN_ERR_VALUE,
                             "%s: not acceptable TOML: nested deeper than %d levels", origin,
                             KNI_TOML_DEPTH_MAX);
@@ -194,19 +209,29 @@ kn_status convert(kni_text *text, std::string_view bytes, const char *origin, kn
 
 } // namespace
 
-kn_status kni_toml_to_json(const kn_alloc *alloc, const char *bytes, size_t length,
-                           const char *origin, char **out, kn_error *err) {
+static kn_status read_document(const kn_alloc *alloc, const char *bytes, size_t length,
+                               bool with_places, const char *origin, char **out, kn_error *err) {
     *out = nullptr;
     kn_status status = kni_toml_check(bytes, length, origin, err);
     if (status) return status;
 
     kni_text text;
     kni_text_init(&text, kni_alloc_or_default(alloc));
-    status = convert(&text, std::string_view(bytes, length), origin, err);
+    status = convert(&text, std::string_view(bytes, length), with_places, origin, err);
     if (!status) {
         *out = kni_text_take(&text);
         if (!*out) status = kni_no_memory(err, "reading TOML");
     }
     kni_text_clear(&text);
     return status;
+}
+
+kn_status kni_toml_to_json(const kn_alloc *alloc, const char *bytes, size_t length,
+                           const char *origin, char **out, kn_error *err) {
+    return read_document(alloc, bytes, length, false, origin, out, err);
+}
+
+kn_status kni_toml_to_places(const kn_alloc *alloc, const char *bytes, size_t length,
+                             const char *origin, char **out, kn_error *err) {
+    return read_document(alloc, bytes, length, true, origin, out, err);
 }

@@ -20,12 +20,11 @@ static bool add_oid(const kni_net *net, kni_digest *digest, const char *oid) {
     return net->digest_add(digest, bytes, length);
 }
 
-/* "git_lfs_concat": of the files by the bytes of their paths, the SHA-256 of each path and object
- * id one after the other. */
-static kn_status hash_files(const kn_alloc *alloc, const kni_locked_file *files, size_t count,
-                            const kni_net *net, char out[72], kn_error *err) {
+kn_status kni_variant_hash(const kn_alloc *alloc, kni_locked_file *files, size_t count,
+                           const kni_net *net, char out[KNI_VARIANT_HASH_MAX], kn_error *err) {
     static const char digits[] = "0123456789abcdef";
     unsigned char bytes[KNI_DIGEST_MAX];
+    qsort(files, count, sizeof *files, compare_paths);
     kni_digest *digest = net->digest_new(alloc, KNI_SHA256);
     if (!digest) return kni_no_memory(err, "checking a lock");
     bool ok = true;
@@ -73,9 +72,8 @@ kn_status kni_lockfile_check(const kn_alloc *alloc, const kn_lockfile *file, siz
                         "'%s', expected 'git_lfs_concat'; lock the project's kernels again",
                         entry.repo_id, expected.hash_type, variant);
     }
-    char found[72];
-    qsort(files, count, sizeof *files, compare_paths);
-    kn_status status = hash_files(alloc, files, count, net, found, err);
+    char found[KNI_VARIANT_HASH_MAX];
+    kn_status status = kni_variant_hash(alloc, files, count, net, found, err);
     if (status || strcmp(found, expected.hash) == 0) return status;
     return kni_fail(err, KN_ERR_INTEGRITY,
                     "Kernel `%s`: the lock file specifies the build variant '%s' with hash %s, but "

@@ -10,8 +10,7 @@
     "Set trust_remote_code=True or add the repository ID to the trust_remote_code allowlist " \
     "to allow loading kernels from untrusted sources."
 
-/* Whether one of the lines of `allowed` is `repo_id`, or it is "*". */
-static bool is_allowed(const char *allowed, const char *repo_id) {
+bool kni_trust_is_allowed(const char *allowed, const char *repo_id) {
     if (!allowed) return false;
     if (strcmp(allowed, "*") == 0) return true;
     size_t length = strlen(repo_id);
@@ -45,7 +44,7 @@ static kni_trust_step before_offline(const kni_trust_facts *facts, kn_error *err
 }
 
 kni_trust_step kni_trust_before(const kni_trust_facts *facts, kn_error *err) {
-    if (is_allowed(facts->allowed, facts->repo_id)) return KNI_TRUST_ALLOW;
+    if (kni_trust_is_allowed(facts->allowed, facts->repo_id)) return KNI_TRUST_ALLOW;
     if (facts->offline) return before_offline(facts, err);
     /* A negative age comes of a clock that was set back. */
     bool fresh = facts->age_s >= 0 && facts->age_s < KNI_TRUST_MAX_AGE_S && !facts->refresh;

@@ -29,6 +29,9 @@ typedef enum kni_trust_step {
 
 #define KNI_TRUST_MAX_AGE_S 86400
 
+/* Whether the caller allows it: see kni_trust_facts. */
+bool kni_trust_is_allowed(const char *allowed, const char *repo_id);
+
 /* With KNI_TRUST_REFUSE, `err` says why (KN_ERR_UNTRUSTED). */
 kni_trust_step kni_trust_before(const kni_trust_facts *facts, kn_error *err);
 

@@ -405,7 +405,8 @@ static void test_texts_of_codes_are_stable(void **state) {
                                                     "disabled",
                                                     "not-applied",
                                                     "not-kernelized",
-                                                    "numerics-differ"};
+                                                    "numerics-differ",
+                                                    "denied"};
     for (int i = 0; i < KN_REASONS; i++) {
         assert_string_equal(kn_reason_text((kn_reason)i), reasons[i]);
     }

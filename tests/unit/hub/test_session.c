@@ -197,6 +197,7 @@ static void sink_make(fake_sink *sink, const char *have) {
 static fake_hub hub;
 static kn_transport transport;
 static kni_session session;
+static kni_origin own;
 static kn_error error;
 
 static int set_up(void **state) {
@@ -204,11 +205,12 @@ static int set_up(void **state) {
     memset(&hub, 0, sizeof hub);
     hub.now = 1000;
     transport = (kn_transport){sizeof transport, &hub, fake_start, fake_poll, fake_stop, NULL};
+    own = (kni_origin){HUB, "secret"};
     session = (kni_session){
         .alloc = kni_alloc_or_default(NULL),
         .transport = &transport,
-        .endpoint = HUB,
-        .token = "secret",
+        .origins = &own,
+        .origin_count = 1,
         .user_agent = "kernels/1",
         .timeout_ms = 60000,
         .connect_ms = 10000,
@@ -297,7 +299,7 @@ static void test_a_sink_takes_the_body_and_progress_is_told(void **state) {
 
 static void test_a_token_that_could_end_a_header_is_not_sent(void **state) {
     (void)state;
-    session.token = "secret\r\nX: y";
+    own.token = "secret\r\nX: y";
     kni_transfer transfer = get(HUB "/a");
     assert_int_equal(run_one(&transfer), KN_OK);
     assert_failed(&transfer, KN_ERR_VALUE, "HF_TOKEN");
@@ -447,6 +449,47 @@ static void test_redirects_are_followed_and_the_token_stays_with_the_hub(void **
                                "GET https://cdn.test/x?\xE2\x80\xA6 -> 200 7 bytes 10 ms\n");
     assert_null(strstr(hub.trace, "S3CR3T"));
     assert_null(strstr(hub.trace, "secret"));
+    drop(&transfer);
+}
+
+static void test_a_token_goes_to_the_source_that_it_belongs_to(void **state) {
+    (void)state;
+    const kni_origin origins[] = {{HUB, "first"},
+                                  {"https://other.test/hub", "second"},
+                                  {"https://other.test/plain", NULL},
+                                  {"https://third.test", NULL}};
+    session.origins = origins;
+    session.origin_count = 4;
+    const struct {
+        const char *url, *token;
+    } cases[] = {
+        {HUB "/a", "first"},
+        {"https://other.test/hub/a", "second"},
+        {"https://other.test/plain/a", NULL},
+        {"https://third.test/a", NULL},
+        {"https://hub.test.evil.test/a", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char expected[100] = "";
+        if (cases[i].token)
+            snprintf(expected, sizeof expected, "Authorization: Bearer %s", cases[i].token);
+        hub.request_count = 0;
+        will_answer((answer){.url = cases[i].url, .body = "content"});
+        kni_transfer transfer = get(cases[i].url);
+        assert_int_equal(run_one(&transfer), KN_OK);
+        if (cases[i].token)
+            assert_contains(hub.requests[0], expected);
+        else
+            assert_null(strstr(hub.requests[0], "Authorization"));
+        drop(&transfer);
+    }
+    hub.request_count = 0; /* one source sends to another: its token stays at home */
+    will_answer((answer){
+        .url = HUB "/b", .status = 302, .headers = {"location", "https://other.test/hub/b"}});
+    will_answer((answer){.url = "https://other.test/hub/b", .body = "content"});
+    kni_transfer transfer = get(HUB "/b");
+    assert_int_equal(run_one(&transfer), KN_OK);
+    assert_null(strstr(hub.requests[1], "Authorization"));
     drop(&transfer);
 }
 
@@ -892,6 +935,7 @@ int main(void) {
         with_hub(test_the_limit_counts_what_a_sink_has),
         with_hub(test_a_sinks_failure_is_the_transfers),
         with_hub(test_redirects_are_followed_and_the_token_stays_with_the_hub),
+        with_hub(test_a_token_goes_to_the_source_that_it_belongs_to),
         with_hub(test_a_redirect_has_to_lead_somewhere_sound),
         with_hub(test_redirects_come_to_an_end),
         with_hub(test_the_next_page_is_an_address_of_the_hub),

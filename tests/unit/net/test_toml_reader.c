@@ -46,6 +46,26 @@ static void test_tables_and_arrays_nest(void **state) {
                 "{\"a\":1,\"b\":2}");
 }
 
+static void assert_places(const char *toml, const char *expected) {
+    char *json;
+    kn_error err = KN_ERROR_INIT;
+    kn_status status = kni_toml_to_places(NULL, toml, strlen(toml), "x.toml", &json, &err);
+    if (status) fail_msg("%s: %s", toml, err.message);
+    assert_string_equal(json, expected);
+    kni_free(kni_alloc_or_default(NULL), json);
+}
+
+static void test_places_are_those_of_keys_and_items(void **state) {
+    (void)state;
+    assert_places("", "{}");
+    assert_places("b = 1\n  a = \"x\"\n", "{\"a\":[2,3,\"x\"],\"b\":[1,1,1]}");
+    assert_places("\n[t]\nx = true\n", "{\"t\":[2,2,{\"x\":[3,1,true]}]}");
+    assert_places("a = [1,\n 2]\n", "{\"a\":[1,1,[[1,6,1],[2,2,2]]]}");
+    assert_places("p = {x = 1}\n", "{\"p\":[1,1,{\"x\":[1,6,1]}]}");
+    assert_places("[[s]]\nn = 1\n[[s]]\n", "{\"s\":[1,3,[[1,1,{\"n\":[2,1,1]}],[3,1,{}]]]}");
+    assert_places("a.b = 1\n", "{\"a\":[1,1,{\"b\":[1,3,1]}]}");
+}
+
 static void test_text_comes_through(void **state) {
     (void)state;
     assert_json("a = \"\"", "{\"a\":\"\"}");
@@ -193,6 +213,7 @@ static void test_without_memory_it_fails_cleanly(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tables_and_arrays_nest),
+        cmocka_unit_test(test_places_are_those_of_keys_and_items),
         cmocka_unit_test(test_text_comes_through),
         cmocka_unit_test(test_numbers_and_booleans_come_through),
         cmocka_unit_test(test_what_json_has_no_word_for_becomes_text),

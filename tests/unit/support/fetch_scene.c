@@ -19,6 +19,7 @@ int set_scene(void **state) {
     setenv("KERNELS_NET_LIBRARY", KN_NET_LIBRARY, 1);
     setenv("HF_ENDPOINT", SCRIPTED_ENDPOINT, 1);
     setenv("XDG_CACHE_HOME", "/no/such/place", 1);
+    setenv("KERNELS_CONFIG", "/dev/null", 1);
     unsetenv("HF_HUB_OFFLINE");
     unsetenv("HF_TOKEN");
     unsetenv("KERNELS_REFRESH_AFTER");

@@ -34,6 +34,28 @@ void scripted_hub_clear(scripted_hub *hub) {
 void scripted_hub_set(scripted_hub *hub, const char *path, const char *body) {
     char url[TEXT_MAX];
     snprintf(url, sizeof url, SCRIPTED_ENDPOINT "%s", path);
+    scripted_hub_set_url(hub, url, body);
+}
+
+void scripted_hub_move(scripted_hub *hub, const char *endpoint) {
+    for (size_t i = 0; i < hub->count; i++) {
+        char url[TEXT_MAX], *old = hub->answers[i].url;
+        if (strncmp(old, SCRIPTED_ENDPOINT, strlen(SCRIPTED_ENDPOINT)) != 0) continue;
+        snprintf(url, sizeof url, "%s%s", endpoint, old + strlen(SCRIPTED_ENDPOINT));
+        hub->answers[i].url = copy(url);
+        free(old);
+    }
+}
+
+const char *scripted_hub_get(const scripted_hub *hub, const char *url) {
+    for (size_t i = 0; i < hub->count; i++) {
+        if (strcmp(hub->answers[i].url, url) == 0) return hub->answers[i].body;
+    }
+    fail_msg("nothing is at '%s'", url);
+    return NULL;
+}
+
+void scripted_hub_set_url(scripted_hub *hub, const char *url, const char *body) {
     size_t at = 0;
     while (at < hub->count && strcmp(hub->answers[at].url, url) != 0) at++;
     assert_true(at < sizeof hub->answers / sizeof *hub->answers);

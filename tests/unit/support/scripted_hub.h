@@ -41,6 +41,12 @@ void scripted_hub_clear(scripted_hub *hub);
 
 /* `path` behind the endpoint answers 200 with `body` from now on. */
 void scripted_hub_set(scripted_hub *hub, const char *path, const char *body);
+/* The same of any address. */
+void scripted_hub_set_url(scripted_hub *hub, const char *url, const char *body);
+/* What it has so far is at another endpoint from now on. */
+void scripted_hub_move(scripted_hub *hub, const char *endpoint);
+/* What is there as text; the test fails where there is nothing. */
+const char *scripted_hub_get(const scripted_hub *hub, const char *url);
 /* A kernel with the branches main and v1 and the variant torch-cpu: metadata.json, __init__.py and
  * one more file. `depends` is the value of "kernel-depends". */
 void scripted_hub_kernel(scripted_hub *hub, const char *repo_id, const char *depends);
