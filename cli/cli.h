@@ -109,6 +109,8 @@ void cli_error(cli *c, const char *format, ...) KN_PRINTF(2, 3);
 void cli_warning(cli *c, const char *format, ...) KN_PRINTF(2, 3);
 /* Tells of a failure of the library, and the exit status for it. */
 int cli_fail(cli *c, const kn_error *err);
+/* That status alone. */
+int cli_status_of(kn_status status);
 /* Progress of a long piece of work: a bar on a terminal, a line now and then elsewhere. */
 void cli_progress(cli *c, int64_t done, int64_t total);
 void cli_clear_bar(cli *c);
@@ -161,6 +163,18 @@ void cli_json_environment(const cli *c, cli_json *json);
 bool cli_is_stopped(void);
 void cli_catch_signals(void);
 
+/* ---- target.c: the options of a machine that is somewhere else ---- */
+
+/* Whether some are given: then no environment is needed. */
+bool cli_is_elsewhere(const cli *c);
+/* Puts what they say in the place of what the environment has; CLI_OK, or CLI_USAGE after a
+ * message. */
+int cli_target(cli *c, kn_gpu *gpu);
+/* Whether the build `best` has code for that GPU, as far as both are known; `archs` is what it has
+ * code for. */
+bool cli_supports_gpu(const kn_about_info *about, const kn_variant *best, const kn_gpu *gpu,
+                      char *archs, size_t size);
+
 /* ---- trace.c: builds and why they do not fit, in upstream's words ---- */
 
 void cli_print_variants(const kn_variants *variants, bool colour);
@@ -186,6 +200,7 @@ int cmd_get(cli *c);
 int cmd_lock(cli *c);
 int cmd_resolve(cli *c);
 int cmd_verify_signature(cli *c);
+int cmd_plan(cli *c);
 int cmd_benchmark(cli *c);
 int cmd_cache_list(cli *c);
 int cmd_cache_size(cli *c);

@@ -40,16 +40,27 @@ static const cli_option lock_options[] = {
     OPTION_PYTHON,
     END};
 
-static const cli_option resolve_options[] = {
-    OPTION_REVISION,
-    OPTION_VERSION,
-    {"--torch", "VERSION", "The machine's torch, 2.10, or none.", NULL},
-    {"--backend", "BACKEND", "What its torch was built for: cpu, cu130, rocm64, ...", NULL},
-    {"--arch", "ARCH", "Its processor.", "x86_64 aarch64"},
-    {"--os", "OS", "Its system.", "linux darwin windows"},
-    {"--cxx11-abi", "FLAG", "Whether its torch has the C++11 ABI. Default with --torch: 1.", "0 1"},
-    {"--tvm-ffi", "VERSION", "Its tvm-ffi, 0.1, or none.", NULL},
-    {"--capability", "CAPABILITY", "The compute capability of its GPU, 9.0.", NULL},
+#define OPTIONS_TARGET                                                                           \
+    {"--torch", "VERSION", "The machine's torch, 2.10, or none.", NULL},                         \
+        {"--backend", "BACKEND", "What its torch was built for: cpu, cu130, rocm64, ...", NULL}, \
+        {"--arch", "ARCH", "Its processor.", "x86_64 aarch64"},                                  \
+        {"--os", "OS", "Its system.", "linux darwin windows"},                                   \
+        {"--cxx11-abi", "FLAG", "Whether its torch has the C++11 ABI. Default with --torch: 1.", \
+         "0 1"},                                                                                 \
+        {"--tvm-ffi", "VERSION", "Its tvm-ffi, 0.1, or none.", NULL}, {                          \
+        "--capability", "CAPABILITY", "The compute capability of its GPU, 9.0.", NULL            \
+    }
+
+static const cli_option resolve_options[] = {OPTION_REVISION, OPTION_VERSION, OPTIONS_TARGET,
+                                             OPTION_JSON,     OPTION_PYTHON,  END};
+
+static const cli_option plan_options[] = {
+    {"--mode", "MODE", "What for. Default: inference.",
+     "inference training inference|torch_compile training|torch_compile"},
+    {"--device", "DEVICE", "The type of device. Default: that of the backend.",
+     "cpu cuda mps neuron npu rocm tpu xpu"},
+    OPTIONS_TARGET,
+    OPTION_REFRESH,
     OPTION_JSON,
     OPTION_PYTHON,
     END};
@@ -170,6 +181,15 @@ const cli_command cli_commands[] = {
      "kernels verify-signature kernels-community/relu 1\n"
      "kernels verify-signature --all-variants --filter-unsigned kernels-community/relu 1",
      cmd_verify_signature},
+    {"plan", "FILE", 1, 1, CLI_FILE, "tell which kernels a mapping gives a machine",
+     "Tells for every layer of a mapping, which FILE describes in TOML, which repository, commit and\n"
+     "build a machine gets, and why it gets none. The options describe another machine; what they\n"
+     "leave out is taken from this one. Fetches listings and metadata, and runs nothing.\n\n"
+     "The exit status is not 0 where a kernel that is mapped for the machine cannot be had.",
+     plan_options,
+     "kernels plan mapping.toml                      # here\n"
+     "kernels plan mapping.toml --torch 2.10 --backend cu130 --capability 9.0 --mode training",
+     cmd_plan},
     {"benchmark", "[KERNEL]", 0, 1, CLI_FILE, "run a kernel's benchmarks",
      "Runs the files benchmarks/benchmark*.py of a kernel: a repository of the Hub (org/name,\n"
      "org/name@v1), or a directory; with --builtin those of the kernels that ship with the package.\n"

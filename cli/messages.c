@@ -32,9 +32,10 @@ void cli_warning(cli *c, const char *format, ...) {
     va_end(args);
 }
 
-int cli_fail(cli *c, const kn_error *err) {
-    cli_error(c, "%s", err->message);
-    switch (err->status) {
+int cli_status_of(kn_status status) {
+    switch (status) {
+    case KN_OK:
+        return CLI_OK;
     case KN_ERR_NETWORK:
     case KN_ERR_TIMEOUT:
         return CLI_NETWORK;
@@ -49,6 +50,11 @@ int cli_fail(cli *c, const kn_error *err) {
     default:
         return CLI_FAILED;
     }
+}
+
+int cli_fail(cli *c, const kn_error *err) {
+    cli_error(c, "%s", err->message);
+    return cli_status_of(err->status);
 }
 
 /* ---- progress ---- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What this machine is, which sources there are, who is trusted, what would load offline; and every
  * problem with its remedy. Makes no request. */
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,8 +14,9 @@ typedef struct doctor {
     cli *c;
     cli_json *json; /* NULL: for people */
     kn_settings_info settings;
+    const kn_config *config; /* NULL: it makes no sense */
     struct {
-        char what[320], remedy[240];
+        char what[640], remedy[240];
     } problems[PROBLEMS_MAX];
     size_t problem_count;
 } doctor;
@@ -59,6 +61,150 @@ static void look_at_environment(doctor *d) {
                 "install the Python package again, or name the module with KERNELS_NET_LIBRARY");
 }
 
+/* ---- kernels.toml ---- */
+
+static kn_config_rule rule_of(const kn_config *config, size_t index) {
+    kn_config_rule rule = {.size = sizeof rule};
+    kn_config_rule_get(config, index, &rule);
+    return rule;
+}
+
+static bool is_source(const kn_config_rule *rule) { return strcmp(rule->kind, "source") == 0; }
+
+/* Who says so, as "FILE:LINE", or the environment. */
+static const char *place_of(const doctor *d, const kn_config_rule *rule, char out[320]) {
+    if (!rule->file)
+        return d->settings.endpoint_is_named ? "HF_ENDPOINT" : "where nothing else is said";
+    snprintf(out, 320, "%.300s:%d", rule->file, rule->line);
+    return out;
+}
+
+static void check_source(doctor *d, const kn_config_rule *rule) {
+    char what[640], place[320];
+    struct stat about;
+    const char *folder = rule->subject + strlen("file://");
+    place_of(d, rule, place);
+    if (strcmp(rule->value, "directory") == 0 &&
+        (stat(folder, &about) || !S_ISDIR(about.st_mode))) {
+        snprintf(what, sizeof what, "the source '%.200s' (%s) is no directory", folder, place);
+        problem(d, what, "copy a cache there, or correct the path");
+    }
+    if (rule->token_variable && !getenv(rule->token_variable)) {
+        snprintf(what, sizeof what, "the source %.150s (%s) has no token: %.100s is not set",
+                 rule->subject, place, rule->token_variable);
+        problem(d, what, "set that variable, or take token-variable out");
+    }
+    if (rule->token_file && rule->token_file[0] == '/' && access(rule->token_file, R_OK)) {
+        snprintf(what, sizeof what, "the source %.150s (%s) has no token: '%.100s' cannot be read",
+                 rule->subject, place, rule->token_file);
+        problem(d, what, "write the token into that file, or take token-file out");
+    }
+}
+
+static void tell_source(doctor *d, const kn_config_rule *rule) {
+    char place[320], text[1024];
+    if (d->json) {
+        cli_json_open(d->json, '{');
+        cli_json_text_of(d->json, "kind", rule->value);
+        cli_json_text_of(d->json, "address", rule->subject);
+        cli_json_text_of(d->json, "token_source",
+                         rule->token_variable ? rule->token_variable : rule->token_file);
+        cli_json_text_of(d->json, "file", rule->file);
+        cli_json_integer_of(d->json, "line", rule->line);
+        cli_json_close(d->json, '}');
+    } else {
+        snprintf(text, sizeof text, "%s %s (%s)", rule->value, rule->subject,
+                 place_of(d, rule, place));
+        line(d, "source", text);
+    }
+    check_source(d, rule);
+}
+
+/* In the order in which they are asked: that of the environment, if it names one, stands first. */
+static void look_at_list(doctor *d) {
+    const kn_settings_info *s = &d->settings;
+    size_t sources = 0, hubs = 0, trusted = 0;
+    for (size_t i = 0; i < kn_config_rule_count(d->config); i++) {
+        kn_config_rule rule = rule_of(d->config, i);
+        sources += is_source(&rule);
+        hubs += is_source(&rule) && strcmp(rule.value, "hub") == 0;
+        trusted += strcmp(rule.kind, "trust") == 0;
+    }
+    if (d->json) {
+        cli_json_key(d->json, "sources");
+        cli_json_open(d->json, '[');
+    }
+    if (s->endpoint_is_named || !sources) {
+        kn_config_rule own = {.value = "hub", .subject = s->endpoint};
+        tell_source(d, &own);
+        hubs++;
+    }
+    for (size_t i = 0; i < kn_config_rule_count(d->config); i++) {
+        kn_config_rule rule = rule_of(d->config, i);
+        if (is_source(&rule)) tell_source(d, &rule);
+    }
+    if (d->json) cli_json_close(d->json, ']');
+    if (!hubs && !trusted)
+        problem(d,
+                "all sources are mirrors, which vouch for nobody, and kernels.toml trusts nobody",
+                "list what is to be loaded in [trust] of kernels.toml");
+}
+
+static void tell_rule(const doctor *d, const kn_config_rule *rule) {
+    char place[320], text[1024];
+    if (!d->json) {
+        bool is_pin = strcmp(rule->kind, "pin") == 0; /* else the value is what kind it is of */
+        const char *value = rule->value ? rule->value : "";
+        if (is_pin)
+            snprintf(text, sizeof text, "%s = %s (%s)", rule->subject, value,
+                     place_of(d, rule, place));
+        else
+            snprintf(text, sizeof text, "%s%s%s (%s)", value, *value ? " " : "", rule->subject,
+                     place_of(d, rule, place));
+        line(d, rule->kind, text);
+        return;
+    }
+    cli_json_open(d->json, '{');
+    cli_json_text_of(d->json, "kind", rule->kind);
+    cli_json_text_of(d->json, "subject", rule->subject);
+    cli_json_text_of(d->json, "value", rule->value);
+    cli_json_text_of(d->json, "file", rule->file);
+    cli_json_integer_of(d->json, "line", rule->line);
+    cli_json_close(d->json, '}');
+}
+
+static void look_at_config(doctor *d) {
+    kn_error err;
+    kn_error_init(&err);
+    if (kn_engine_read_config(d->c->engine, &d->config, &err)) {
+        static const char *const unknown[] = {"config_files", "rules", "sources"};
+        problem(d, err.message, "correct the file: until then no kernel is looked for");
+        for (size_t i = 0; d->json && i < 3; i++) cli_json_text_of(d->json, unknown[i], NULL);
+        return;
+    }
+    if (d->json) {
+        cli_json_key(d->json, "config_files");
+        cli_json_open(d->json, '[');
+    }
+    for (size_t i = 0; i < kn_config_file_count(d->config); i++) {
+        if (d->json)
+            cli_json_text(d->json, kn_config_file(d->config, i));
+        else
+            line(d, "rules", kn_config_file(d->config, i));
+    }
+    if (d->json) {
+        cli_json_close(d->json, ']');
+        cli_json_key(d->json, "rules");
+        cli_json_open(d->json, '[');
+    }
+    for (size_t i = 0; i < kn_config_rule_count(d->config); i++) {
+        kn_config_rule rule = rule_of(d->config, i);
+        if (!is_source(&rule)) tell_rule(d, &rule);
+    }
+    if (d->json) cli_json_close(d->json, ']');
+    look_at_list(d);
+}
+
 static void look_at_sources(doctor *d) {
     const kn_settings_info *s = &d->settings;
     if (d->json) {
@@ -69,7 +215,6 @@ static void look_at_sources(doctor *d) {
         cli_json_text_of(d->json, "trust", s->strict_trust ? "strict" : "default");
         return;
     }
-    line(d, "hub", s->endpoint);
     line(d, "requests", s->offline ? "none: offline by the environment" : "allowed");
     line(d, "token", s->token_source ? s->token_source : "none");
     if (s->local_kernels) line(d, "directories", s->local_kernels);
@@ -215,6 +360,7 @@ int cmd_doctor(cli *c) {
         problem(&d, err.message, "correct the variable that it names");
     } else {
         kn_settings_get(settings, &d.settings);
+        look_at_config(&d);
         look_at_sources(&d);
         look_at_cache(&d);
         look_at_kernels(&d);

@@ -45,6 +45,11 @@ KN_API kn_mapping *kn_engine_mapping(kn_engine *engine);
 KN_API kn_status kn_engine_register(kn_engine *engine, const kn_mapping_entry *entries,
                                     size_t count, bool inherit, kn_error *err);
 
+/* The mapping that a file in TOML describes (docs/cli.md, Plans). KN_ERR_VALUE, with line and
+ * column, for one that makes no sense. The caller releases *out. */
+KN_API kn_status kn_engine_read_mapping(kn_engine *engine, const char *file, kn_mapping **out,
+                                        kn_error *err);
+
 typedef struct kn_request {
     size_t size; /* sizeof(kn_request) */
     kn_mode mode;

@@ -49,6 +49,7 @@ typedef struct kn_about_info {
     const kn_variants *variants; /* how each build fits this machine, best first */
     const char *variant;         /* whose metadata it is: the one that fits, else any; NULL: none */
     const kn_metadata *metadata; /* NULL: that build has none that can be read */
+    const char *note; /* what kernels.toml changed, and where it says so; NULL: nothing */
 } kn_about_info;
 
 /* Fetches a listing and one metadata.json at most; a kernel without a build for this machine is
@@ -57,6 +58,34 @@ KN_API kn_status kn_engine_about(kn_engine *engine, const kn_host *host, const k
                                  kn_about **out, kn_error *err);
 KN_API void kn_about_get(const kn_about *about, kn_about_info *out);
 KN_API void kn_about_free(kn_about *about);
+
+/* What the files kernels.toml say (docs/configuration.md): immutable, and there as long as the
+ * engine. */
+typedef struct kn_config kn_config;
+
+/* Borrowed, valid as long as the engine. */
+typedef struct kn_config_rule {
+    size_t size;         /* sizeof(kn_config_rule) of the caller */
+    const char *kind;    /* "source", "pin", "deny", "trust", "order" */
+    const char *subject; /* an address, a repository, what is denied, who or what is trusted; of an
+                            order "local, builtin, cache, hub" */
+    const char *value;   /* "hub", "mirror", "directory"; the version or commit of a pin;
+                            "organization", "repository", "digest"; else NULL */
+    const char *file;    /* who says so */
+    int line;
+    const char *token_variable, *token_file; /* where the token of a source is from; both NULL: none
+                                                is sent */
+} kn_config_rule;
+
+/* The user's file and the site's, read once an engine. KN_ERR_VALUE, with file, line and column,
+ * for one that makes no sense. */
+KN_API kn_status kn_engine_read_config(kn_engine *engine, const kn_config **out, kn_error *err);
+/* The files that there are, the one that counts most first. */
+KN_API size_t kn_config_file_count(const kn_config *config);
+KN_API const char *kn_config_file(const kn_config *config, size_t index);
+/* The sources in their order, then the other rules. */
+KN_API size_t kn_config_rule_count(const kn_config *config);
+KN_API void kn_config_rule_get(const kn_config *config, size_t index, kn_config_rule *out);
 
 /* What the environment says about the Hub and the cache (docs/hub.md, Environment). */
 typedef struct kn_settings kn_settings;
@@ -72,6 +101,7 @@ typedef struct kn_settings_info {
     bool strict_trust;
     bool always_verify;
     int64_t timeout_ms;
+    bool endpoint_is_named; /* by HF_ENDPOINT: then it stands before the sources of kernels.toml */
 } kn_settings_info;
 
 /* KN_ERR_VALUE for a variable or a token that cannot be understood, by name. */

@@ -11,7 +11,7 @@
 
 struct kn_about {
     const kn_alloc *alloc;
-    char *repo, *path, *ref, *commit, *variant;
+    char *repo, *path, *ref, *commit, *variant, *note;
     kn_variants *variants;
     kn_metadata *metadata;
 };
@@ -77,6 +77,7 @@ static kn_status describe_want(const kni_batch *batch, kni_want *w, kn_about *ab
     bool ok = copy_text(about->alloc, w->id, &about->repo) &&
               copy_text(about->alloc, w->ref, &about->ref) &&
               copy_text(about->alloc, w->commit, &about->commit) &&
+              copy_text(about->alloc, w->note, &about->note) &&
               copy_text(about->alloc, w->variant, &about->variant);
     if (!ok) return kni_no_memory(err, "describing a kernel");
     about->metadata = w->metadata;
@@ -123,6 +124,7 @@ void kn_about_get(const kn_about *about, kn_about_info *out) {
         .variants = about->variants,
         .variant = about->variant,
         .metadata = about->metadata,
+        .note = about->note,
     };
     memcpy(out, &info, out->size < sizeof info ? out->size : sizeof info);
 }
@@ -134,6 +136,7 @@ void kn_about_free(kn_about *about) {
     kni_free(about->alloc, about->ref);
     kni_free(about->alloc, about->commit);
     kni_free(about->alloc, about->variant);
+    kni_free(about->alloc, about->note);
     kn_variants_free(about->variants);
     kn_metadata_free(about->metadata);
     kni_free(about->alloc, about);
@@ -179,6 +182,7 @@ void kn_settings_get(const kn_settings *settings, kn_settings_info *out) {
         .strict_trust = s->strict_trust,
         .always_verify = s->always_verify,
         .timeout_ms = s->timeout_ms,
+        .endpoint_is_named = s->endpoint_is_named,
     };
     memcpy(out, &info, out->size < sizeof info ? out->size : sizeof info);
 }

@@ -21,6 +21,7 @@ void kni_config_init(kni_config *config, const kn_alloc *alloc) {
 void kni_config_clear(kni_config *config) {
     kni_policy_clear(&config->policy);
     kni_sources_clear(&config->sources);
+    kni_free(config->alloc, config->order_text);
     for (size_t i = 0; i < config->file_count; i++) kni_free(config->alloc, config->files[i]);
 }
 
@@ -116,6 +117,17 @@ static kn_status read_file(kni_config *config, const char *file, const kni_net *
     return status;
 }
 
+static kn_status write_order(kni_config *config, kn_error *err) {
+    const kni_policy *policy = &config->policy;
+    if (!policy->order_said.file) return KN_OK;
+    kni_text text;
+    kni_text_init(&text, config->alloc);
+    for (size_t i = 0; i < policy->order_count; i++)
+        kni_text_addf(&text, "%s%s", i ? ", " : "", kni_provider_text(policy->order[i]));
+    config->order_text = kni_text_take(&text);
+    return config->order_text ? KN_OK : kni_no_memory(err, "reading kernels.toml");
+}
+
 static kn_status make(kn_engine *engine, kni_config **out, kn_error *err) {
     kni_config *config = kni_new(engine->alloc, sizeof *config);
     *out = config;
@@ -126,7 +138,7 @@ static kn_status make(kn_engine *engine, kni_config **out, kn_error *err) {
     if (!status && config->file_count) status = kni_engine_net(engine, &net, err);
     for (size_t i = 0; i < config->file_count && !status; i++)
         status = read_file(config, config->files[i], net, err);
-    return status;
+    return status ? status : write_order(config, err);
 }
 
 kn_status kni_engine_config(kn_engine *engine, const kni_config **out, kn_error *err) {
@@ -147,4 +159,65 @@ kn_status kni_engine_config(kn_engine *engine, const kni_config **out, kn_error 
     }
     kni_config_free(made);
     return status;
+}
+
+/* ---- as it is told ---- */
+
+kn_status kn_engine_read_config(kn_engine *engine, const kn_config **out, kn_error *err) {
+    return kni_engine_config(engine, out, err);
+}
+
+size_t kn_config_file_count(const kn_config *config) { return config->file_count; }
+
+const char *kn_config_file(const kn_config *config, size_t index) { return config->files[index]; }
+
+size_t kn_config_rule_count(const kn_config *config) {
+    const kni_policy *p = &config->policy;
+    return config->sources.count + p->pin_count + p->deny_count + p->trusted_count +
+           (config->order_text ? 1 : 0);
+}
+
+static kn_config_rule rule_at(const kni_place *said, const char *kind, const char *subject,
+                              const char *value) {
+    return (kn_config_rule){
+        .kind = kind, .subject = subject, .value = value, .file = said->file, .line = said->line};
+}
+
+static kn_config_rule rule_of_source(const kni_source *source) {
+    bool is_directory = kni_url_is_directory(source->address);
+    kn_config_rule rule =
+        rule_at(&source->said, "source", source->address,
+                is_directory ? "directory" : (source->is_mirror ? "mirror" : "hub"));
+    rule.token_variable = source->token_variable;
+    rule.token_file = source->token_file;
+    return rule;
+}
+
+static kn_config_rule find_rule(const kn_config *config, size_t index) {
+    static const char *const kinds[] = {[KNI_TRUST_ORGANIZATION] = "organization",
+                                        [KNI_TRUST_REPOSITORY] = "repository",
+                                        [KNI_TRUST_DIGEST] = "digest"};
+    const kni_policy *p = &config->policy;
+    if (index < config->sources.count) return rule_of_source(&config->sources.items[index]);
+    index -= config->sources.count;
+    if (index < p->pin_count) {
+        const kni_pin *pin = &p->pins[index];
+        return rule_at(&pin->said, "pin", pin->repo_id,
+                       pin->version ? pin->version : pin->revision);
+    }
+    index -= p->pin_count;
+    if (index < p->deny_count)
+        return rule_at(&p->denies[index].said, "deny", p->denies[index].text, NULL);
+    index -= p->deny_count;
+    if (index < p->trusted_count) {
+        const kni_trusted *trusted = &p->trusted[index];
+        return rule_at(&trusted->said, "trust", trusted->name, kinds[trusted->kind]);
+    }
+    return rule_at(&p->order_said, "order", config->order_text, NULL);
+}
+
+void kn_config_rule_get(const kn_config *config, size_t index, kn_config_rule *out) {
+    kn_config_rule rule = find_rule(config, index);
+    rule.size = out->size;
+    memcpy(out, &rule, out->size < sizeof rule ? out->size : sizeof rule);
 }

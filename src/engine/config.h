@@ -3,7 +3,7 @@
 #ifndef KNI_ENGINE_CONFIG_H
 #define KNI_ENGINE_CONFIG_H
 
-#include <kernels/engine.h>
+#include <kernels/hub.h>
 
 #include "hub/sources.h"
 #include "trust/policy.h"
@@ -13,11 +13,12 @@
 
 /* Immutable. The files stand in the order in which they count; those that are not there are left
  * out. */
-typedef struct kni_config {
+typedef struct kn_config {
     const kn_alloc *alloc;
     char *files[KNI_CONFIG_FILES];
     size_t file_count;
     kni_policy policy;
+    char *order_text;    /* "cache, hub"; NULL: no file has an order */
     kni_sources sources; /* the user's before the site's; none: the Hub */
 } kni_config;
 

@@ -93,7 +93,7 @@ struct kn_engine {
     kn_status (*transport_new)(void *ctx, kn_transport *out, kn_error *err); /* NULL: libcurl */
     void *transport_ctx;
     char *site_config;         /* NULL: none but the machine's */
-    struct kni_config *config; /* once it was needed */
+    struct kn_config *config;  /* once it was needed */
     char *net_library;         /* NULL: beside the library */
     const struct kni_net *net; /* the network's module, once it was needed */
     kni_idle_transport *idle[4];

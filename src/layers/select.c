@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Select: what the mapping says for a class on a device in a mode. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -51,7 +52,7 @@ static void add_modes(kni_text *text, const kn_mapping *mapping, const char *lay
     }
 }
 
-static void explain_answer(kni_text *text, const kn_plan *plan, const kn_mapping *mapping,
+static void explain_answer(kni_text *text, kn_mode wanted, const kn_mapping *mapping,
                            const char *name, const kn_device *device, kn_mapping_answer answer,
                            kn_mode repo_mode) {
     char mode[KN_MODE_TEXT_MAX];
@@ -87,7 +88,7 @@ static void explain_answer(kni_text *text, const kn_plan *plan, const kn_mapping
     case KN_MAPPING_NO_MODE:
         kni_text_addf(text,
                       "No repository for `%s` for configuration mode=%s: it is registered for ",
-                      name, kn_mode_text(plan->mode, mode));
+                      name, kn_mode_text(wanted, mode));
         add_modes(text, mapping, name, device);
         break;
     }
@@ -125,6 +126,23 @@ static uint32_t find_like(const kn_plan *plan, const kni_case *c) {
     return KNI_NONE;
 }
 
+kn_mapping_answer kn_mapping_explain(const kn_mapping *mapping, const char *layer,
+                                     kn_device_type device, int64_t capability, kn_mode mode,
+                                     kn_mode_repo *out, char message[KN_MAPPING_TEXT_MAX]) {
+    kn_device about = {.size = sizeof about, .type = device, .capability = capability};
+    snprintf(about.name, sizeof about.name, "%s", kn_device_type_name(device));
+    kni_text text;
+    kni_text_init(&text, kni_alloc_or_default(NULL));
+    *out = (kn_mode_repo){0, NULL};
+    kn_mapping_answer answer =
+        kn_mapping_find(mapping, layer, device, capability, mode, out);
+    explain_answer(&text, mode, mapping, layer, &about, answer, out->mode);
+    snprintf(message, KN_MAPPING_TEXT_MAX, "%s",
+             text.length && !text.failed ? text.bytes : kn_reason_text(outcomes[answer].reason));
+    kni_text_clear(&text);
+    return answer;
+}
+
 kn_status kni_plan_decide(kn_plan *plan, const kn_mapping *mapping, const kni_case *c,
                           bool disabled, uint32_t *out, kn_error *err) {
     *out = find_like(plan, c);
@@ -143,7 +161,7 @@ kn_status kni_plan_decide(kn_plan *plan, const kn_mapping *mapping, const kni_ca
         answer = kn_mapping_find(mapping, cls->layer_name, c->device.type, c->device.capability,
                                  plan->mode, &found);
         made.reason = outcomes[answer].reason;
-        explain_answer(&text, plan, mapping, cls->layer_name, &c->device, answer, found.mode);
+        explain_answer(&text, plan->mode, mapping, cls->layer_name, &c->device, answer, found.mode);
     }
     made.message = kni_text_take(&text);
     if (!made.message) return kni_no_memory(err, "planning");
