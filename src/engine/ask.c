@@ -331,7 +331,8 @@ static bool is_anothers(const kni_batch *batch, kni_want *w, const question *q, 
     bool has_next = kni_want_has_next(batch, w);
     bool is_unknown = said == KN_ERR_REPOSITORY || said == KN_ERR_NOT_FOUND;
     if (*status) return has_next || w->tried;
-    if (has_next && is_unknown) *status = kni_fail(&w->err, said, "%s", q->transfer.err.message);
+    if (has_next && is_unknown)
+        *status = kni_fail(&w->err, KN_ERR_REPOSITORY, "%s", q->transfer.err.message);
     return *status != KN_OK;
 }
 
@@ -340,7 +341,8 @@ static bool is_anothers(const kni_batch *batch, kni_want *w, const question *q, 
 static kn_status judge_publisher(kni_batch *batch, kni_want *w, const question *q,
                                  kn_status status) {
     /* As a repository of the other type it is asked for once more, and its publisher with it. */
-    bool is_open = w->tried && !status && w->ask != KNI_ASK_NOTHING;
+    bool has_others = w->tried || kni_want_has_next(batch, w);
+    bool is_open = has_others && !status && w->ask != KNI_ASK_NOTHING;
     if (is_open || kni_is_fatal(status) || is_anothers(batch, w, q, &status)) return status;
     kn_error refusal;
     kn_error_init(&refusal);

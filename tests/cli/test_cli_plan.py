@@ -30,7 +30,7 @@ min-capability = 90
 repo = "open/norm"
 layer = "FusedMLP"
 
-[SiLU.cpu.training]
+[SiLU.cpu.inference]
 repo = "open/none"
 """)
     return file
@@ -51,10 +51,11 @@ def layers(result):
 
 
 def test_plan_tells_what_each_layer_gets(cli, mapping, commit):
-    result = cli("plan", str(mapping), "--json", "--torch", "2.9", "--backend", "cpu")
+    machine = ("--torch", "2.9", "--backend", "cpu", "--mode", "training")
+    result = cli("plan", str(mapping), "--json", *machine)
     assert result.returncode == 0, result.stderr
     told = json.loads(result.stdout)
-    assert (told["file"], told["mode"], told["device"]) == (str(mapping), "INFERENCE", "cpu")
+    assert (told["file"], told["mode"], told["device"]) == (str(mapping), "TRAINING", "cpu")
     found = layers(result)
     assert list(found) == ["MLP", "RMSNorm", "SiLU"]
     assert found["RMSNorm"] == {
@@ -92,7 +93,7 @@ def test_plan_is_for_another_machine_as_well(cli, mapping):
 
 
 def test_plan_fails_where_a_kernel_cannot_be_had(cli, mapping):
-    result = cli("plan", str(mapping), "--mode", "training", "--torch", "2.9", "--backend", "cpu")
+    result = cli("plan", str(mapping), "--torch", "2.9", "--backend", "cpu")
     assert result.returncode == 1
     [line] = [line for line in result.stdout.splitlines() if line.startswith("SiLU")]
     assert "cannot-load" in line and "open/none" in line
@@ -103,7 +104,10 @@ def test_plan_reads_the_file_strictly(cli, tmp_path):
     file.write_text('[L.cpu]\nrepo = "o/x"\nverson = 1\n')
     result = cli("plan", str(file), "--torch", "2.9")
     assert result.returncode == 1
-    assert f"{file}:3:1: unknown key 'verson' in a repository; did you mean 'version'?" in result.stderr
+    assert (
+        f"{file}:3:1: unknown key 'verson' in a repository; did you mean 'version'?"
+        in result.stderr
+    )
     assert cli("plan", str(file), "--mode", "both").returncode == 2
     assert cli("plan", str(file), "--device", "gpu", "--torch", "2.9").returncode == 2
     assert cli("plan", str(tmp_path / "none.toml"), "--torch", "2.9").returncode == 1
@@ -117,9 +121,7 @@ def test_plan_obeys_kernels_toml(cli, hub, mapping, configure):
     assert (found["RMSNorm"]["reason"], found["RMSNorm"]["policy"]) == ("mapped", None)
     configure('[pin]\n"open/norm" = 2\n')
     found = layers(cli("plan", str(mapping), *machine, KERNELS_CONFIG=str(file)))
-    assert found["RMSNorm"]["policy"] == (
-        f"version 2 instead of version 1, as {file}:2 pins it"
-    )
+    assert found["RMSNorm"]["policy"] == (f"version 2 instead of version 1, as {file}:2 pins it")
     assert found["RMSNorm"]["revision"] == "v2"
     configure('deny = ["norm >= 2"]\n[pin]\n"open/norm" = 2\n')
     result = cli("plan", str(mapping), *machine, KERNELS_CONFIG=str(file))
@@ -132,15 +134,13 @@ def test_plan_obeys_kernels_toml(cli, hub, mapping, configure):
 def test_resolve_and_get_obey_it_too(cli, hub, commit, configure):
     hub.kernel("open/norm", branches=("main", "v2"))
     file = configure('[pin]\n"open/norm" = 1\n')
-    resolved = json.loads(
-        cli("resolve", "open/norm", "--json", KERNELS_CONFIG=str(file)).stdout
-    )
+    resolved = json.loads(cli("resolve", "open/norm", "--json", KERNELS_CONFIG=str(file)).stdout)
     assert resolved["commit"] == commit
     assert resolved["policy"] == f"version 1 instead of revision main, as {file}:2 pins it"
     configure('deny = ["open/*"]\n')
     refused = cli("get", "open/norm", KERNELS_CONFIG=str(file))
     assert refused.returncode == 4
-    assert f'\'open/norm\' is denied by "open/*" in {file}:1' in refused.stderr
+    assert f"'open/norm' is denied by \"open/*\" in {file}:1" in refused.stderr
 
 
 # doctor

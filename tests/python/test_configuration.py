@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """kernels.toml is in force under callers that know nothing of it. It is read once in a process: each test has its own."""
 
+import functools
+import http.server
+import json
+import shutil
 import sys
+import threading
 
 import pytest
 from hub_support import run_client, set_back
@@ -41,12 +46,11 @@ def run(shared, tmp_path):
     """run(toml, code): what the code put into `out`, with kernels.toml as it is given."""
     set_back(shared)
 
-    def one(toml, code, **environment):
+    def one(toml, code, token=None, **environment):
         file = tmp_path / "kernels.toml"
         file.write_text(toml)
-        return run_client(
-            sys.executable, shared, tmp_path, code, KERNELS_CONFIG=str(file), **environment
-        )
+        environment["KERNELS_CONFIG"] = str(file)
+        return run_client(sys.executable, shared, tmp_path, code, token, **environment)
 
     one.file = tmp_path / "kernels.toml"
     return one
@@ -157,7 +161,7 @@ def test_a_denied_layer_keeps_its_forward(run):
     out["runs"] = model(1)
     """,
     )
-    why = f'\'open/two\' at version 2 is denied by "open/*" in {run.file}:1; use another kernel, or change that line'
+    why = f"'open/two' at version 2 is denied by \"open/*\" in {run.file}:1; use another kernel, or change that line"
     told = ["keep", "denied", why]
     assert out == {"plan": told, "explain": told, "strict": why, "runs": 1}
 
@@ -188,13 +192,16 @@ def test_a_publisher_is_trusted_by_the_file(run):
 
 
 def test_what_changed_is_in_the_log(run, shared, tmp_path):
-    code = GET + """
+    code = (
+        GET
+        + """
     import io
     stream = io.StringIO()
     logging.getLogger().addHandler(logging.StreamHandler(stream))
     says("open/two", version=2)
     out["log"] = [line for line in stream.getvalue().splitlines() if "pins" in line]
     """
+    )
     out = run('[pin]\n"open/two" = 1\n', code)
     assert out["log"] == [f"'open/two': version 1 instead of version 2, as {run.file}:2 pins it"]
 
@@ -221,14 +228,143 @@ def test_a_lock_and_a_directory_stand_above_a_pin(run, shared, tmp_path):
     lock.write_text(
         '[{"dependency": {"repo-id": "open/two", "version": 2}, "lock": {"commit": "%s"}}]' % commit
     )
-    code = GET + f"""
+    code = (
+        GET
+        + f"""
     from kernels import get_locked_kernel
     out["locked"] = get_locked_kernel("open/two", lockfile={str(lock)!r}).SAYS
     out["commit"] = says("open/two", revision={commit!r})
     """
+    )
     assert run('[pin]\n"open/two" = 1\n', code) == {"locked": 2, "commit": 2}
-    denied = GET + f"""
+    denied = (
+        GET
+        + f"""
     from kernels import get_locked_kernel
     out["locked"] = error(get_locked_kernel, "open/two", lockfile={str(lock)!r})
     """
+    )
     assert run('deny = ["open/two >= 2"]\n', denied) == {"locked": "DeniedError"}
+
+
+# Sources
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory):
+    """Another Hub, which wants a token of its own, and calls nobody trusted but `team`."""
+    with Hub(tmp_path_factory.mktemp("second"), tokens=["theirs"], require_token=True) as hub:
+        hub.kernel("team/own", layers=LAYERS, code="SAYS = 'second'")
+        hub.kernel("closed/one", trusted=False, code="SAYS = 'second'")
+        yield hub
+
+
+def source(**keys):
+    return "[[source]]\n" + "".join(
+        f'{key.replace("_", "-")} = "{value}"\n' for key, value in keys.items()
+    )
+
+
+def test_what_one_hub_does_not_have_comes_from_the_next(run, shared, second, tmp_path):
+    (tmp_path / "token").write_text("theirs\n")
+    code = (
+        GET
+        + """
+    out["own"] = says("team/own", version=1)
+    out["shared"] = says("open/two", version=2)
+    out["untrusted"] = error(get_kernel, "closed/one")
+    """
+    )
+    shared.reset_log()
+    toml = source(hub=second.url, token_file=tmp_path / "token")
+    out = run(toml, code, token="ours")
+    assert out == {"own": "second", "shared": 2, "untrusted": "UntrustedError"}
+
+
+def test_each_token_goes_to_its_own_hub(run, shared, second, tmp_path):
+    code = GET + '    out["own"] = error(get_kernel, "team/own", version=1)\n'
+    toml = source(hub=second.url)
+    assert run(toml, code, token="theirs")["own"] == "RepositoryNotFoundError"  # HF_TOKEN is ours
+    second.reset_log()
+    toml = source(hub=second.url, token_variable="THEIR_TOKEN")
+    assert run(toml, code, THEIR_TOKEN="theirs")["own"] is None
+    assert second.log()
+
+
+@pytest.fixture
+def mirror(run, shared, tmp_path):
+    """A copy of a cache, as rsync -rL makes it."""
+    run("", GET + '    out["say"] = [says("open/two", version=n) for n in (1, 2)]\n')
+    shutil.copytree(tmp_path / "hub", tmp_path / "mirror", symlinks=False)
+    shutil.rmtree(tmp_path / "hub")
+    return tmp_path / "mirror"
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def web(mirror):
+    """The same behind a plain web server: its address."""
+    handler = functools.partial(Quiet, directory=str(mirror))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+ALONE = {"HF_ENDPOINT": ""}  # no Hub but those in the file
+TWO = (
+    GET
+    + """
+    out["says"] = [says("open/two", version=n) for n in (1, 2)]
+    """
+)
+
+
+@pytest.mark.parametrize("kind", ["directory", "mirror"])
+def test_a_copy_of_a_cache_serves_without_a_hub(run, shared, mirror, web, kind):
+    shared.reset_log()
+    address = source(**{kind: mirror if kind == "directory" else web})
+    assert run('[trust]\norganizations = ["open"]\n' + address, TWO, **ALONE) == {"says": [1, 2]}
+    refused = GET + '    out["error"] = error(get_kernel, "open/two")\n'
+    shutil.rmtree(mirror.parent / "hub")
+    assert run(address, refused, **ALONE) == {"error": "UntrustedError"}
+    assert shared.log() == []
+
+
+def test_a_hub_says_what_is_there_and_a_mirror_brings_it(run, shared, web):
+    shared.reset_log()
+    assert run(source(mirror=web) + source(hub=shared.url), TWO, **ALONE) == {"says": [1, 2]}
+    asked = {line["path"].split("/")[-1] for line in shared.log()}
+    assert "refs" in asked and not any(name.endswith(".py") for name in asked)
+
+
+def test_wrong_bytes_of_a_mirror_come_from_the_hub(run, shared, mirror):
+    for file in mirror.glob("*/snapshots/*/build/torch-cpu/layers.py"):
+        file.write_bytes(file.read_bytes().replace(b"10", b"66"))
+    toml = source(directory=mirror) + source(hub=shared.url)
+    assert run(toml, TWO, **ALONE) == {"says": [1, 2]}
+    for file in (mirror.parent / "hub").glob("*/snapshots/*/build/torch-cpu/layers.py"):
+        assert b"66" not in file.read_bytes()
+    shutil.rmtree(mirror.parent / "hub")
+    alone = '[trust]\norganizations = ["open"]\n' + source(directory=mirror)
+    refused = GET + '    out["error"] = error(get_kernel, "open/two", version=1)\n'
+    assert run(alone, refused, **ALONE) == {"error": "IntegrityError"}
+
+
+def test_huggingface_hubs_cache_is_a_mirror_too(run, shared, mirror):
+    for folder in mirror.glob("*/.kernels/listings"):
+        trees = folder.parent.parent / "trees"
+        trees.mkdir()
+        for file in folder.iterdir():
+            files = {
+                entry["path"]: {"size": entry["size"], "blob_id": entry["oid"]}
+                for entry in json.loads(file.read_text())
+            }
+            (trees / file.name).write_text(json.dumps({"format_version": 1, "files": files}))
+        shutil.rmtree(folder.parent)
+    toml = '[trust]\nrepositories = ["open/two"]\n' + source(directory=mirror)
+    assert run(toml, TWO, **ALONE) == {"says": [1, 2]}

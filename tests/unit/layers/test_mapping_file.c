@@ -28,9 +28,10 @@ static kn_repo_info found(const kn_mapping *mapping, const char *layer, kn_devic
 
 static void test_a_repository_serves_every_mode(void **state) {
     (void)state;
-    kn_mapping *m = mapping_of("[RMSNorm.cuda]\nrepo = \"org/norm\"\nversion = 1\n"
-                               "[SiLU.cpu]\nrepo = \"org/act\"\nlayer = \"Silu\"\nrevision = \"main\"\n"
-                               "[SiLU.rocm]\npath = \"/kernels/act\"\n");
+    kn_mapping *m =
+        mapping_of("[RMSNorm.cuda]\nrepo = \"org/norm\"\nversion = 1\n"
+                   "[SiLU.cpu]\nrepo = \"org/act\"\nlayer = \"Silu\"\nrevision = \"main\"\n"
+                   "[SiLU.rocm]\npath = \"/kernels/act\"\n");
     kn_repo_info info = found(m, "RMSNorm", KN_DEVICE_CUDA, 90, KN_MODE_TRAINING);
     assert_int_equal(info.kind, KN_REPO_HUB);
     assert_string_equal(info.id, "org/norm");
@@ -49,11 +50,11 @@ static void test_a_repository_serves_every_mode(void **state) {
 
 static void test_each_mode_can_have_its_own(void **state) {
     (void)state;
-    kn_mapping *m = mapping_of("[L.cpu.inference]\nrepo = \"o/i\"\n"
-                               "[L.cpu.\"TRAINING|torch_compile\"]\nrepo = \"o/t\"\nversion = \">=1\"\n");
+    kn_mapping *m =
+        mapping_of("[L.cpu.inference]\nrepo = \"o/i\"\n"
+                   "[L.cpu.\"TRAINING|torch_compile\"]\nrepo = \"o/t\"\nversion = \">=1\"\n");
     assert_string_equal(found(m, "L", KN_DEVICE_CPU, -1, KN_MODE_INFERENCE).id, "o/i");
-    kn_repo_info info =
-        found(m, "L", KN_DEVICE_CPU, -1, KN_MODE_TRAINING | KN_MODE_TORCH_COMPILE);
+    kn_repo_info info = found(m, "L", KN_DEVICE_CPU, -1, KN_MODE_TRAINING | KN_MODE_TORCH_COMPILE);
     assert_string_equal(info.id, "o/t");
     assert_string_equal(info.version, ">=1");
     kn_mapping_release(m);
@@ -92,10 +93,13 @@ static void test_what_makes_no_sense_is_told_with_its_place(void **state) {
     assert_refused("[L.cpu]\npath = \"/x\"\nversion = 1\n", "`L`: a directory has no version");
     assert_refused("[L.cpu]\nrepo = \"o/x\"\nversion = -1\n", "m.toml:3:1: version: expected 0");
     assert_refused("[L.cpu.inference]\nversion = 1\n", "`L`: a repository without repo or path");
-    assert_refused("[L.cpu]\ninference = {repo = \"o/x\"}\n\"inference|training\" = {repo = \"o/y\"}\n",
-                   "m.toml:3:1: Mode.INFERENCE and Mode.TRAINING are mutually exclusive.");
-    assert_refused("[[L.cuda]]\nrepo = \"o/x\"\nmin-capability = 90\nmax-capability = 80\n", "m.toml:1:1: ");
-    assert_refused("[L.cpu]\nrepo = \"o/x\"\nmin-capability = 90\n", "devices have no capabilities");
+    assert_refused(
+        "[L.cpu]\ninference = {repo = \"o/x\"}\n\"inference|training\" = {repo = \"o/y\"}\n",
+        "m.toml:3:1: Mode.INFERENCE and Mode.TRAINING are mutually exclusive.");
+    assert_refused("[[L.cuda]]\nrepo = \"o/x\"\nmin-capability = 90\nmax-capability = 80\n",
+                   "m.toml:1:1: ");
+    assert_refused("[L.cpu]\nrepo = \"o/x\"\nmin-capability = 90\n",
+                   "devices have no capabilities");
     assert_refused("[L.cuda]\nrepo = \"o/x\"\nmin-capability = \"9.0\"\n",
                    "m.toml:3:1: min-capability: expected major * 10 + minor");
 }
