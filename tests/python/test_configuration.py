@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""kernels.toml is in force under callers that know nothing of it. It is read once in a process: each test has its own."""
+"""kernels.toml is in force under callers that know nothing of it. A process reads it once: each test has another."""
 
 import functools
 import http.server
@@ -225,9 +225,8 @@ def test_a_wrong_file_fails_what_looks_for_kernels_and_no_import(run):
 def test_a_lock_and_a_directory_stand_above_a_pin(run, shared, tmp_path):
     commit = shared.repo("open/two").about["branches"]["v2"]
     lock = tmp_path / "kernels.lock"
-    lock.write_text(
-        '[{"dependency": {"repo-id": "open/two", "version": 2}, "lock": {"commit": "%s"}}]' % commit
-    )
+    entry = {"dependency": {"repo-id": "open/two", "version": 2}, "lock": {"commit": commit}}
+    lock.write_text(json.dumps([entry]))
     code = (
         GET
         + f"""
