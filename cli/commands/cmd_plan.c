@@ -5,7 +5,7 @@
 
 #include "cli.h"
 
-#define LAYERS_MAX 4096
+#define LAYERS_MAX 1024
 #define COLUMNS 6
 
 /* One layer of the mapping, and what it gets. */
@@ -28,8 +28,9 @@ typedef struct plan {
     kn_mode mode;
     kn_gpu gpu;
     const char *names[LAYERS_MAX];
-    row *rows;
+    row rows[LAYERS_MAX];
     size_t count;
+    bool is_too_much; /* there are more layers than that */
 } plan;
 
 /* ---- what is asked for ---- */
@@ -93,8 +94,9 @@ static bool note_layer(void *ctx, const kn_mapping_entry *entry) {
     for (size_t i = 0; i < p->count; i++) {
         if (strcmp(p->names[i], entry->layer) == 0) return true;
     }
-    p->names[p->count++] = entry->layer;
-    return p->count < LAYERS_MAX;
+    p->is_too_much = p->count == LAYERS_MAX;
+    if (!p->is_too_much) p->names[p->count++] = entry->layer;
+    return !p->is_too_much;
 }
 
 static int compare_names(const void *a, const void *b) {
@@ -176,9 +178,8 @@ static int fill_row(plan *p, row *r) {
 static int fill(plan *p) {
     kn_mapping_each(p->mapping, note_layer, p);
     qsort(p->names, p->count, sizeof *p->names, compare_names);
-    p->rows = calloc(p->count ? p->count : 1, sizeof *p->rows);
-    if (!p->rows) {
-        cli_error(p->c, "out of memory");
+    if (p->is_too_much) {
+        cli_error(p->c, "'%s' has more than %d layers", p->c->operands[0], LAYERS_MAX);
         return CLI_FAILED;
     }
     int status = CLI_OK;
@@ -283,8 +284,9 @@ static int tell(const plan *p) {
 }
 
 int cmd_plan(cli *c) {
-    static plan p;
-    p = (plan){.c = c, .gpu = {.size = sizeof p.gpu}};
+    static plan p; /* too large for the stack */
+    p.c = c;
+    p.gpu.size = sizeof p.gpu;
     kn_error err;
     kn_error_init(&err);
     int status = cli_environment(c, !cli_is_elsewhere(c));
@@ -297,8 +299,7 @@ int cmd_plan(cli *c) {
         return cli_fail(c, &err);
     status = fill(&p);
     if (!status) status = tell(&p);
-    for (size_t i = 0; p.rows && i < p.count; i++) kn_about_free(p.rows[i].about);
-    free(p.rows);
+    for (size_t i = 0; i < p.count; i++) kn_about_free(p.rows[i].about);
     kn_mapping_release(p.mapping);
     return status;
 }

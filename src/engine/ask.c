@@ -201,20 +201,35 @@ static kn_status take_version(kni_batch *batch, kni_want *w, const kni_refs *ref
                           (long long)taken, w->id, (long long)newest);
 }
 
-static kn_status take_specifier(const kni_batch *batch, kni_want *w, const kni_refs *refs,
-                                kn_error *err) {
+/* The newest tag that the specifier takes and kernels.toml does not deny; *denied: what it would
+ * have been without that, where it is another one. */
+static kn_status select_tag(const kni_batch *batch, const kni_want *w, const kni_refs *refs,
+                            const kni_ref **best, const kni_ref **denied, kn_error *err) {
     const char *specifier = w->request + strlen("specifier:");
     const char **names = refs->count ? kni_new(w->alloc, refs->count * sizeof *names) : NULL;
+    size_t allowed = SIZE_MAX, newest = SIZE_MAX;
     if (refs->count && !names) return kni_no_memory(err, "choosing a version");
     for (size_t i = 0; i < refs->count; i++)
-        names[i] = refs->items[i].is_tag && !kni_want_is_denied_ref(batch, w, refs->items[i].name)
-                       ? refs->items[i].name
-                       : "";
-    size_t best = SIZE_MAX;
-    kn_status status = kn_specifier_select(specifier, names, refs->count, &best, err);
+        names[i] = refs->items[i].is_tag ? refs->items[i].name : "";
+    kn_status status = kn_specifier_select(specifier, names, refs->count, &newest, err);
+    for (size_t i = 0; i < refs->count; i++)
+        if (kni_want_is_denied_ref(batch, w, names[i])) names[i] = "";
+    if (!status) status = kn_specifier_select(specifier, names, refs->count, &allowed, err);
     kni_free(w->alloc, (void *)names);
+    *best = allowed < refs->count ? &refs->items[allowed] : NULL;
+    *denied = newest < refs->count && newest != allowed ? &refs->items[newest] : NULL;
+    return status;
+}
+
+static kn_status take_specifier(kni_batch *batch, kni_want *w, const kni_refs *refs,
+                                kn_error *err) {
+    const kni_ref *best, *denied;
+    kn_status status = select_tag(batch, w, refs, &best, &denied, err);
     if (status) return status;
-    if (best < refs->count) return take_ref(w, &refs->items[best], err);
+    if (best) {
+        status = denied ? kni_want_note_denied(batch, w, best->name, denied->name) : KN_OK;
+        return status ? kni_no_memory(err, "choosing a version") : take_ref(w, best, err);
+    }
     kni_text text;
     kni_text_init(&text, w->alloc);
     size_t tags = 0;
@@ -223,10 +238,12 @@ static kn_status take_specifier(const kni_batch *batch, kni_want *w, const kni_r
             kni_text_addf(&text, "%s%s", tags++ ? ", " : "", refs->items[i].name);
     }
     if (!tags) kni_text_add(&text, "none");
+    if (denied) kni_text_addf(&text, " (kernels.toml denies '%s')", denied->name);
     char *list = kni_text_take(&text);
     if (!list) return kni_no_memory(err, "choosing a version");
-    status = kni_fail(err, KN_ERR_VALUE, "No version of '%s' matches '%s'; its tags: %s", w->id,
-                      specifier, list);
+    status = kni_fail(err, denied ? KN_ERR_DENIED : KN_ERR_VALUE,
+                      "No version of '%s' matches '%s'; its tags: %s", w->id,
+                      w->request + strlen("specifier:"), list);
     kni_free(w->alloc, list);
     return status;
 }

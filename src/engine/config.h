@@ -5,7 +5,7 @@
 
 #include <kernels/hub.h>
 
-#include "hub/sources.h"
+#include "hub/source_list.h"
 #include "trust/policy.h"
 
 #define KNI_CONFIG_NAME "kernels.toml"

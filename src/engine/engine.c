@@ -73,7 +73,7 @@ void kn_engine_free(kn_engine *engine, const kn_host *host) {
         host->release(engine->host_layers[i].layer.handle);
         kn_repo_release(engine->host_layers[i].repo);
     }
-    for (size_t i = 0; i < engine->known_count; i++) kni_free(engine->alloc, engine->known[i].key);
+    kni_engine_free_known(engine);
     for (size_t i = 0; i < engine->kernel_count; i++)
         kernel_release(engine, host, engine->kernels[i]);
     for (size_t i = 0; i < engine->told_count; i++) kni_free(engine->alloc, engine->told[i]);

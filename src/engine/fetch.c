@@ -31,6 +31,15 @@ kn_status kni_batch_open(kni_run *run, bool may_ask, kni_batch *out, kn_error *e
     return status;
 }
 
+static kni_kernel *find_known(const kni_batch *batch, kni_want *w) {
+    char *note;
+    kni_kernel *found = kni_engine_find_known(batch->engine, w->key, &w->valid_until_s, &note);
+    if (!note) return found;
+    kni_free(w->alloc, w->note); /* which has a part of it */
+    w->note = note;
+    return found;
+}
+
 kn_status kni_batch_add(kni_batch *batch, const kn_repo_info *info, kn_device_type device,
                         kni_depth depth, size_t *out, kn_error *err) {
     kni_want *made;
@@ -53,8 +62,7 @@ kn_status kni_batch_add(kni_batch *batch, const kn_repo_info *info, kn_device_ty
         kni_want_free(made);
         return status;
     }
-    if (depth == KNI_DEPTH_FILES && !made->refresh)
-        made->kernel = kni_engine_find_known(batch->engine, made->key, &made->valid_until_s);
+    if (depth == KNI_DEPTH_FILES && !made->refresh) made->kernel = find_known(batch, made);
     if (made->kernel) made->step = KNI_WANT_DONE;
     *out = batch->count;
     batch->wants[batch->count++] = made;

@@ -23,7 +23,7 @@
 #include "engine/state.h"
 #include "hub/endpoint.h"
 #include "hub/session.h"
-#include "hub/sources.h"
+#include "hub/source_list.h"
 #include "trust/publisher.h"
 
 /* How far a want goes. */
@@ -266,6 +266,11 @@ kn_status kni_want_check_denied(const kni_batch *batch, const kni_want *want,
                                 const kn_metadata *metadata, kn_error *err);
 /* Whether that branch or tag is denied as a version. */
 bool kni_want_is_denied_ref(const kni_batch *batch, const kni_want *want, const char *ref);
+/* Notes that `taken` was chosen, and not `ref`, since that is denied. KN_OK or KN_ERR_NOMEM. */
+kn_status kni_want_note_denied(kni_batch *batch, kni_want *want, const char *taken,
+                               const char *ref);
+/* Notes that LOCAL_KERNELS would have had it. */
+kn_status kni_want_note_order(kni_batch *batch, kni_want *want, kn_error *err);
 /* Why its repository is trusted whatever a Hub says; NULL: it is not. */
 const kni_trusted *kni_want_trusted(const kni_batch *batch, const kni_want *want);
 /* KN_OK or KN_ERR_NOMEM. */

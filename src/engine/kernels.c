@@ -30,8 +30,10 @@ void kni_kernel_free(const kn_alloc *alloc, kni_kernel *kernel) {
     kni_free(alloc, kernel);
 }
 
-kni_kernel *kni_engine_find_known(kn_engine *engine, const char *key, int64_t *valid_until_s) {
+kni_kernel *kni_engine_find_known(kn_engine *engine, const char *key, int64_t *valid_until_s,
+                                  char **note) {
     kni_kernel *found = NULL;
+    *note = NULL;
     int64_t now = kni_clock_seconds();
     kni_lock_take(engine->lock);
     for (size_t i = 0; i < engine->known_count && !found; i++) {
@@ -40,6 +42,7 @@ kni_kernel *kni_engine_find_known(kn_engine *engine, const char *key, int64_t *v
         if (engine->known[i].kernel->is_forgotten) break;
         found = engine->known[i].kernel;
         *valid_until_s = engine->known[i].valid_until_s;
+        *note = kni_text_copy(engine->alloc, engine->known[i].note);
     }
     kni_lock_drop(engine->lock);
     return found;
@@ -70,6 +73,14 @@ kni_kernel *kni_engine_keep_kernel(kn_engine *engine, kni_kernel *kernel) {
     return kept;
 }
 
+void kni_engine_free_known(kn_engine *engine) {
+    for (size_t i = 0; i < engine->known_count; i++) {
+        kni_free(engine->alloc, engine->known[i].key);
+        kni_free(engine->alloc, engine->known[i].note);
+    }
+    engine->known_count = 0;
+}
+
 /* It may be in use: it stays until the engine goes. */
 void kn_engine_forget_kernels(kn_engine *engine, const char *folder) {
     kni_lock_take(engine->lock);
@@ -77,15 +88,18 @@ void kn_engine_forget_kernels(kn_engine *engine, const char *folder) {
         kni_kernel *kernel = engine->kernels[i];
         if (!folder || strcmp(kernel->source.folder, folder) == 0) kernel->is_forgotten = true;
     }
-    for (size_t i = 0; i < engine->known_count; i++) kni_free(engine->alloc, engine->known[i].key);
-    engine->known_count = 0;
+    kni_engine_free_known(engine);
     kni_lock_drop(engine->lock);
 }
 
 /* Remembers what a request came to. */
 static kn_status remember(kn_engine *engine, const kni_want *w, kn_error *err) {
-    char *key = kni_text_copy(engine->alloc, w->key);
-    if (!key) return kni_no_memory(err, "finding a kernel");
+    char *key = kni_text_copy(engine->alloc, w->key), *note = kni_text_copy(engine->alloc, w->note);
+    if (!key || (w->note && !note)) {
+        kni_free(engine->alloc, key);
+        kni_free(engine->alloc, note);
+        return kni_no_memory(err, "finding a kernel");
+    }
     kni_lock_take(engine->lock);
     size_t at = 0;
     while (at < engine->known_count && strcmp(engine->known[at].key, key) != 0) at++;
@@ -94,15 +108,19 @@ static kn_status remember(kn_engine *engine, const kni_want *w, kn_error *err) {
                                      engine->known_count + 1, sizeof *engine->known);
     if (ok && is_new) {
         engine->known_count++;
-        engine->known[at].key = key;
+        engine->known[at] = (kni_known_source){.key = key};
         key = NULL;
     }
     if (ok) {
+        char *before = engine->known[at].note;
+        engine->known[at].note = note;
+        note = before;
         engine->known[at].kernel = w->kernel;
         engine->known[at].valid_until_s = w->valid_until_s;
     }
     kni_lock_drop(engine->lock);
     kni_free(engine->alloc, key);
+    kni_free(engine->alloc, note);
     return ok ? KN_OK : kni_no_memory(err, "finding a kernel");
 }
 

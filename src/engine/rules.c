@@ -81,14 +81,21 @@ static bool is_version_ref(const char *ref) {
 }
 
 /* The version of what is wanted, as far as its name tells; NULL: it does not. */
-static const char *version_of(const kni_want *w, const kn_metadata *metadata, char out[32]) {
-    if (w->request && strncmp(w->request, "version:", 8) == 0) return w->request + 8;
-    bool by_tag = w->request && strncmp(w->request, "specifier:", 10) == 0;
+static const char *version_by_name(const kni_want *w) {
+    const char *request = w->request ? w->request : "";
+    if (w->path) return NULL; /* a directory is what it says, not what was asked for */
+    if (strncmp(request, "version:", 8) == 0) return request + 8;
+    bool by_tag = strncmp(request, "specifier:", 10) == 0;
     if (w->ref && (by_tag || is_version_ref(w->ref))) return w->ref;
-    if (w->request && strncmp(w->request, "revision:", 9) == 0 && is_version_ref(w->request + 9))
-        return w->request + 9;
+    bool by_ref = strncmp(request, "revision:", 9) == 0;
+    return by_ref && is_version_ref(request + 9) ? request + 9 : NULL;
+}
+
+static const char *version_of(const kni_want *w, const kn_metadata *metadata, char out[32]) {
+    const char *named = version_by_name(w);
     kn_metadata_info info = {.size = sizeof info, .version = -1};
-    if (metadata) kn_metadata_get(metadata, &info);
+    if (named || !metadata) return named;
+    kn_metadata_get(metadata, &info);
     if (info.version < 0) return NULL;
     snprintf(out, 32, "%lld", (long long)info.version);
     return out;
@@ -122,6 +129,28 @@ kn_status kni_want_check_denied(const kni_batch *batch, const kni_want *w,
 
 bool kni_want_is_denied_ref(const kni_batch *batch, const kni_want *w, const char *ref) {
     return kni_policy_deny(policy_of(batch), w->id, ref, NULL, NULL) != NULL;
+}
+
+kn_status kni_want_note_denied(kni_batch *batch, kni_want *w, const char *taken, const char *ref) {
+    const kni_deny *deny = kni_policy_deny(policy_of(batch), w->id, ref, NULL, NULL);
+    return note(batch, w, "%s instead of %s, which \"%s\" in %s:%d denies", taken, ref, deny->text,
+                deny->said.file, deny->said.line);
+}
+
+/* ---- the order ---- */
+
+kn_status kni_want_note_order(kni_batch *batch, kni_want *w, kn_error *err) {
+    const kni_policy *policy = policy_of(batch);
+    char *override;
+    if (kni_policy_asks(policy, KNI_PROVIDER_LOCAL)) return KN_OK;
+    kn_status status =
+        kni_local_kernels_find(w->alloc, batch->settings.local_kernels, w->id, &override, err);
+    if (status || !override) return status;
+    kni_free(w->alloc, override);
+    status =
+        note(batch, w, "LOCAL_KERNELS is not heeded, as the order in %s:%d leaves \"local\" out",
+             policy->order_said.file, policy->order_said.line);
+    return status ? kni_no_memory(err, "looking for a kernel") : KN_OK;
 }
 
 /* ---- trust ---- */

@@ -13,9 +13,8 @@
 #include "os/files.h"
 #include "os/store.h"
 
-#define MIRROR_MARK                                                              \
-    "mirror:" /* before the address of a mirror, where a record says who told it \
-               */
+/* Before the address of a mirror, where a record says who told it. */
+#define MIRROR_MARK "mirror:"
 
 /* ---- the list ---- */
 

@@ -35,6 +35,7 @@ typedef struct kni_known_source {
     char *key;
     kni_kernel *kernel;
     int64_t valid_until_s;
+    char *note; /* what kernels.toml changed on the way there; NULL: nothing */
 } kni_known_source;
 
 /* A transport between two calls, with its connections, and the process that made them. */
@@ -128,8 +129,11 @@ kn_status kni_run_walk(kni_run *run, kn_error *err);
 
 /* Asks the host for its system, once a run. */
 kn_status kni_run_system(kni_run *run, kn_error *err);
-/* What a request came to, while that is still believed; NULL: nothing. */
-kni_kernel *kni_engine_find_known(kn_engine *engine, const char *key, int64_t *valid_until_s);
+/* What a request came to, while that is still believed, with a copy of the note about it; NULL:
+ * nothing. */
+kni_kernel *kni_engine_find_known(kn_engine *engine, const char *key, int64_t *valid_until_s,
+                                  char **note);
+void kni_engine_free_known(kn_engine *engine);
 void kni_kernel_free(const kn_alloc *alloc, kni_kernel *kernel);
 
 /* A kernel to find. */

@@ -97,8 +97,9 @@ static kn_status make_key(const kni_batch *batch, kni_want *w, kn_error *err) {
 /* What kernels.toml says of it by its name. */
 static kn_status apply_rules(kni_batch *batch, kni_want *w, kn_error *err) {
     if (w->kind != KN_REPO_HUB) return KN_OK;
-    kn_status status =
-        w->path || w->lock || kni_want_is_builtin(w) ? KN_OK : kni_want_pin(batch, w, err);
+    kn_status status = kni_want_note_order(batch, w, err);
+    if (status) return status;
+    status = w->path || w->lock || kni_want_is_builtin(w) ? KN_OK : kni_want_pin(batch, w, err);
     return status ? status : kni_want_check_denied(batch, w, NULL, err);
 }
 
@@ -177,8 +178,7 @@ void kni_want_free(kni_want *w) {
     forget_repository(w);
     char *texts[] = {w->id,        w->request, w->display, w->allowed, w->user_agent,
                      w->backend,   w->path,    w->key,     w->seen,    w->net_message,
-                     w->lock_text, w->part,    w->note,    w->refusal,
-                     w->tried};
+                     w->lock_text, w->part,    w->note,    w->refusal, w->tried};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) kni_free(w->alloc, texts[i]);
     kn_lockfile_free(w->lock);
     kni_free(w->alloc, w);

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "hub/endpoint.h"
-#include "hub/sources.h"
+#include "hub/source_list.h"
 
 /* A piece of text, borrowed; not NUL-terminated. */
 typedef struct piece {

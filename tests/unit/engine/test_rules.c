@@ -144,6 +144,8 @@ static void test_a_directory_takes_the_place_of_a_pin(void **state) {
     configure(s, "order = [\"builtin\", \"cache\", \"hub\"]\n");
     if (install_info(s, NULL, &info, &err)) fail_msg("%s", err.message);
     assert_true(s->hub.requests > before);
+    assert_int_equal(fake_host_logged(s->host, "LOCAL_KERNELS is not heeded, as the order in "), 1);
+    info.version = "7";
     configure(s, "deny = [\"org/base >= 1\"]\n");
     assert_install_fails(s, &info, KN_ERR_DENIED, "'org/base' at version 1 is denied by");
     unsetenv("LOCAL_KERNELS");
@@ -181,6 +183,10 @@ static void test_a_version_that_is_denied_is_refused_by_each_of_its_names(void *
     info.revision = NULL;
     info.version = ">=1";
     assert_commit(s, &info, commits[0]); /* the newest that is not */
+    assert_int_equal(fake_host_logged(s->host, "v1.0 instead of v2.0, which \"two >= 2\" in "), 1);
+    info.version = ">=2";
+    assert_install_fails(s, &info, KN_ERR_DENIED,
+                         "its tags: v1.0, v2.0 (kernels.toml denies 'v2.0')");
 }
 
 static void test_a_build_is_refused_by_the_version_in_its_metadata(void **state) {

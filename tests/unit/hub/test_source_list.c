@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "hub/sources.h"
+#include "hub/source_list.h"
 
 #include <stdio.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where kernels come from: Hubs, and mirrors, which are copies of a cache's folders in a directory
  * or behind a web server. Pure. */
-#ifndef KNI_HUB_SOURCES_H
-#define KNI_HUB_SOURCES_H
+#ifndef KNI_HUB_SOURCE_LIST_H
+#define KNI_HUB_SOURCE_LIST_H
 
 #include "codec/placed.h"
 #include "hub/endpoint.h"
