@@ -9,6 +9,8 @@
  *   pull     what is missing, verified as it arrives                             pull.c
  *   finish   metadata, receipts, dependencies: these begin from `look`           fetch.c
  *
+ * What kernels.toml changes about a want is in rules.c, whom a want asks in sources.c.
+ *
  * A want that fails for the network's sake and whose last answer is in the cache begins again with
  * what is cached. Between kni_batch_open and kni_batch_close the host is called for its system, for
  * cancellation and for progress only. */
@@ -359,6 +361,10 @@ kn_status kni_want_record_trust(kni_want *want, kn_error *err);
  * has taken the place of this one (else NULL). */
 kn_status kni_want_record_resolution(const kni_batch *batch, kni_want *want, char *redirect_repo,
                                      char *redirect_revision, kn_error *err);
+
+/* Byte code is never part of a build, and what a build brings by accident is never run (choose.c).
+ */
+bool kni_is_bytecode(const char *path);
 
 /* ---- the stages: each takes every want that is at it one step on ---- */
 

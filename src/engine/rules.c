@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "engine/fetch.h"
+#include "os/store.h"
 #include "trust/lockfile_hash.h"
 
 static const kni_policy *policy_of(const kni_batch *batch) { return &batch->config->policy; }
@@ -142,7 +143,7 @@ kn_status kni_want_note_denied(kni_batch *batch, kni_want *w, const char *taken,
 kn_status kni_want_note_order(kni_batch *batch, kni_want *w, kn_error *err) {
     const kni_policy *policy = policy_of(batch);
     char *override;
-    if (kni_policy_asks(policy, KNI_PROVIDER_LOCAL)) return KN_OK;
+    if (kni_policy_asks(policy, KNI_PROVIDER_LOCAL) || w->depth == KNI_DEPTH_LOCK) return KN_OK;
     kn_status status =
         kni_local_kernels_find(w->alloc, batch->settings.local_kernels, w->id, &override, err);
     if (status || !override) return status;
@@ -165,32 +166,47 @@ kn_status kni_want_note_trust(kni_batch *batch, kni_want *w, const kni_trusted *
 }
 
 kn_status kni_want_refuse(kni_batch *batch, kni_want *w, kn_error *err) {
-    if (!kni_policy_has_digests(policy_of(batch))) return KN_ERR_UNTRUSTED;
+    bool has_build = w->depth != KNI_DEPTH_LOCK && !w->part;
+    if (!has_build || !kni_policy_has_digests(policy_of(batch))) return KN_ERR_UNTRUSTED;
     kni_free(w->alloc, w->refusal);
     w->refusal = kni_text_copy(w->alloc, err->message);
     return w->refusal ? KN_OK : kni_no_memory(err, "checking a digest");
 }
 
-/* The digest of the build that was chosen, by the listing's ids of its files. */
+/* The files of the build that was chosen, as the listing has them. */
+static kn_status list_build(const kni_want *w, kni_locked_file **out, size_t *count,
+                            kn_error *err) {
+    char prefix[sizeof "build//" + KNI_NAME_MAX];
+    snprintf(prefix, sizeof prefix, "build/%s/", w->variant);
+    size_t length = strlen(prefix);
+    *count = 0;
+    *out = kni_new(w->alloc, (w->listing.count + 1) * sizeof **out);
+    if (!*out) return kni_no_memory(err, "checking a digest");
+    for (size_t i = 0; i < w->listing.count; i++) {
+        const kni_entry *entry = &w->listing.items[i];
+        if (strncmp(entry->path, prefix, length) != 0 || kni_is_bytecode(entry->path)) continue;
+        (*out)[(*count)++] = (kni_locked_file){entry->path + length, entry->oid};
+    }
+    return KN_OK;
+}
+
 static kn_status digest_of(kni_batch *batch, const kni_want *w, char out[KNI_VARIANT_HASH_MAX],
                            kn_error *err) {
     const kni_net *net;
-    const size_t prefix = strlen("build/") + strlen(w->variant) + 1;
+    kni_locked_file *files;
+    size_t count;
     kn_status status = kni_batch_net(batch, &net, err);
+    if (!status) status = list_build(w, &files, &count, err);
     if (status) return status;
-    kni_locked_file *files = kni_new(w->alloc, (w->file_count + 1) * sizeof *files);
-    if (!files) return kni_no_memory(err, "checking a digest");
-    for (size_t i = 0; i < w->file_count; i++)
-        files[i] = (kni_locked_file){w->files[i].path + prefix, w->files[i].content.oid};
-    status = kni_variant_hash(w->alloc, files, w->file_count, net, out, err);
+    status = kni_variant_hash(w->alloc, files, count, net, out, err);
     kni_free(w->alloc, files);
     return status;
 }
 
 kn_status kni_want_check_refused(kni_batch *batch, kni_want *w, kn_error *err) {
     char digest[KNI_VARIANT_HASH_MAX];
-    if (!w->refusal || w->depth < KNI_DEPTH_FILES) return KN_OK;
-    if (w->is_partial || w->part) return kni_fail(err, KN_ERR_UNTRUSTED, "%s", w->refusal);
+    if (!w->refusal) return KN_OK;
+    if (w->is_partial || !w->variant) return kni_fail(err, KN_ERR_UNTRUSTED, "%s", w->refusal);
     kn_status status = digest_of(batch, w, digest, err);
     if (status) return status;
     const kni_trusted *rule = kni_policy_trusts_digest(policy_of(batch), digest);

@@ -97,9 +97,10 @@ static kn_status make_key(const kni_batch *batch, kni_want *w, kn_error *err) {
 /* What kernels.toml says of it by its name. */
 static kn_status apply_rules(kni_batch *batch, kni_want *w, kn_error *err) {
     if (w->kind != KN_REPO_HUB) return KN_OK;
+    /* A lock is the project's, whatever this machine has pinned. */
+    bool is_fixed = w->path || w->lock || kni_want_is_builtin(w) || w->depth == KNI_DEPTH_LOCK;
     kn_status status = kni_want_note_order(batch, w, err);
-    if (status) return status;
-    status = w->path || w->lock || kni_want_is_builtin(w) ? KN_OK : kni_want_pin(batch, w, err);
+    if (!status && !is_fixed) status = kni_want_pin(batch, w, err);
     return status ? status : kni_want_check_denied(batch, w, NULL, err);
 }
 
