@@ -208,6 +208,7 @@ static kn_status select_tag(const kni_batch *batch, const kni_want *w, const kni
     const char *specifier = w->request + strlen("specifier:");
     const char **names = refs->count ? kni_new(w->alloc, refs->count * sizeof *names) : NULL;
     size_t allowed = SIZE_MAX, newest = SIZE_MAX;
+    *best = *denied = NULL;
     if (refs->count && !names) return kni_no_memory(err, "choosing a version");
     for (size_t i = 0; i < refs->count; i++)
         names[i] = refs->items[i].is_tag ? refs->items[i].name : "";

@@ -391,8 +391,6 @@ kn_status kni_pull_files(kni_batch *batch, kni_pull *pulls, size_t count, kn_err
 
 #define KNI_BUILD_PREFIX "build/"
 
-/* Byte code is never part of a build, and what a build brings by accident is never run. */
-bool kni_is_bytecode(const char *path);
 
 /* ---- hold.c: one process at a time works on a repository ---- */
 

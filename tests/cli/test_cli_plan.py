@@ -143,6 +143,21 @@ def test_resolve_and_get_obey_it_too(cli, hub, commit, configure):
     assert f"'open/norm' is denied by \"open/*\" in {file}:1" in refused.stderr
 
 
+def test_the_file_of_an_environment_is_its_sites(cli, commit, tmp_path, configure):
+    prefix = tmp_path / "env"
+    (prefix / "lib/python3.12/site-packages").mkdir(parents=True)
+    (prefix / "etc/kernels").mkdir(parents=True)
+    site = prefix / "etc/kernels/kernels.toml"
+    site.write_text('deny = ["open/norm"]\n[pin]\n"open/other" = 1\n')
+    users = configure('[pin]\n"open/norm" = 1\n"open/other" = 2\n')
+    machine = ("--torch", "2.9", "--backend", "cpu", "--python", str(prefix))
+    refused = cli("resolve", "open/norm", *machine, KERNELS_CONFIG=str(users))
+    assert refused.returncode == 4
+    assert f'is denied by "open/norm" in {site}:1' in refused.stderr
+    told = cli("doctor", "--json", "--python", str(prefix), KERNELS_CONFIG=str(users))
+    assert json.loads(told.stdout)["config_files"] == [str(users), str(site)]
+
+
 # doctor
 
 
