@@ -68,9 +68,11 @@ static kn_status add_users(kni_config *config, kn_error *err) {
     if (named) return add_named(config, named, err);
     if (folder && folder[0] != '/') folder = NULL; /* as the XDG specification has it */
     char *home = NULL;
-    kn_status status = folder ? KN_OK : kni_path_expand(config->alloc, "~/.config", &home, err);
-    if (status == KN_ERR_NOT_FOUND) return KN_OK;
-    if (status) return status;
+    kn_error cause;
+    kn_error_init(&cause);
+    kn_status status = folder ? KN_OK : kni_path_expand(config->alloc, "~/.config", &home, &cause);
+    if (status == KN_ERR_NOT_FOUND) return KN_OK; /* this user has no home */
+    if (status) return kni_fail(err, status, "%s", cause.message);
     char *path = kni_path_join(config->alloc, folder ? folder : home, "kernels/" KNI_CONFIG_NAME);
     kni_free(config->alloc, home);
     return add_if_there(config, path, err);

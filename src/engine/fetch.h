@@ -362,10 +362,6 @@ kn_status kni_want_record_trust(kni_want *want, kn_error *err);
 kn_status kni_want_record_resolution(const kni_batch *batch, kni_want *want, char *redirect_repo,
                                      char *redirect_revision, kn_error *err);
 
-/* Byte code is never part of a build, and what a build brings by accident is never run (choose.c).
- */
-bool kni_is_bytecode(const char *path);
-
 /* ---- the stages: each takes every want that is at it one step on ---- */
 
 kn_status kni_batch_look(kni_batch *batch, kn_error *err);
@@ -391,6 +387,8 @@ kn_status kni_pull_files(kni_batch *batch, kni_pull *pulls, size_t count, kn_err
 
 #define KNI_BUILD_PREFIX "build/"
 
+/* Byte code is never part of a build, and what a build brings by accident is never run. */
+bool kni_is_bytecode(const char *path);
 
 /* ---- hold.c: one process at a time works on a repository ---- */
 
