@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The Python module _activation_kern: registration of the ops, and the direct calls. */
 #include "activation_ops.h"
+#include "activation_device.h"
 #include "kb_module.h"
 
 enum { TEXT_APPROXIMATE, TEXT_INPLACE };
@@ -12,13 +13,6 @@ static const kb_kernel kernel = {
     .texts = {"approximate", "inplace"},
 };
 
-/* A direct call works on x and gives a new tensor, or `out` where that is not NULL. */
-static PyObject *run(activation_work work, PyObject *result) {
-    kb_fast_parallel(activation_units(&work), activation_unit_cost(&work), activation_unit_range,
-                     &work);
-    return result;
-}
-
 /* Describes x when the direct way is right for it. */
 static bool input_open(const kb_fast *fast, PyObject *object, kb_plain *x) {
     return kb_fast_is_quiet(fast) && kb_fast_open(fast, object, x) && x->contiguous &&
@@ -28,8 +22,8 @@ static bool input_open(const kb_fast *fast, PyObject *object, kb_plain *x) {
 /* The result: a new reference to `out`, or a new tensor. NULL: see kb_fast_failed. */
 static PyObject *output_open(const kb_fast *fast, PyObject *out, const kb_plain *x,
                              const int64_t *sizes, const int64_t *strides, kb_plain *y) {
-    if (!out) return kb_fast_new(fast, x->dl.ndim, sizes, strides, x->type, y);
-    if (!kb_fast_open_output(fast, out, x->dl.ndim, sizes, x->type, y)) return NULL;
+    if (!out) return kb_fast_new(fast, x, x->dl.ndim, sizes, strides, y);
+    if (!kb_fast_open_output(fast, out, x, x->dl.ndim, sizes, y)) return NULL;
     Py_INCREF(out);
     return out;
 }
@@ -41,7 +35,7 @@ static PyObject *flat(const kb_fast *fast, PyObject *object, PyObject *out, acti
     PyObject *result = output_open(fast, out, &x, x.dl.shape, x.dl.strides, &y);
     if (!result) return kb_fast_failed();
     activation_job job = {.kind = kind, .type = x.type, .x = x.data, .out = y.data};
-    return run(activation_flat_forward(&job, x.count), result);
+    return activation_run_direct(activation_flat_forward(&job, x.count), x.device, result);
 }
 
 static PyObject *gated(const kb_fast *fast, PyObject *object, PyObject *out, activation_kind kind) {
@@ -58,7 +52,8 @@ static PyObject *gated(const kb_fast *fast, PyObject *object, PyObject *out, act
     job.width = job.out_stride = last / 2;
     job.factor = kb_at(x.data, job.width, x.type);
     job.x_stride = job.factor_stride = last;
-    return run(activation_gated_forward(&job, last > 0 ? x.count / last : 0), result);
+    int64_t rows = last > 0 ? x.count / last : 0;
+    return activation_run_direct(activation_gated_forward(&job, rows), x.device, result);
 }
 
 /* name(x[, out]): the result, or NotImplemented */

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "activation_ops.h"
 
-static void run(activation_work work) {
-    kb_parallel(activation_units(&work), activation_unit_cost(&work), activation_unit_range, &work);
-}
+#include "activation_device.h"
 
 /* The element-wise functions keep x's memory order, as torch's do, and run over flat memory. */
 static void flat_forward(kb_word *stack, activation_kind kind) {
@@ -11,31 +9,30 @@ static void flat_forward(kb_word *stack, activation_kind kind) {
     int64_t strides[KB_MAX_DIMS];
     kb_strides_preserved(&x, strides);
     kb_tensor_make_strides(&x, strides);
-    KB_OWNED kb_tensor y = kb_tensor_new(x.ndim, x.sizes, strides, x.type);
+    KB_OWNED kb_tensor y = kb_tensor_new(x.device, x.ndim, x.sizes, strides, x.type);
     activation_job job = {.kind = kind, .type = x.type, .x = x.data, .out = y.data};
-    run(activation_flat_forward(&job, kb_sizes_product(x.sizes, 0, x.ndim)));
+    activation_run(activation_flat_forward(&job, kb_sizes_product(x.sizes, 0, x.ndim)), x.device);
     stack[0] = kb_tensor_give(&y);
 }
 
-static void require_like(const kb_tensor *grad, kb_dtype type, int64_t ndim, const int64_t *sizes) {
-    bool matches = grad->type == type && grad->ndim == ndim;
-    for (int64_t i = 0; matches && i < ndim; i++) matches = grad->sizes[i] == sizes[i];
-    kb_require(matches, "activation backward: the gradient must be like the output");
+static void require_like(const kb_tensor *grad, const kb_tensor *x, const int64_t *sizes) {
+    kb_tensor result = {.ndim = x->ndim, .sizes = sizes, .type = x->type, .device = x->device};
+    kb_require(kb_tensor_is_like(grad, &result), "activation backward: the gradient must be like the output");
 }
 
 static void flat_backward(kb_word *stack, activation_kind kind) {
     KB_OWNED kb_tensor grad = kb_tensor_take(stack[0]);
     KB_OWNED kb_tensor x = kb_tensor_take(stack[1]);
     int64_t strides[KB_MAX_DIMS];
-    require_like(&grad, x.type, x.ndim, x.sizes);
+    require_like(&grad, &x, x.sizes);
     kb_strides_preserved(&x, strides);
     kb_tensor_make_strides(&x, strides);
     kb_tensor_make_strides(&grad, strides);
-    KB_OWNED kb_tensor dx = kb_tensor_new(x.ndim, x.sizes, strides, x.type);
+    KB_OWNED kb_tensor dx = kb_tensor_new(x.device, x.ndim, x.sizes, strides, x.type);
     activation_job job = {.kind = kind, .type = x.type, .x = x.data};
     job.grad = grad.data;
     job.out = dx.data;
-    run(activation_flat_backward(&job, kb_sizes_product(x.sizes, 0, x.ndim)));
+    activation_run(activation_flat_backward(&job, kb_sizes_product(x.sizes, 0, x.ndim)), x.device);
     stack[0] = kb_tensor_give(&dx);
 }
 
@@ -60,10 +57,10 @@ static void gated_forward(kb_word *stack, activation_kind kind) {
     KB_OWNED kb_tensor x = kb_tensor_take(stack[0]);
     int64_t sizes[KB_MAX_DIMS];
     activation_job job = gated_job(&x, kind, gated_sizes(&x, sizes));
-    KB_OWNED kb_tensor y = kb_tensor_new_contiguous(x.ndim, sizes, x.type);
+    KB_OWNED kb_tensor y = kb_tensor_new_contiguous(x.device, x.ndim, sizes, x.type);
     job.out = y.data;
     job.out_stride = job.width;
-    run(activation_gated_forward(&job, kb_sizes_product(sizes, 0, x.ndim - 1)));
+    activation_run(activation_gated_forward(&job, kb_sizes_product(sizes, 0, x.ndim - 1)), x.device);
     stack[0] = kb_tensor_give(&y);
 }
 
@@ -72,15 +69,15 @@ static void gated_backward(kb_word *stack, activation_kind kind) {
     KB_OWNED kb_tensor x = kb_tensor_take(stack[1]);
     int64_t sizes[KB_MAX_DIMS];
     const int64_t width = gated_sizes(&x, sizes);
-    require_like(&grad, x.type, x.ndim, sizes);
+    require_like(&grad, &x, sizes);
     activation_job job = gated_job(&x, kind, width);
-    KB_OWNED kb_tensor dx = kb_tensor_new_contiguous(x.ndim, x.sizes, x.type);
+    KB_OWNED kb_tensor dx = kb_tensor_new_contiguous(x.device, x.ndim, x.sizes, x.type);
     job.grad_stride = kb_tensor_as_rows(&grad, 1);
     job.grad = grad.data;
     job.out = dx.data;
     job.factor_out = kb_at_mut(dx.data, job.width, x.type);
     job.out_stride = 2 * job.width;
-    run(activation_gated_backward(&job, kb_sizes_product(sizes, 0, x.ndim - 1)));
+    activation_run(activation_gated_backward(&job, kb_sizes_product(sizes, 0, x.ndim - 1)), x.device);
     stack[0] = kb_tensor_give(&dx);
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kb_fast.h"
 
+#include "kb_cuda.h"
+
 PyObject *kb_dict_find(PyObject *dict, PyObject *key) {
     if (!dict || !PyDict_Check(dict)) return NULL;
     PyObject *value = PyDict_GetItemWithError(dict, key);
@@ -46,10 +48,10 @@ static void replace_by_attribute(PyObject **object, const char *name) {
 
 /* A function (sizes, strides, dtype): what compiled graphs allocate with, which passes by the
  * dispatcher; where this torch has none, decline. */
-static PyObject *find_empty_strided(void) {
+static PyObject *find_empty_strided(const char *name) {
     PyObject *found = find_attribute("torch._C", "_dynamo");
     replace_by_attribute(&found, "guards");
-    replace_by_attribute(&found, "_empty_strided_cpu");
+    replace_by_attribute(&found, name);
     return found;
 }
 
@@ -72,7 +74,13 @@ int kb_fast_init(kb_fast *fast) {
     if (init_constants(objects)) return -1;
     objects[KB_TENSOR_TYPE] = find_attribute("torch", "Tensor");
     objects[KB_PARAMETER_TYPE] = find_attribute("torch.nn", "Parameter");
-    objects[KB_EMPTY_STRIDED] = find_empty_strided();
+    objects[KB_EMPTY_STRIDED] = find_empty_strided("_empty_strided_cpu");
+#ifdef KB_HAS_CUDA
+    objects[KB_EMPTY_STRIDED_CUDA] = find_empty_strided("_empty_strided_cuda");
+#else
+    Py_INCREF(Py_None);
+    objects[KB_EMPTY_STRIDED_CUDA] = Py_None;
+#endif
     objects[KB_IS_NEG] = find_attribute("torch._C", "TensorBase");
     replace_by_attribute(&objects[KB_IS_NEG], "is_neg");
     objects[KB_FUNCTION_MODE_ENABLED] =
@@ -164,6 +172,20 @@ static bool is_negated(const kb_fast *fast, PyObject *tensor) {
     return negated;
 }
 
+/* Work for another CUDA device than the current one is for the op, which changes the device. */
+static bool device_from_dl(const kb_dl_tensor *dl, kb_device *device) {
+    if (dl->device.type == KB_DL_CPU) {
+        *device = (kb_device){KB_DEVICE_CPU, 0};
+        return true;
+    }
+#ifdef KB_HAS_CUDA
+    *device = (kb_device){KB_DEVICE_CUDA, dl->device.id};
+    return dl->device.type == KB_DL_CUDA && kb_cuda_is_current(dl->device.id);
+#else
+    return false;
+#endif
+}
+
 static bool open_any(const kb_fast *fast, PyObject *object, kb_plain *out) {
     /* Subclasses decide for themselves what an operation means. */
     PyObject *type = (PyObject *)Py_TYPE(object);
@@ -173,7 +195,8 @@ static bool open_any(const kb_fast *fast, PyObject *object, kb_plain *out) {
         PyErr_Clear(); /* sparse, batched, functional: no memory to point to */
         return false;
     }
-    if (out->dl.device.type != KB_DL_CPU || !dtype_from_dl(&out->dl, &out->type)) return false;
+    if (!device_from_dl(&out->dl, &out->device) || !dtype_from_dl(&out->dl, &out->type))
+        return false;
     if (out->dl.ndim > KB_MAX_DIMS || (out->dl.ndim > 0 && !out->dl.strides)) return false;
     out->count = kb_sizes_product(out->dl.shape, 0, out->dl.ndim);
     out->contiguous = out->count == 0 || is_contiguous(&out->dl);
@@ -192,9 +215,13 @@ bool kb_plain_has_sizes(const kb_plain *tensor, int32_t ndim, const int64_t *siz
     return true;
 }
 
-bool kb_fast_open_output(const kb_fast *fast, PyObject *object, int32_t ndim, const int64_t *sizes,
-                         kb_dtype type, kb_plain *out) {
-    return kb_fast_open(fast, object, out) && out->type == type && out->contiguous &&
+bool kb_plain_is_with(const kb_plain *a, const kb_plain *b) {
+    return a->type == b->type && kb_device_equal(a->device, b->device);
+}
+
+bool kb_fast_open_output(const kb_fast *fast, PyObject *object, const kb_plain *x, int32_t ndim,
+                         const int64_t *sizes, kb_plain *out) {
+    return kb_fast_open(fast, object, out) && kb_plain_is_with(out, x) && out->contiguous &&
            kb_plain_has_sizes(out, ndim, sizes) && !kb_fast_wants_grad(fast, object);
 }
 
@@ -207,19 +234,21 @@ static PyObject *tuple_of(int32_t ndim, const int64_t *numbers) {
     return tuple;
 }
 
-PyObject *kb_fast_new(const kb_fast *fast, int32_t ndim, const int64_t *sizes,
-                      const int64_t *strides, kb_dtype type, kb_plain *out) {
+PyObject *kb_fast_new(const kb_fast *fast, const kb_plain *x, int32_t ndim, const int64_t *sizes,
+                      const int64_t *strides, kb_plain *out) {
+    bool on_cuda = KB_ON_CUDA(x->device);
+    PyObject *empty = fast->objects[on_cuda ? KB_EMPTY_STRIDED_CUDA : KB_EMPTY_STRIDED];
     int64_t contiguous[KB_MAX_DIMS];
     if (!strides) kb_strides_contiguous(ndim, sizes, contiguous);
     PyObject *size_tuple = tuple_of(ndim, sizes);
     PyObject *stride_tuple = tuple_of(ndim, strides ? strides : contiguous);
     PyObject *made = NULL;
     if (size_tuple && stride_tuple)
-        made = PyObject_CallFunctionObjArgs(fast->objects[KB_EMPTY_STRIDED], size_tuple,
-                                            stride_tuple, fast->objects[KB_DTYPES + type], NULL);
+        made = PyObject_CallFunctionObjArgs(empty, size_tuple, stride_tuple,
+                                            fast->objects[KB_DTYPES + x->type], NULL);
     Py_XDECREF(size_tuple);
     Py_XDECREF(stride_tuple);
-    if (!made || (open_any(fast, made, out) && out->type == type)) return made;
+    if (!made || (open_any(fast, made, out) && kb_plain_is_with(out, x))) return made;
     Py_DECREF(made);
     return NULL;
 }
@@ -232,6 +261,12 @@ void kb_fast_parallel(int64_t count, int64_t cost, kb_range_kernel kernel, void 
     PyThreadState *thread = PyEval_SaveThread();
     kb_parallel(count, cost, kernel, context);
     PyEval_RestoreThread(thread);
+}
+
+PyObject *kb_fast_launched(PyObject *result, int error) {
+    if (error == 0) return result;
+    Py_DECREF(result);
+    return PyErr_Format(PyExc_RuntimeError, "builtin kernel: CUDA error %d", error);
 }
 
 PyObject *kb_fast_failed(void) {

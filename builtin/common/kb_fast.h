@@ -4,7 +4,7 @@
 
 /*
  * The direct way from Python to a kernel: no dispatcher, about 1 us less. It is taken only for
- * plain CPU tensors when nothing watches or transforms the call; in every other case it declines
+ * plain tensors when nothing watches or transforms the call; in every other case it declines
  * with NotImplemented, and the caller goes through the op or through torch's own functions.
  */
 #define PY_SSIZE_T_CLEAN
@@ -18,7 +18,8 @@
 typedef enum kb_object {
     KB_TENSOR_TYPE,
     KB_PARAMETER_TYPE,
-    KB_EMPTY_STRIDED,
+    KB_EMPTY_STRIDED,      /* on the CPU */
+    KB_EMPTY_STRIDED_CUDA, /* on the current CUDA device; None where that is not built in */
     KB_IS_NEG,
     KB_FUNCTION_MODE_ENABLED,
     KB_DISPATCH_MODE_COUNT,
@@ -46,6 +47,7 @@ typedef struct kb_plain {
     kb_dl_tensor dl; /* with strides wherever there is a dimension */
     void *data;
     kb_dtype type;
+    kb_device device;
     int64_t count; /* of elements */
     bool contiguous;
 } kb_plain;
@@ -61,22 +63,31 @@ bool kb_fast_is_quiet(const kb_fast *fast);
 /* Whether gradients are recorded and `object` (a plain tensor) takes part. */
 bool kb_fast_wants_grad(const kb_fast *fast, PyObject *object);
 
-/* Describes a plain CPU tensor of a supported dtype; false: decline. Sets no error. */
+/* Describes a plain tensor of a supported dtype, on the CPU or, where that is built in, the current
+ * CUDA device; false: decline. Sets no error. */
 bool kb_fast_open(const kb_fast *fast, PyObject *object, kb_plain *out);
 
-/* The same for a tensor to write into: contiguous, of these sizes and this type, writable. */
-bool kb_fast_open_output(const kb_fast *fast, PyObject *object, int32_t ndim, const int64_t *sizes,
-                         kb_dtype type, kb_plain *out);
+/* The same for a tensor to write into: contiguous, of these sizes, of x's type and device,
+ * writable. */
+bool kb_fast_open_output(const kb_fast *fast, PyObject *object, const kb_plain *x, int32_t ndim,
+                         const int64_t *sizes, kb_plain *out);
+
+/* Whether both have one type and one device. */
+bool kb_plain_is_with(const kb_plain *a, const kb_plain *b);
 
 bool kb_plain_has_sizes(const kb_plain *tensor, int32_t ndim, const int64_t *sizes);
 
-/* A new tensor, contiguous where `strides` is NULL; NULL with an error, or without one to decline.
- */
-PyObject *kb_fast_new(const kb_fast *fast, int32_t ndim, const int64_t *sizes,
-                      const int64_t *strides, kb_dtype type, kb_plain *out);
+/* A new tensor of x's type and device, contiguous where `strides` is NULL; NULL with an error, or
+ * without one to decline. */
+PyObject *kb_fast_new(const kb_fast *fast, const kb_plain *x, int32_t ndim, const int64_t *sizes,
+                      const int64_t *strides, kb_plain *out);
 
 /* kb_parallel without the GIL where that uses threads. */
 void kb_fast_parallel(int64_t count, int64_t cost, kb_range_kernel kernel, void *context);
+
+/* Gives `result` after work on a CUDA device whose launch gave `error`; where that is not 0, NULL
+ * with a RuntimeError. Takes the reference. */
+PyObject *kb_fast_launched(PyObject *result, int error);
 
 /* The result of a function that got NULL from it: the error, or NotImplemented. */
 PyObject *kb_fast_failed(void);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kb_tensor.h"
 
+#include "kb_cuda.h"
+
 /* Cost per task, about 15 us of work: less is not worth waking a thread. */
 enum { PARALLEL_GRAIN = 131072 };
 
@@ -31,12 +33,37 @@ static kb_dtype dtype_from_torch(int32_t dtype) {
     return KB_F16;
 }
 
+#ifdef KB_HAS_CUDA
+static int32_t torch_device_type_of(kb_device_type type) {
+    return type == KB_DEVICE_CUDA ? aoti_torch_device_type_cuda() : aoti_torch_device_type_cpu();
+}
+
+static kb_device device_of(kb_handle handle) {
+    int32_t type = 0, index = 0;
+    require_ok(aoti_torch_get_device_type(handle, &type));
+    if (type == aoti_torch_device_type_cpu()) return (kb_device){KB_DEVICE_CPU, 0};
+    kb_require(type == aoti_torch_device_type_cuda(), "builtin kernel: CPU and CUDA tensors only");
+    require_ok(aoti_torch_get_device_index(handle, &index));
+    return (kb_device){KB_DEVICE_CUDA, index};
+}
+#else
+static int32_t torch_device_type_of(kb_device_type type) {
+    (void)type;
+    return aoti_torch_device_type_cpu();
+}
+
+static kb_device device_of(kb_handle handle) {
+    int32_t type = 0;
+    require_ok(aoti_torch_get_device_type(handle, &type));
+    kb_require(type == aoti_torch_device_type_cpu(), "builtin kernel: CPU tensors only");
+    return (kb_device){KB_DEVICE_CPU, 0};
+}
+#endif
+
 /* Fills in what the handle says, but for the type. */
 static void layout_describe(kb_tensor *tensor) {
     int64_t *sizes = NULL, *strides = NULL;
-    int32_t device = 0;
-    require_ok(aoti_torch_get_device_type(tensor->handle, &device));
-    kb_require(device == aoti_torch_device_type_cpu(), "builtin kernel: CPU tensors only");
+    tensor->device = device_of(tensor->handle);
     require_ok(aoti_torch_get_dim(tensor->handle, &tensor->ndim));
     kb_require(tensor->ndim >= 0 && tensor->ndim <= KB_MAX_DIMS,
                "builtin kernel: too many dimensions");
@@ -94,10 +121,12 @@ kb_word kb_tensor_give(kb_tensor *tensor) {
     return word;
 }
 
-kb_tensor kb_tensor_new(int64_t ndim, const int64_t *sizes, const int64_t *strides, kb_dtype type) {
+kb_tensor kb_tensor_new(kb_device device, int64_t ndim, const int64_t *sizes,
+                        const int64_t *strides, kb_dtype type) {
     KB_OWNED kb_tensor tensor = {0};
     require_ok(aoti_torch_empty_strided(ndim, sizes, strides, torch_dtype_of(type),
-                                        aoti_torch_device_type_cpu(), 0, &tensor.handle));
+                                        torch_device_type_of(device.type), device.index,
+                                        &tensor.handle));
     tensor_describe(&tensor);
     kb_tensor made = tensor;
     tensor.handle = NULL;
@@ -112,14 +141,16 @@ void kb_strides_contiguous(int64_t ndim, const int64_t *sizes, int64_t *strides)
     }
 }
 
-kb_tensor kb_tensor_new_contiguous(int64_t ndim, const int64_t *sizes, kb_dtype type) {
+kb_tensor kb_tensor_new_contiguous(kb_device device, int64_t ndim, const int64_t *sizes,
+                                   kb_dtype type) {
     int64_t strides[KB_MAX_DIMS];
     kb_strides_contiguous(ndim, sizes, strides);
-    return kb_tensor_new(ndim, sizes, strides, type);
+    return kb_tensor_new(device, ndim, sizes, strides, type);
 }
 
 void kb_tensor_copy_as(kb_tensor *tensor, const int64_t *strides) {
-    KB_OWNED kb_tensor copy = kb_tensor_new(tensor->ndim, tensor->sizes, strides, tensor->type);
+    KB_OWNED kb_tensor copy =
+        kb_tensor_new(tensor->device, tensor->ndim, tensor->sizes, strides, tensor->type);
     require_ok(aoti_torch_copy_(copy.handle, tensor->handle, 0));
     kb_tensor source = *tensor;
     *tensor = copy;
@@ -243,14 +274,30 @@ void kb_parallel(int64_t count, int64_t cost, kb_range_kernel kernel, void *cont
     require_ok(torch_parallel_for(0, count, grain > 0 ? grain : 1, kernel, context));
 }
 
-int kb_ops_register(const char *name_space, const kb_op *ops, int count) {
-    kb_library fragment = NULL, kernels = NULL; /* never freed: that would undo the registration */
-    if (aoti_torch_library_init_fragment(name_space, "kb_tensor.c", 0, &fragment)) return -1;
-    if (aoti_torch_library_init_impl(name_space, "CPU", "kb_tensor.c", 0, &kernels)) return -1;
-    for (int i = 0; i < count; i++) {
-        if (aoti_torch_library_def(fragment, ops[i].schema)) return -1;
-        if (torch_library_impl(kernels, ops[i].name, ops[i].kernel, KB_TORCH_ABI_VERSION))
+bool kb_tensor_is_like(const kb_tensor *a, const kb_tensor *b) {
+    bool alike = a->type == b->type && a->ndim == b->ndim && kb_device_equal(a->device, b->device);
+    for (int64_t i = 0; alike && i < a->ndim; i++) alike = a->sizes[i] == b->sizes[i];
+    return alike;
+}
+
+/* The kernels look at the device of their tensors themselves. */
+static int kernels_register(const char *name_space, const char *key, const kb_op *ops, int count) {
+    kb_library library = NULL; /* never freed: that would undo the registration */
+    if (aoti_torch_library_init_impl(name_space, key, "kb_tensor.c", 0, &library)) return -1;
+    for (int i = 0; i < count; i++)
+        if (torch_library_impl(library, ops[i].name, ops[i].kernel, KB_TORCH_ABI_VERSION))
             return -1;
-    }
+    return 0;
+}
+
+int kb_ops_register(const char *name_space, const kb_op *ops, int count) {
+    kb_library fragment = NULL; /* likewise */
+    if (aoti_torch_library_init_fragment(name_space, "kb_tensor.c", 0, &fragment)) return -1;
+    for (int i = 0; i < count; i++)
+        if (aoti_torch_library_def(fragment, ops[i].schema)) return -1;
+    if (kernels_register(name_space, "CPU", ops, count)) return -1;
+#ifdef KB_HAS_CUDA
+    if (kernels_register(name_space, "CUDA", ops, count)) return -1;
+#endif
     return 0;
 }

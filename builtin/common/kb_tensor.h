@@ -12,6 +12,18 @@
 
 enum { KB_MAX_DIMS = 64 };
 
+/* Where a tensor lies. */
+typedef enum kb_device_type { KB_DEVICE_CPU, KB_DEVICE_CUDA } kb_device_type;
+
+typedef struct kb_device {
+    kb_device_type type;
+    int32_t index; /* 0 for the CPU */
+} kb_device;
+
+KB_INLINE bool kb_device_equal(kb_device a, kb_device b) {
+    return a.type == b.type && a.index == b.index;
+}
+
 typedef struct kb_tensor {
     kb_handle handle; /* owned; NULL: no tensor */
     void *data;
@@ -19,6 +31,7 @@ typedef struct kb_tensor {
     const int64_t *sizes; /* borrowed from the tensor */
     const int64_t *strides;
     kb_dtype type;
+    kb_device device;
 } kb_tensor;
 
 #define KB_OWNED __attribute__((cleanup(kb_tensor_drop)))
@@ -33,7 +46,8 @@ static inline void kb_require(bool condition, const char *message) {
 
 void kb_tensor_drop(kb_tensor *tensor);
 
-/* Takes the handle in a stack word. CPU and float32, bfloat16 or float16 only. */
+/* Takes the handle in a stack word. Only float32, bfloat16 or float16, on the CPU or, where that is
+ * built in, a CUDA device. */
 kb_tensor kb_tensor_take(kb_word word);
 
 /* The same for a contiguous tensor of int64, whose `type` says nothing. */
@@ -46,8 +60,10 @@ kb_tensor kb_tensor_take_optional(kb_word word);
 kb_word kb_tensor_give(kb_tensor *tensor);
 
 /* Uninitialized. */
-kb_tensor kb_tensor_new(int64_t ndim, const int64_t *sizes, const int64_t *strides, kb_dtype type);
-kb_tensor kb_tensor_new_contiguous(int64_t ndim, const int64_t *sizes, kb_dtype type);
+kb_tensor kb_tensor_new(kb_device device, int64_t ndim, const int64_t *sizes,
+                        const int64_t *strides, kb_dtype type);
+kb_tensor kb_tensor_new_contiguous(kb_device device, int64_t ndim, const int64_t *sizes,
+                                   kb_dtype type);
 
 /* Replaces `tensor` by a copy with these strides. */
 void kb_tensor_copy_as(kb_tensor *tensor, const int64_t *strides);
@@ -83,7 +99,10 @@ typedef struct kb_op {
     kb_boxed_kernel kernel;
 } kb_op;
 
-/* Defines `count` ops with CPU kernels in `name_space`; they stay for the life of the process.
+/* Whether two tensors have the same device, type and sizes. */
+bool kb_tensor_is_like(const kb_tensor *a, const kb_tensor *b);
+
+/* Defines `count` ops with kernels for each device in `name_space`; they stay for the life of the process.
  * Returns 0, or -1 when torch refused. */
 int kb_ops_register(const char *name_space, const kb_op *ops, int count);
 

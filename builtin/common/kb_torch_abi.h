@@ -17,6 +17,7 @@ typedef void (*kb_boxed_kernel)(kb_word *stack, uint64_t argument_count, uint64_
 typedef void (*kb_range_kernel)(int64_t begin, int64_t end, void *context);
 
 extern int32_t aoti_torch_device_type_cpu(void);
+extern int32_t aoti_torch_device_type_cuda(void);
 extern int32_t aoti_torch_dtype_float32(void);
 extern int32_t aoti_torch_dtype_bfloat16(void);
 extern int32_t aoti_torch_dtype_float16(void);
@@ -30,9 +31,13 @@ extern int32_t aoti_torch_get_sizes(kb_handle tensor, int64_t **sizes);
 extern int32_t aoti_torch_get_strides(kb_handle tensor, int64_t **strides);
 extern int32_t aoti_torch_get_dtype(kb_handle tensor, int32_t *dtype);
 extern int32_t aoti_torch_get_device_type(kb_handle tensor, int32_t *device_type);
+extern int32_t aoti_torch_get_device_index(kb_handle tensor, int32_t *device_index);
 extern int32_t aoti_torch_empty_strided(int64_t ndim, const int64_t *sizes, const int64_t *strides,
                                         int32_t dtype, int32_t device_type, int32_t device_index,
                                         kb_handle *tensor);
+/* Of libtorch_cuda: only for what is built with KB_HAS_CUDA. */
+extern int32_t aoti_torch_get_current_cuda_stream(int32_t device_index, void **stream);
+
 extern int32_t aoti_torch_copy_(kb_handle self, kb_handle source, int32_t non_blocking);
 
 extern int32_t aoti_torch_library_init_fragment(const char *name_space, const char *file,

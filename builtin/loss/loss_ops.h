@@ -4,7 +4,7 @@
 
 #include "kb_tensor.h"
 
-enum { LOSS_OP_COUNT = 3 };
+enum { LOSS_OP_COUNT = 5 };
 
 extern const kb_op loss_ops[LOSS_OP_COUNT];
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The Python module _mlp_kern: registration of the ops, and the direct calls. */
+#include "activation_device.h"
 #include "kb_module.h"
 #include "mlp_ops.h"
 
@@ -12,20 +13,18 @@ static PyObject *multiply(PyObject *module, PyObject *const *args, Py_ssize_t co
     if (!kb_argument_count_is(count, 2)) return NULL;
     if (!kb_fast_is_quiet(fast) || !kb_fast_open(fast, args[0], &gate) ||
         !kb_fast_open(fast, args[1], &up) || !gate.contiguous || !up.contiguous ||
-        gate.dl.ndim < 1 || gate.type != up.type ||
+        gate.dl.ndim < 1 || !kb_plain_is_with(&up, &gate) ||
         !kb_plain_has_sizes(&up, gate.dl.ndim, gate.dl.shape) ||
         kb_fast_wants_grad(fast, args[0]) || kb_fast_wants_grad(fast, args[1]))
         Py_RETURN_NOTIMPLEMENTED;
-    PyObject *result = kb_fast_new(fast, gate.dl.ndim, gate.dl.shape, NULL, gate.type, &y);
+    PyObject *result = kb_fast_new(fast, &gate, gate.dl.ndim, gate.dl.shape, NULL, &y);
     if (!result) return kb_fast_failed();
     activation_job job = {.kind = kind, .type = gate.type, .x = gate.data, .out = y.data};
     job.factor = up.data;
     job.width = gate.dl.shape[gate.dl.ndim - 1];
     job.x_stride = job.factor_stride = job.out_stride = job.width;
-    activation_work work = activation_gated_forward(&job, job.width ? gate.count / job.width : 0);
-    kb_fast_parallel(activation_units(&work), activation_unit_cost(&work), activation_unit_range,
-                     &work);
-    return result;
+    int64_t rows = job.width ? gate.count / job.width : 0;
+    return activation_run_direct(activation_gated_forward(&job, rows), gate.device, result);
 }
 
 /* name(gate, up): a tensor, or NotImplemented */
@@ -44,7 +43,7 @@ static bool matrix_open(const kb_fast *fast, PyObject *const *weight_and_bias, k
     kb_plain weight, bias;
     PyObject *weight_object = weight_and_bias[0], *bias_object = weight_and_bias[1];
     if (!kb_fast_open(fast, weight_object, &weight) || !weight.contiguous || weight.type != type ||
-        weight.dl.ndim != 2 || weight.dl.shape[1] != width ||
+        weight.device.type != KB_DEVICE_CPU || weight.dl.ndim != 2 || weight.dl.shape[1] != width ||
         kb_fast_wants_grad(fast, weight_object))
         return false;
     *outputs = weight.dl.shape[0];
@@ -52,7 +51,7 @@ static bool matrix_open(const kb_fast *fast, PyObject *const *weight_and_bias, k
     matrix->bias = NULL;
     if (bias_object == Py_None) return true;
     if (!kb_fast_open(fast, bias_object, &bias) || !bias.contiguous || bias.type != type ||
-        !kb_plain_has_sizes(&bias, 1, outputs) || kb_fast_wants_grad(fast, bias_object))
+        bias.device.type != KB_DEVICE_CPU || !kb_plain_has_sizes(&bias, 1, outputs) || kb_fast_wants_grad(fast, bias_object))
         return false;
     matrix->bias = bias.data;
     return true;
@@ -64,6 +63,7 @@ static bool mlp_open(const kb_fast *fast, PyObject *const *args, kb_plain *x, ml
     long kind = PyLong_AsLong(args[7]);
     if (kind < 0 || kind >= ACTIVATION_COUNT || !kb_fast_is_quiet(fast) ||
         !kb_fast_open(fast, args[0], x) || !x->contiguous || x->dl.ndim < 1 ||
+        x->device.type != KB_DEVICE_CPU ||
         kb_fast_wants_grad(fast, args[0]))
         return false;
     job->kind = (activation_kind)kind;
@@ -89,8 +89,8 @@ static PyObject *direct_gated_mlp(PyObject *module, PyObject *const *args, Py_ss
     memcpy(sizes, x.dl.shape, (size_t)x.dl.ndim * sizeof *sizes);
     sizes[x.dl.ndim - 1] = job.out_width;
     PyObject *between =
-        kb_fast_new(fast, 2, (int64_t[]){job.rows, job.hidden_width}, NULL, x.type, &hidden);
-    PyObject *result = between ? kb_fast_new(fast, x.dl.ndim, sizes, NULL, x.type, &y) : NULL;
+        kb_fast_new(fast, &x, 2, (int64_t[]){job.rows, job.hidden_width}, NULL, &hidden);
+    PyObject *result = between ? kb_fast_new(fast, &x, x.dl.ndim, sizes, NULL, &y) : NULL;
     if (result) {
         job.hidden = hidden.data;
         job.out = y.data;

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mlp_ops.h"
 
-static void run(activation_work work) {
-    kb_parallel(activation_units(&work), activation_unit_cost(&work), activation_unit_range, &work);
-}
+#include "activation_device.h"
 
 static void require_like(const kb_tensor *other, const kb_tensor *gate) {
-    bool matches = gate->ndim >= 1 && other->type == gate->type && other->ndim == gate->ndim;
-    for (int64_t i = 0; matches && i < gate->ndim; i++) matches = other->sizes[i] == gate->sizes[i];
-    kb_require(matches, "mlp: both tensors must have one shape, of a dimension or more, and dtype");
+    kb_require(gate->ndim >= 1 && kb_tensor_is_like(other, gate),
+               "mlp: both tensors must have one shape, of a dimension or more, dtype and device");
 }
 
 static int64_t rows_of(const kb_tensor *gate) {
@@ -30,9 +27,9 @@ static void forward(kb_word *stack, activation_kind kind) {
     KB_OWNED kb_tensor up = kb_tensor_take(stack[1]);
     require_like(&up, &gate);
     activation_job job = job_of(&gate, &up, kind);
-    KB_OWNED kb_tensor y = kb_tensor_new_contiguous(gate.ndim, gate.sizes, gate.type);
+    KB_OWNED kb_tensor y = kb_tensor_new_contiguous(gate.device, gate.ndim, gate.sizes, gate.type);
     job.out = y.data;
-    run(activation_gated_forward(&job, rows_of(&gate)));
+    activation_run(activation_gated_forward(&job, rows_of(&gate)), gate.device);
     stack[0] = kb_tensor_give(&y);
 }
 
@@ -45,21 +42,23 @@ static void backward(kb_word *stack, activation_kind kind) {
     activation_job job = job_of(&gate, &up, kind);
     job.grad_stride = kb_tensor_as_rows(&grad, 1);
     job.grad = grad.data;
-    KB_OWNED kb_tensor gate_grad = kb_tensor_new_contiguous(gate.ndim, gate.sizes, gate.type);
-    KB_OWNED kb_tensor up_grad = kb_tensor_new_contiguous(gate.ndim, gate.sizes, gate.type);
+    KB_OWNED kb_tensor gate_grad = kb_tensor_new_contiguous(gate.device, gate.ndim, gate.sizes, gate.type);
+    KB_OWNED kb_tensor up_grad = kb_tensor_new_contiguous(gate.device, gate.ndim, gate.sizes, gate.type);
     job.out = gate_grad.data;
     job.factor_out = up_grad.data;
-    run(activation_gated_backward(&job, rows_of(&gate)));
+    activation_run(activation_gated_backward(&job, rows_of(&gate)), gate.device);
     stack[0] = kb_tensor_give(&gate_grad);
     stack[1] = kb_tensor_give(&up_grad);
 }
 
 /* A contiguous matrix whose rows have `width` elements, and its bias. */
 static mlp_matrix matrix_of(kb_tensor *weight, kb_tensor *bias, kb_dtype type, int64_t width) {
-    kb_require(weight->ndim == 2 && weight->sizes[1] == width && weight->type == type,
+    kb_require(weight->ndim == 2 && weight->sizes[1] == width && weight->type == type &&
+                   weight->device.type == KB_DEVICE_CPU,
                "mlp: the weights must be matrices for the input's last dimension and dtype");
     bool fits = !bias->handle ||
-                (bias->ndim == 1 && bias->sizes[0] == weight->sizes[0] && bias->type == type);
+                (bias->ndim == 1 && bias->sizes[0] == weight->sizes[0] && bias->type == type &&
+                 bias->device.type == KB_DEVICE_CPU);
     kb_require(fits, "mlp: a bias must have an element for each output, and the input's dtype");
     if (bias->handle) (void)kb_tensor_as_rows(bias, 1);
     (void)kb_tensor_as_rows(weight, 2);
@@ -78,6 +77,7 @@ static void op_gated_mlp(kb_word *stack, uint64_t argument_count, uint64_t outpu
     KB_OWNED kb_tensor down = kb_tensor_take(stack[5]);
     KB_OWNED kb_tensor down_bias = kb_tensor_take_optional(stack[6]);
     kb_require(x.ndim >= 1, "mlp: the input must have a dimension or more");
+    kb_require(x.device.type == KB_DEVICE_CPU, "mlp: gated_mlp is for the CPU");
     kb_require((int64_t)stack[7] >= 0 && stack[7] < ACTIVATION_COUNT, "mlp: unknown activation");
     (void)kb_tensor_as_rows(&x, x.ndim);
     mlp_job job = {.kind = (activation_kind)stack[7], .type = x.type, .x = x.data};
@@ -92,8 +92,8 @@ static void op_gated_mlp(kb_word *stack, uint64_t argument_count, uint64_t outpu
     int64_t hidden_sizes[] = {job.rows, job.hidden_width}, sizes[KB_MAX_DIMS];
     memcpy(sizes, x.sizes, (size_t)x.ndim * sizeof *sizes);
     sizes[x.ndim - 1] = job.out_width;
-    KB_OWNED kb_tensor hidden = kb_tensor_new_contiguous(2, hidden_sizes, x.type);
-    KB_OWNED kb_tensor y = kb_tensor_new_contiguous(x.ndim, sizes, x.type);
+    KB_OWNED kb_tensor hidden = kb_tensor_new_contiguous(x.device, 2, hidden_sizes, x.type);
+    KB_OWNED kb_tensor y = kb_tensor_new_contiguous(x.device, x.ndim, sizes, x.type);
     job.hidden = hidden.data;
     job.out = y.data;
     kb_parallel(mlp_hidden_units(&job), mlp_hidden_cost(&job), mlp_hidden_range, &job);

@@ -14,31 +14,33 @@ typedef enum norm_gate { NORM_GATE_NONE, NORM_GATE_SILU, NORM_GATE_SIGMOID } nor
  * param_type is x_type or float32; y_type is x_type, or float32 where param_type is.
  */
 typedef struct norm_job {
+    /* What every call needs comes first, so that a GPU's constant cache has it in one line. */
     const void *x;
     const void *weight;
+    void *out; /* forward: y, of y_type; backward: gradient of x, of x_type */
+    int64_t width;
+    int64_t x_stride;
+    float eps;
+    kb_dtype x_type;
+    kb_dtype param_type;
+    kb_dtype y_type;
+    norm_gate gate_kind;
+    bool centered;   /* layer normalization */
+    bool cast_first; /* RMSNorm: round the normalized value to x_type before the weight */
+    bool stream;     /* write past the cache where rows are aligned for it */
     const void *bias;
     const void *residual; /* forward: of x_type, added to x before all else; or NULL */
     void *sum;        /* forward: x + residual, of x_type, contiguous; where there is a residual */
     const void *gate; /* RMSNorm with a gate: of x_type */
     const void *grad; /* backward: gradient of y, of y_type */
     const void *sum_grad; /* backward: of x_type, added to the gradient of x; or NULL */
-    void *out;            /* forward: y, of y_type; backward: gradient of x, of x_type */
     void *gate_out;       /* backward: gradient of the gate, of x_type */
     float *weight_sum;    /* backward: `width` sums that are added to; NULL where not wanted */
     float *bias_sum;
-    int64_t width;
-    int64_t x_stride;
     int64_t residual_stride;
     int64_t gate_stride;
     int64_t grad_stride;
     int64_t sum_grad_stride;
-    float eps;
-    norm_gate gate_kind;
-    bool cast_first; /* RMSNorm: round the normalized value to x_type before the weight */
-    bool stream;     /* write past the cache where rows are aligned for it */
-    kb_dtype x_type;
-    kb_dtype param_type;
-    kb_dtype y_type;
 } norm_job;
 
 /* Rows `begin` to `end`. Thread-safe for disjoint ranges, but for the two sums. */

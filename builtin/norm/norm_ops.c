@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "norm_ops.h"
 
-const norm_table *norm_active(void) { return norm_table_get(kb_isa_active()); }
+#include "kb_cuda.h"
+#include "norm_cuda.h"
+
+static const norm_table *active_table(void) { return norm_table_get(kb_isa_active()); }
 
 void norm_forward_range(int64_t begin, int64_t end, void *context) {
     const norm_work *work = context;
     work->kernel(&work->job, begin, end);
 }
 
-norm_work norm_forward_work(norm_rows kernel, const norm_job *job, int64_t rows) {
-    norm_work work = {.kernel = kernel, .job = *job, .rows = job->width > 0 ? rows : 0};
+norm_work norm_forward_work(const norm_job *job, int64_t rows) {
+    const norm_table *table = active_table();
+    norm_work work = {.job = *job, .rows = job->width > 0 ? rows : 0};
+    work.kernel = job->centered ? table->layer_forward : table->rms_forward;
     work.job.stream = kb_streams(rows * job->width * kb_dtype_size(job->y_type));
     return work;
 }
@@ -33,10 +38,11 @@ static int64_t outer_dims(const kb_tensor *x, kb_word inner_word) {
 /* Weight or bias: contiguous, of the normalized shape. */
 static void parameter_prepare(kb_tensor *parameter, const kb_tensor *x, int64_t outer) {
     if (!parameter->handle) return;
-    bool matches = parameter->ndim == x->ndim - outer;
+    bool matches =
+        parameter->ndim == x->ndim - outer && kb_device_equal(parameter->device, x->device);
     for (int64_t i = 0; matches && i < parameter->ndim; i++)
         matches = parameter->sizes[i] == x->sizes[outer + i];
-    kb_require(matches, "norm: weight and bias must have the normalized shape");
+    kb_require(matches, "norm: weight and bias must have the normalized shape, on the input's device");
     (void)kb_tensor_as_rows(parameter, parameter->ndim);
 }
 
@@ -67,29 +73,33 @@ static norm_job job_begin(const kb_tensor *x, const kb_tensor *weight, const kb_
 }
 
 /* Runs the job over a fresh output and gives that to the stack. */
-static kb_word forward(norm_rows kernel, norm_job *job, const kb_tensor *x, int64_t outer) {
-    KB_OWNED kb_tensor y = kb_tensor_new_contiguous(x->ndim, x->sizes, job->y_type);
+static kb_word forward(norm_job *job, const kb_tensor *x, int64_t outer) {
+    KB_OWNED kb_tensor y = kb_tensor_new_contiguous(x->device, x->ndim, x->sizes, job->y_type);
     job->out = y.data;
-    norm_work work = norm_forward_work(kernel, job, kb_sizes_product(x->sizes, 0, outer));
-    kb_parallel(work.rows, job->width, norm_forward_range, &work);
+    norm_work work = norm_forward_work(job, kb_sizes_product(x->sizes, 0, outer));
+    if (KB_ON_CUDA(x->device)) {
+        KB_CUDA_GUARDED kb_cuda_guard guard = kb_cuda_guard_enter(x->device);
+        kb_cuda_require(norm_cuda_forward(&work.job, work.rows, kb_cuda_stream(x->device)));
+    } else {
+        kb_parallel(work.rows, job->width, norm_forward_range, &work);
+    }
     return kb_tensor_give(&y);
 }
 
 static void require_like(const kb_tensor *other, const kb_tensor *x) {
-    bool matches = other->type == x->type && other->ndim == x->ndim;
-    for (int64_t i = 0; matches && i < x->ndim; i++) matches = other->sizes[i] == x->sizes[i];
-    kb_require(matches, "norm: residual and gate must have the input's shape and dtype");
+    kb_require(kb_tensor_is_like(other, x),
+               "norm: residual and gate must have the input's shape, dtype and device");
 }
 
 /* The same after x + residual, which goes to stack[1]. */
-static void fused_add_forward(kb_word *stack, norm_rows kernel, norm_job *job, const kb_tensor *x,
+static void fused_add_forward(kb_word *stack, norm_job *job, const kb_tensor *x,
                               kb_tensor *residual, int64_t outer) {
     require_like(residual, x);
     job->residual_stride = kb_tensor_as_rows(residual, x->ndim - outer);
     job->residual = residual->data;
-    KB_OWNED kb_tensor sum = kb_tensor_new_contiguous(x->ndim, x->sizes, x->type);
+    KB_OWNED kb_tensor sum = kb_tensor_new_contiguous(x->device, x->ndim, x->sizes, x->type);
     job->sum = sum.data;
-    stack[0] = forward(kernel, job, x, outer);
+    stack[0] = forward(job, x, outer);
     stack[1] = kb_tensor_give(&sum);
 }
 
@@ -106,7 +116,7 @@ static void op_rms_norm(kb_word *stack, uint64_t argument_count, uint64_t output
     job.x_stride = stride;
     job.cast_first = word_to_bool(stack[4]);
     if (job.cast_first) job.y_type = job.param_type; /* as torch's promotion of the product */
-    stack[0] = forward(norm_active()->rms_forward, &job, &x, outer);
+    stack[0] = forward(&job, &x, outer);
 }
 
 /* layer_norm(Tensor x, Tensor? weight, Tensor? bias, int ndim, float eps) -> Tensor */
@@ -121,7 +131,8 @@ static void op_layer_norm(kb_word *stack, uint64_t argument_count, uint64_t outp
     parameter_prepare(&bias, &x, outer);
     norm_job job = job_begin(&x, &weight, &bias, outer, word_to_double(stack[4]));
     job.x_stride = stride;
-    stack[0] = forward(norm_active()->layer_forward, &job, &x, outer);
+    job.centered = true;
+    stack[0] = forward(&job, &x, outer);
 }
 
 /* fused_add_rms_norm(Tensor x, Tensor residual, Tensor? weight, int ndim, float eps,
@@ -139,7 +150,7 @@ static void op_fused_add_rms_norm(kb_word *stack, uint64_t argument_count, uint6
     job.x_stride = stride;
     job.cast_first = word_to_bool(stack[5]);
     if (job.cast_first) job.y_type = job.param_type;
-    fused_add_forward(stack, norm_active()->rms_forward, &job, &x, &residual, outer);
+    fused_add_forward(stack, &job, &x, &residual, outer);
 }
 
 /* fused_add_layer_norm(Tensor x, Tensor residual, Tensor? weight, Tensor? bias, int ndim,
@@ -157,7 +168,8 @@ static void op_fused_add_layer_norm(kb_word *stack, uint64_t argument_count,
     parameter_prepare(&bias, &x, outer);
     norm_job job = job_begin(&x, &weight, &bias, outer, word_to_double(stack[5]));
     job.x_stride = stride;
-    fused_add_forward(stack, norm_active()->layer_forward, &job, &x, &residual, outer);
+    job.centered = true;
+    fused_add_forward(stack, &job, &x, &residual, outer);
 }
 
 static void gate_prepare(norm_job *job, kb_tensor *gate, const kb_tensor *x, int64_t outer,
@@ -184,7 +196,7 @@ static void op_rms_norm_gated(kb_word *stack, uint64_t argument_count, uint64_t 
     job.x_stride = stride;
     job.cast_first = word_to_bool(stack[5]);
     gate_prepare(&job, &gate, &x, outer, stack[6]);
-    stack[0] = forward(norm_active()->rms_forward, &job, &x, outer);
+    stack[0] = forward(&job, &x, outer);
 }
 
 /*
@@ -230,8 +242,8 @@ static void reduce_chunks(const float *sums, int64_t chunks, int64_t width, kb_t
 /* A gradient of the normalized shape, or an empty tensor where it is not wanted. */
 static kb_tensor new_parameter_grad(const kb_tensor *x, int64_t outer, kb_dtype type, bool wanted) {
     const int64_t none = 0;
-    if (!wanted) return kb_tensor_new_contiguous(1, &none, type);
-    return kb_tensor_new_contiguous(x->ndim - outer, x->sizes + outer, type);
+    if (!wanted) return kb_tensor_new_contiguous(x->device, 1, &none, type);
+    return kb_tensor_new_contiguous(x->device, x->ndim - outer, x->sizes + outer, type);
 }
 
 static int64_t rows_per_chunk(int64_t rows) {
@@ -240,36 +252,65 @@ static int64_t rows_per_chunk(int64_t rows) {
     return even > FEWEST_ROWS ? even : FEWEST_ROWS;
 }
 
-/* Fills stack[0..2] with the gradients of x, weight and bias. */
-static void backward(kb_word *stack, norm_rows kernel, norm_job *job, const kb_tensor *x,
-                     int64_t outer, bool wants_weight, bool wants_bias) {
-    backward_run run = {.kernel = kernel, .job = job};
+/* Room for `chunks` times the sums of the weight and those of the bias. */
+static kb_tensor new_sums(const norm_job *job, const kb_tensor *x, int64_t chunks, bool wanted) {
+    const int64_t count = wanted ? chunks * 2 * job->width : 0;
+    return kb_tensor_new_contiguous(x->device, 1, &count, KB_F32);
+}
+
+static void backward_cpu(norm_job *job, const kb_tensor *x, int64_t rows, kb_tensor *dw,
+                         kb_tensor *db, bool wants_weight, bool wants_bias) {
+    const norm_table *table = active_table();
+    backward_run run = {.job = job, .rows = rows, .chunk_rows = rows_per_chunk(rows)};
+    run.kernel = job->centered ? table->layer_backward : table->rms_backward;
     run.wants_weight = wants_weight;
     run.wants_bias = wants_bias;
-    run.rows = kb_sizes_product(x->sizes, 0, outer);
-    run.chunk_rows = rows_per_chunk(run.rows);
-    int64_t chunks = job->width > 0 ? (run.rows + run.chunk_rows - 1) / run.chunk_rows : 0;
-    KB_OWNED kb_tensor dx = kb_tensor_new_contiguous(x->ndim, x->sizes, x->type);
+    int64_t chunks = job->width > 0 ? (rows + run.chunk_rows - 1) / run.chunk_rows : 0;
+    KB_OWNED kb_tensor sums = new_sums(job, x, chunks, wants_weight || wants_bias);
+    if (chunks > 0 && (wants_weight || wants_bias)) run.sums = sums.data;
+    job->stream = kb_streams(rows * job->width * kb_dtype_size(x->type));
+    kb_parallel(chunks, run.chunk_rows * job->width, backward_range, &run);
+    if (wants_weight) reduce_chunks(sums.data, chunks, job->width, dw);
+    if (wants_bias)
+        reduce_chunks((const float *)kb_at(sums.data, job->width, KB_F32), chunks, job->width, db);
+}
+
+#ifdef KB_HAS_CUDA
+static void backward_cuda(norm_job *job, const kb_tensor *x, int64_t rows, kb_tensor *dw,
+                          kb_tensor *db, bool wants_weight, bool wants_bias) {
+    KB_CUDA_GUARDED kb_cuda_guard guard = kb_cuda_guard_enter(x->device);
+    norm_cuda_shape shape = norm_cuda_backward_shape(job, rows);
+    KB_OWNED kb_tensor sums = new_sums(job, x, shape.chunks, wants_weight || wants_bias);
+    if (wants_weight) job->weight_sum = sums.data;
+    if (wants_bias) job->bias_sum = (float *)kb_at_mut(sums.data, shape.chunks * job->width, KB_F32);
+    kb_cuda_require(norm_cuda_backward(job, rows, &shape, wants_weight ? dw->data : NULL,
+                                       wants_bias ? db->data : NULL, kb_cuda_stream(x->device)));
+}
+#endif
+
+/* Fills stack[0..2] with the gradients of x, weight and bias. */
+static void backward(kb_word *stack, norm_job *job, const kb_tensor *x, int64_t outer,
+                     bool wants_weight, bool wants_bias) {
+    int64_t rows = kb_sizes_product(x->sizes, 0, outer);
+    KB_OWNED kb_tensor dx = kb_tensor_new_contiguous(x->device, x->ndim, x->sizes, x->type);
     KB_OWNED kb_tensor dw = new_parameter_grad(x, outer, job->param_type, wants_weight);
     KB_OWNED kb_tensor db = new_parameter_grad(x, outer, job->param_type, wants_bias);
-    const int64_t sum_count = wants_weight || wants_bias ? chunks * 2 * job->width : 0;
-    KB_OWNED kb_tensor sums = kb_tensor_new_contiguous(1, &sum_count, KB_F32);
-    if (sum_count > 0) run.sums = sums.data;
     job->out = dx.data;
-    job->stream = kb_streams(run.rows * job->width * kb_dtype_size(x->type));
-    kb_parallel(chunks, run.chunk_rows * job->width, backward_range, &run);
-    if (wants_weight) reduce_chunks(sums.data, chunks, job->width, &dw);
-    if (wants_bias)
-        reduce_chunks((const float *)kb_at(sums.data, job->width, KB_F32), chunks, job->width, &db);
+#ifdef KB_HAS_CUDA
+    if (KB_ON_CUDA(x->device))
+        backward_cuda(job, x, rows, &dw, &db, wants_weight, wants_bias);
+    else
+#endif
+        backward_cpu(job, x, rows, &dw, &db, wants_weight, wants_bias);
     stack[0] = kb_tensor_give(&dx);
     stack[1] = kb_tensor_give(&dw);
     stack[2] = kb_tensor_give(&db);
 }
 
 static void grad_prepare(norm_job *job, kb_tensor *grad, const kb_tensor *x, int64_t outer) {
-    bool matches = grad->ndim == x->ndim;
+    bool matches = grad->ndim == x->ndim && kb_device_equal(grad->device, x->device);
     for (int64_t i = 0; matches && i < x->ndim; i++) matches = grad->sizes[i] == x->sizes[i];
-    kb_require(matches, "norm backward: the gradient must have the input's shape");
+    kb_require(matches, "norm backward: the gradient must have the input's shape and device");
     kb_require(grad->type == x->type || (grad->type == KB_F32 && job->param_type == KB_F32),
                "norm backward: the gradient must have the output's dtype");
     job->grad_stride = kb_tensor_as_rows(grad, grad->ndim - outer);
@@ -303,7 +344,7 @@ static void op_rms_norm_backward(kb_word *stack, uint64_t argument_count, uint64
     bool wants_weight = word_to_bool(stack[5]);
     KB_OWNED kb_tensor sum_grad = kb_tensor_take_optional(stack[6]);
     sum_grad_prepare(&job, &sum_grad, &x, outer);
-    backward(stack, norm_active()->rms_backward, &job, &x, outer, wants_weight, false);
+    backward(stack, &job, &x, outer, wants_weight, false);
 }
 
 /* layer_norm_backward(Tensor grad, Tensor x, Tensor? weight, Tensor? bias, int ndim, float eps,
@@ -324,8 +365,8 @@ static void op_layer_norm_backward(kb_word *stack, uint64_t argument_count, uint
     grad_prepare(&job, &grad, &x, outer);
     KB_OWNED kb_tensor sum_grad = kb_tensor_take_optional(stack[8]);
     sum_grad_prepare(&job, &sum_grad, &x, outer);
-    backward(stack, norm_active()->layer_backward, &job, &x, outer, word_to_bool(stack[6]),
-             word_to_bool(stack[7]));
+    job.centered = true;
+    backward(stack, &job, &x, outer, word_to_bool(stack[6]), word_to_bool(stack[7]));
 }
 
 /* rms_norm_gated_backward(Tensor grad, Tensor x, Tensor gate, Tensor? weight, int ndim, float eps,
@@ -345,11 +386,11 @@ static void op_rms_norm_gated_backward(kb_word *stack, uint64_t argument_count,
     job.x_stride = stride;
     grad_prepare(&job, &grad, &x, outer);
     gate_prepare(&job, &gate, &x, outer, stack[6]);
-    KB_OWNED kb_tensor gate_grad = kb_tensor_new_contiguous(x.ndim, x.sizes, x.type);
+    KB_OWNED kb_tensor gate_grad = kb_tensor_new_contiguous(x.device, x.ndim, x.sizes, x.type);
     job.gate_out = gate_grad.data;
     bool wants_weight = word_to_bool(stack[7]);
     kb_word results[3];
-    backward(results, norm_active()->rms_backward, &job, &x, outer, wants_weight, false);
+    backward(results, &job, &x, outer, wants_weight, false);
     KB_OWNED kb_tensor no_bias_grad = kb_tensor_take(results[2]);
     stack[0] = results[0];
     stack[1] = kb_tensor_give(&gate_grad);

@@ -9,9 +9,6 @@ enum { NORM_OP_COUNT = 8 };
 
 extern const kb_op norm_ops[NORM_OP_COUNT];
 
-/* The kernels in use. */
-const norm_table *norm_active(void);
-
 /* A forward over rows, and what kb_parallel runs a range of them with. */
 typedef struct norm_work {
     norm_rows kernel;
@@ -19,7 +16,7 @@ typedef struct norm_work {
     int64_t rows;
 } norm_work;
 
-norm_work norm_forward_work(norm_rows kernel, const norm_job *job, int64_t rows);
+norm_work norm_forward_work(const norm_job *job, int64_t rows);
 void norm_forward_range(int64_t begin, int64_t end, void *context);
 
 #endif

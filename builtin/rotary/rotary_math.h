@@ -37,4 +37,31 @@ extern const rotary_row rotary_avx512_bf16;
 /* The function for an available instruction set. */
 rotary_row rotary_row_get(kb_isa isa);
 
+enum { ROTARY_MAX_DIMS = 8 };
+
+/* One dimension over rows: its size, and the steps in elements from one row to the next. */
+typedef struct rotary_dim {
+    int64_t size;
+    int64_t x, y, cosine, sine;
+} rotary_dim;
+
+/* A tensor whose rows are turned, with its dimensions but the last, outermost first in memory. */
+typedef struct rotary_tensor {
+    const void *x;
+    void *y;
+    int64_t rows;
+    rotary_dim dims[ROTARY_MAX_DIMS];
+} rotary_tensor;
+
+/* Both tensors of one call. Angles are laid over all dimensions but the last: a stride of 0 where
+ * they are the same for all. */
+typedef struct rotary_work {
+    rotary_shape shape;
+    rotary_row row;
+    rotary_tensor tensors[2]; /* the second may have no rows */
+    const void *cosine, *sine;
+    int64_t cosine_strides[ROTARY_MAX_DIMS], sine_strides[ROTARY_MAX_DIMS];
+    int64_t ndim;
+} rotary_work;
+
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The Python module _rotary_kern: registration of the op, and the direct call. */
+#include "kb_cuda.h"
 #include "kb_module.h"
+#include "rotary_cuda.h"
 #include "rotary_ops.h"
 
 static const kb_kernel kernel = {.name = "rotary", .ops = rotary_ops, .op_count = ROTARY_OP_COUNT};
@@ -13,7 +15,7 @@ static bool input_open(const kb_fast *fast, PyObject *object, kb_plain *x) {
 
 static bool angles_open(const kb_fast *fast, PyObject *object, const kb_plain *q, kb_plain *out) {
     return kb_fast_open(fast, object, out) && out->dl.ndim == q->dl.ndim - 1 && out->count > 0 &&
-           (out->type == q->type || out->type == KB_F32) &&
+           (out->type == q->type || out->type == KB_F32) && kb_device_equal(out->device, q->device) &&
            out->dl.strides[out->dl.ndim - 1] == 1 && !kb_fast_wants_grad(fast, object);
 }
 
@@ -27,8 +29,8 @@ static PyObject *output_open(const kb_fast *fast, PyObject *given, const kb_plai
     PyObject *made = given;
     kb_strides_preserved(&described, strides);
     if (!given)
-        made = kb_fast_new(fast, x->dl.ndim, x->dl.shape, strides, x->type, &y);
-    else if (input_open(fast, given, &y) && y.type == x->type &&
+        made = kb_fast_new(fast, x, x->dl.ndim, x->dl.shape, strides, &y);
+    else if (input_open(fast, given, &y) && kb_plain_is_with(&y, x) &&
              kb_plain_has_sizes(&y, x->dl.ndim, x->dl.shape))
         Py_INCREF(given);
     else
@@ -58,7 +60,7 @@ static PyObject *direct_apply(PyObject *module, PyObject *const *args, Py_ssize_
     if (!kb_fast_is_quiet(fast) || !input_open(fast, args[0], &q) || !input_open(fast, args[1], &k))
         Py_RETURN_NOTIMPLEMENTED;
     int32_t last = q.dl.ndim - 1;
-    if (k.type != q.type || k.dl.ndim != q.dl.ndim || k.dl.shape[last] != q.dl.shape[last] ||
+    if (!kb_plain_is_with(&k, &q) || k.dl.ndim != q.dl.ndim || k.dl.shape[last] != q.dl.shape[last] ||
         !angles_open(fast, args[2], &q, &cosine) || !angles_open(fast, args[3], &q, &sine))
         Py_RETURN_NOTIMPLEMENTED;
     int64_t given = cosine.dl.shape[last - 1];
@@ -81,6 +83,12 @@ static PyObject *direct_apply(PyObject *module, PyObject *const *args, Py_ssize_
     Py_XDECREF(q_out);
     Py_XDECREF(k_out);
     if (!pair) return kb_fast_failed();
+    if (KB_ON_CUDA(q.device)) {
+        void *stream = NULL;
+        int error = kb_cuda_find_stream(q.device.index, &stream);
+        if (!error) error = rotary_cuda_run(&work, stream);
+        return kb_fast_launched(pair, error);
+    }
     work.shape.stream = rotary_streams(&work);
     kb_fast_parallel(rotary_rows(&work), work.shape.width, rotary_range, &work);
     return pair;

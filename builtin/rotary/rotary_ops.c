@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rotary_ops.h"
 
+#include "kb_cuda.h"
+#include "rotary_cuda.h"
+
 bool rotary_lay_angles(const int64_t *sizes, const int64_t *strides, const int64_t *tensor_sizes,
                        int64_t ndim, int64_t skipped, int64_t *laid) {
     if (ndim < 2 || ndim > ROTARY_MAX_DIMS || skipped < 0 || skipped > ndim - 2) return false;
@@ -85,12 +88,13 @@ static kb_tensor tensor_open(kb_tensor *x) {
         kb_tensor_copy_as(x, strides);
     }
     kb_strides_preserved(x, strides);
-    return kb_tensor_new(x->ndim, x->sizes, strides, x->type);
+    return kb_tensor_new(x->device, x->ndim, x->sizes, strides, x->type);
 }
 
 /* Cosines or sines: a row must be contiguous. */
 static void angles_open(kb_tensor *angles, const kb_tensor *x) {
-    kb_require(angles->ndim == x->ndim - 1, "rotary: the angles must have one dimension less");
+    kb_require(angles->ndim == x->ndim - 1 && kb_device_equal(angles->device, x->device),
+               "rotary: the angles must have one dimension less, on the input's device");
     kb_require(angles->type == x->type || angles->type == KB_F32,
                "rotary: the angles must have the input's dtype or float32");
     if (angles->strides[angles->ndim - 1] == 1) return;
@@ -110,8 +114,9 @@ static void op_apply(kb_word *stack, uint64_t argument_count, uint64_t output_co
     rotary_work work = {.row = rotary_row_get(kb_isa_active()), .ndim = q.ndim};
     KB_OWNED kb_tensor q_out = tensor_open(&q);
     KB_OWNED kb_tensor k_out = tensor_open(&k);
-    kb_require(k.ndim == q.ndim && k.type == q.type && k.sizes[k.ndim - 1] == q.sizes[q.ndim - 1],
-               "rotary: q and k must have the same dtype and width");
+    kb_require(k.ndim == q.ndim && k.type == q.type && kb_device_equal(k.device, q.device) &&
+                   k.sizes[k.ndim - 1] == q.sizes[q.ndim - 1],
+               "rotary: q and k must have the same dtype, device and width");
     angles_open(&cosine, &q);
     angles_open(&sine, &q);
     int64_t given = cosine.sizes[cosine.ndim - 1];
@@ -141,7 +146,12 @@ static void op_apply(kb_word *stack, uint64_t argument_count, uint64_t output_co
     work.cosine = cosine.data;
     work.sine = sine.data;
     work.shape.stream = rotary_streams(&work);
-    kb_parallel(rotary_rows(&work), work.shape.width, rotary_range, &work);
+    if (KB_ON_CUDA(q.device)) {
+        KB_CUDA_GUARDED kb_cuda_guard guard = kb_cuda_guard_enter(q.device);
+        kb_cuda_require(rotary_cuda_run(&work, kb_cuda_stream(q.device)));
+    } else {
+        kb_parallel(rotary_rows(&work), work.shape.width, rotary_range, &work);
+    }
     stack[0] = kb_tensor_give(&q_out);
     stack[1] = kb_tensor_give(&k_out);
 }

@@ -5,34 +5,9 @@
 #include "kb_tensor.h"
 #include "rotary_math.h"
 
-enum { ROTARY_OP_COUNT = 1, ROTARY_MAX_DIMS = 8 };
+enum { ROTARY_OP_COUNT = 1 };
 
 extern const kb_op rotary_ops[ROTARY_OP_COUNT];
-
-/* One dimension over rows: its size, and the steps in elements from one row to the next. */
-typedef struct rotary_dim {
-    int64_t size;
-    int64_t x, y, cosine, sine;
-} rotary_dim;
-
-/* A tensor whose rows are turned, with its dimensions but the last, outermost first in memory. */
-typedef struct rotary_tensor {
-    const void *x;
-    void *y;
-    int64_t rows;
-    rotary_dim dims[ROTARY_MAX_DIMS];
-} rotary_tensor;
-
-/* Both tensors of one call. Angles are laid over all dimensions but the last: a stride of 0 where
- * they are the same for all. */
-typedef struct rotary_work {
-    rotary_shape shape;
-    rotary_row row;
-    rotary_tensor tensors[2]; /* the second may have no rows */
-    const void *cosine, *sine;
-    int64_t cosine_strides[ROTARY_MAX_DIMS], sine_strides[ROTARY_MAX_DIMS];
-    int64_t ndim;
-} rotary_work;
 
 /* Fills in a tensor, after the angles were laid over it. */
 void rotary_tensor_fill(const rotary_work *work, const int64_t *sizes, const int64_t *x_strides,

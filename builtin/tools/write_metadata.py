@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Completes a build variant: its id (in _build.py) and its metadata.json with digests.
 
-    write_metadata.py VARIANT_DIR --name norm --version 1 --backend cpu
+    write_metadata.py VARIANT_DIR --name norm --version 1 --backend cuda --archs 8.0 9.0+PTX
 
 The id is derived from the content, so that equal builds have equal ids. Only the standard library
 is used; the script runs at build time.
@@ -16,6 +16,8 @@ from pathlib import Path
 # Written by this script, so not part of what the id is derived from.
 GENERATED = ("_build.py", "metadata.json")
 EXCLUDED_SUFFIXES = (".pyc",)
+# The devices of a variant, by its backend: a build for CUDA has the CPU kernels, too.
+DEVICES = {"cpu": ("cpu",), "cuda": ("cpu", "cuda")}
 
 
 def files_of(variant):
@@ -48,7 +50,8 @@ def main():
     parser.add_argument("variant", type=Path)
     parser.add_argument("--name", required=True)
     parser.add_argument("--version", required=True, type=int)
-    parser.add_argument("--backend", default="cpu")
+    parser.add_argument("--backend", default="cpu", choices=DEVICES)
+    parser.add_argument("--archs", nargs="*", default=[])
     arguments = parser.parse_args()
 
     build_id = content_id(arguments.variant, arguments.name, arguments.backend)
@@ -57,14 +60,18 @@ def main():
         "# SPDX-License-Identifier: Apache-2.0\n"
         '"""Written at build time: the id is derived from the content of this folder."""\n\n'
         f'BUILD_ID = "{build_id}"\n'
+        f"DEVICES = {DEVICES[arguments.backend]!r}\n"
     )
+    backend = {"type": arguments.backend}
+    if arguments.archs:
+        backend["archs"] = arguments.archs
     metadata = {
         "id": build_id,
         "name": arguments.name,
         "version": arguments.version,
         "license": "Apache-2.0",
         "python-depends": [],
-        "backend": {"type": arguments.backend},
+        "backend": backend,
         "digest": {"algorithm": "sha256", "files": digests_of(arguments.variant)},
     }
     text = json.dumps(metadata, indent=2, sort_keys=True) + "\n"

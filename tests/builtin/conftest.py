@@ -11,7 +11,9 @@ import pytest
 import torch
 
 KERNELS = ("activation", "loss", "mlp", "norm", "rotary")
-VARIANT = "torch-stable-abi210-cpu-x86_64-linux"
+# The CPU tests run on the build for CUDA, too, where this names it: it has the same CPU kernels.
+VARIANT = os.environ.get("KN_BUILTIN_VARIANT", "torch-stable-abi210-cpu-x86_64-linux")
+CUDA_VARIANT = "torch-stable-abi210-cu130-x86_64-linux"
 
 
 @pytest.fixture(autouse=True)
@@ -109,3 +111,13 @@ def isa(request, norm, activation, rotary, mlp, loss):
     yield request.param
     for kernel, name in zip(kernels, before, strict=True):
         kernel.select_isa(name)
+
+
+@pytest.fixture(scope="session")
+def load_cuda():
+    """Imports the build of a kernel for CUDA devices, from KN_BUILTIN_DIR or what `make kernels` made."""
+    if not torch.cuda.is_available():
+        pytest.skip("there is no CUDA device")
+    made = Path(__file__).parents[2] / "build/kernels/out"
+    directory = Path(os.environ.get("KN_BUILTIN_DIR", made))
+    return lambda name: load_variant(directory / name / "build" / CUDA_VARIANT)

@@ -4,6 +4,8 @@
 import torch
 from torch.compiler import is_compiling
 
+from ._build import DEVICES
+
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 try:
@@ -32,7 +34,7 @@ def _is_op_tensor(tensor):
     return (
         type(tensor) in _TYPES
         and tensor.dtype in DTYPES
-        and tensor.device.type in ("cpu", "meta")
+        and (tensor.device.type in DEVICES or tensor.device.type == "meta")
         and tensor.layout == torch.strided
         and not tensor.is_nested
     )
@@ -41,15 +43,13 @@ def _is_op_tensor(tensor):
 def takes_op(*tensors):
     """Whether our op computes this call; if not, torch's own functions do.
 
-    They do for other dtypes, devices and layouts, for tensor subclasses (which may distribute or
+    They do for other dtypes, devices and layouts, tensors of several devices, for tensor subclasses (which may distribute or
     quantize), and under `torch.func` transforms, forward-mode differentiation and jit tracing.
     """
     if not is_compiling() and _is_transformed():
         return False
-    for tensor in tensors:
-        if tensor is not None and not _is_op_tensor(tensor):
-            return False
-    return True
+    given = [tensor for tensor in tensors if tensor is not None]
+    return all(_is_op_tensor(t) and t.device == given[0].device for t in given)
 
 
 class ArgumentError(ValueError, RuntimeError):

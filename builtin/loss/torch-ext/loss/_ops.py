@@ -11,6 +11,8 @@ from ._glue import backward_through, register_ops, register_vmap, wants_direct_g
 ops = register_ops(_loss_kern, BUILD_ID, "cross_entropy")
 _forward = ops.cross_entropy.default
 _with_gradient = ops.cross_entropy_with_gradient.default
+_with_gradient_in_place = ops.cross_entropy_with_gradient_.default
+_scale_gradient = ops.scale_gradient_.default
 _backward = ops.cross_entropy_backward.default
 
 # As in loss_ops.c.
@@ -84,14 +86,34 @@ class _OnePass(torch.autograd.Function):
         made, ctx.made = ctx.made, None
         if made is None or torch.is_grad_enabled():
             return _grads(ctx, grad)
-        if grad.item() != 1.0:
-            made.mul_(grad)
+        _scale_gradient(made, grad)
         return made, None, None, None, None, None
 
 
-def cross_entropy_op(logits, target, ignore_index, smoothing, z_weight, reduction):
+class _InPlace(torch.autograd.Function):
+    """The same with the gradient in the logits' place."""
+
+    @staticmethod
+    def forward(ctx, logits, *options):
+        ctx.made = logits.detach()
+        loss = _with_gradient_in_place(ctx.made, *options)
+        torch.autograd.graph.increment_version(logits)
+        return loss
+
+    @staticmethod
+    def backward(ctx, grad):
+        made, ctx.made = ctx.made, None
+        if made is None or torch.is_grad_enabled():
+            raise RuntimeError(
+                "cross_entropy: with in_place=True there is one backward, without create_graph"
+            )
+        _scale_gradient(made, grad)
+        return made, None, None, None, None, None
+
+
+def cross_entropy_op(logits, target, ignore_index, smoothing, z_weight, reduction, in_place=False):
     """The op, for arguments that `takes_op` accepted."""
     arguments = (logits, target, ignore_index, smoothing, z_weight, reduction)
     if reduction != 0 and wants_direct_grad(_loss_kern, logits):
-        return _OnePass.apply(*arguments)
+        return (_InPlace if in_place and logits.is_contiguous() else _OnePass).apply(*arguments)
     return _forward(*arguments)

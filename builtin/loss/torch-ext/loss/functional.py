@@ -27,7 +27,14 @@ def _check(logits, target, label_smoothing, reduction):
 
 
 def cross_entropy(
-    logits, target, *, ignore_index=-100, label_smoothing=0.0, z_weight=0.0, reduction="mean"
+    logits,
+    target,
+    *,
+    ignore_index=-100,
+    label_smoothing=0.0,
+    z_weight=0.0,
+    reduction="mean",
+    in_place=False,
 ):
     """Cross entropy of logits and class indices, optionally with a z-loss.
 
@@ -42,13 +49,17 @@ def cross_entropy(
         label_smoothing: the share of the target that is spread over all classes; 0 by default.
         z_weight: how much of `log(sum(exp(logits)))^2` is added to each row's loss; 0 by default.
         reduction: "mean" over the rows that count (the default), "sum", or "none".
+        in_place: True lets the gradient take the memory of contiguous logits, whose values are then
+            lost, so that no second tensor of their size is needed; for one backward. Without
+            effect under torch.compile and with "none". False by default.
 
     Returns:
         A float32 tensor: a number, or with "none" of target's shape.
 
     Raises:
         TypeError, ValueError: an argument is of the wrong type or shape.
-        RuntimeError: a target is neither a class nor `ignore_index`.
+        RuntimeError: a target is neither a class nor `ignore_index`. On a CUDA device, where that
+            is not known before the work is done, the loss and the row's gradient are NaN.
 
     Example:
         >>> round(loss.cross_entropy(torch.zeros(1, 4), torch.tensor([2])).item(), 4)
@@ -58,5 +69,8 @@ def cross_entropy(
     rows, flat = logits.reshape(-1, logits.shape[-1]), target.reshape(-1).contiguous()
     options = (int(ignore_index), float(label_smoothing), float(z_weight), REDUCTIONS[reduction])
     takes = takes_op(logits) and type(target) in (torch.Tensor, type(logits))
-    y = (cross_entropy_op if takes else cross_entropy_reference)(rows, flat, *options)
+    if takes and target.device == logits.device:
+        y = cross_entropy_op(rows, flat, *options, in_place)
+    else:
+        y = cross_entropy_reference(rows, flat, *options)
     return y.reshape(target.shape) if reduction == "none" else y

@@ -12,8 +12,8 @@ __all__ = ["ForCausalLMLoss"]
 class ForCausalLMLoss(nn.Module):
     """For transformers' function of this name: each position predicts the next label.
 
-    Half-precision logits are not copied to float32; the arithmetic is. `label_smoothing` and
-    `z_weight` are read from the further arguments.
+    Half-precision logits are not copied to float32; the arithmetic is. `label_smoothing`,
+    `z_weight` and `in_place` are read from the further arguments.
     """
 
     can_torch_compile = True
@@ -38,6 +38,7 @@ class ForCausalLMLoss(nn.Module):
             ignore_index=ignore_index,
             label_smoothing=kwargs.get("label_smoothing", 0.0),
             z_weight=kwargs.get("z_weight", 0.0),
+            in_place=kwargs.get("in_place", False),
             reduction="mean" if num_items_in_batch is None else "sum",
         )
         if num_items_in_batch is None:

@@ -120,7 +120,9 @@ def few_rows_mlp(x, parameters, activation):
 
     `parameters`: weight and bias or None of gate, up and down.
     """
-    if x.ndim < 1 or x.numel() > FEW_ROWS * x.shape[-1] or torch.is_autocast_enabled("cpu"):
+    if x.device.type == "cuda" or torch.is_autocast_enabled("cpu"):
+        return None
+    if x.ndim < 1 or x.numel() > FEW_ROWS * x.shape[-1]:
         return None
     kind = KINDS[activation]
     if not is_dynamo_compiling():

@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The CUDA builds of the first-party kernels against a copy, eager torch, torch.compile and Liger.
+
+    bench_gpu_kernels.py [--kernels build/kernels/out] [--only norm,activation,rotary,loss,host]
+
+Times are those of one call among many in a CUDA graph, bfloat16: the median of the replays, the
+ways taken in turns. "of copy" is the bytes that the operation must move, per second, over those of
+a copy that moves as many. Liger is measured where it is installed.
+"""
+
+import argparse
+import importlib.util
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+VARIANT = "torch-stable-abi210-cu130-x86_64-linux"
+BF16 = torch.bfloat16
+MISSED = []
+
+
+def load_kernel(directory, name):
+    """Imports the build for CUDA of a kernel."""
+    variant = directory / name / "build" / VARIANT
+    if not variant.is_dir():
+        return None
+    module_name = json.loads((variant / "metadata.json").read_text())["id"]
+    spec = importlib.util.spec_from_file_location(module_name, variant / "__init__.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def made(*shape, dtype=BF16):
+    return torch.randn(*shape, device="cuda", dtype=torch.float32).to(dtype)
+
+
+def graph_of(function, bytes_moved):
+    """A graph of as many calls as take about a millisecond, and their number."""
+    calls = max(3, min(200, int(3e9 / max(bytes_moved, 1))))
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            function()
+    torch.cuda.current_stream().wait_stream(side)
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for _ in range(calls):
+            function()
+    return graph, calls
+
+
+def seconds_of(ways, bytes_moved, rounds=25):
+    """Median seconds of one call of each way; a way that fails has none."""
+    graphs, found = {}, {}
+    for name, way in ways.items():
+        try:
+            graphs[name] = graph_of(way, bytes_moved)
+        except Exception as error:
+            print(f"  {name}: {type(error).__name__}: {str(error)[:200]}", file=sys.stderr)
+    times = {name: [] for name in graphs}
+    for _ in range(rounds):
+        for name, (graph, calls) in graphs.items():
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            start.record()
+            graph.replay()
+            end.record()
+            end.synchronize()
+            times[name].append(start.elapsed_time(end) / 1e3 / calls)
+    for name in graphs:
+        found[name] = statistics.median(times[name][3:])
+    return found
+
+
+def copy_of(bytes_moved):
+    source = torch.empty(max(bytes_moved // 2, 16), dtype=torch.uint8, device="cuda")
+    source.random_()
+    target = torch.empty_like(source)
+    return lambda: target.copy_(source)
+
+
+def report(what, ways, bytes_moved, goal_us=None, goal_of_copy=None):
+    """Measures and prints one line; a goal in microseconds, or as a share of the copy's rate."""
+    times = seconds_of(ways | {"copy": copy_of(bytes_moved)}, bytes_moved)
+    ours, copy = times["ours"], times["copy"]
+    others = {n: t for n, t in times.items() if n not in ("ours", "copy")}
+    parts = [f"{what}: ours {ours * 1e6:.2f} us ({bytes_moved / ours / 1e9:.0f} GB/s)"]
+    parts.append(f"copy {copy * 1e6:.2f}, of copy {copy / ours:.3f}")
+    parts += [f"{name} {t * 1e6:.2f}" for name, t in others.items()]
+    if others:
+        parts.append(f"best other / ours {min(others.values()) / ours:.2f}")
+    reached = True
+    if goal_us is not None:
+        reached = ours * 1e6 <= goal_us
+        parts.append(f"goal <= {goal_us} us")
+    if goal_of_copy is not None:
+        reached = copy / ours >= goal_of_copy
+        parts.append(f"goal >= {goal_of_copy} of copy")
+    if others and min(others.values()) * 1.02 < ours:
+        reached = False
+    parts.append("reached" if reached else "MISSED")
+    if not reached:
+        MISSED.append(what)
+    print(" | ".join(parts), flush=True)
+    torch.cuda.empty_cache()
+
+
+def eager_rms(x, weight, eps):
+    wide = x.float()
+    wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)
+    return weight * wide.to(x.dtype)
+
+
+def compiled(function):
+    torch._dynamo.reset()
+    return torch.compile(function, dynamic=False)
+
+
+def liger():
+    try:
+        import liger_kernel.ops as ops
+    except ImportError:
+        return None
+    return ops
+
+
+def both_ways(function, inputs, grads):
+    def run():
+        outputs = function(*inputs)
+        return torch.autograd.grad(outputs, inputs, grads)
+
+    return run
+
+
+def bench_norm(kernels):
+    norm = kernels["norm"]
+    sizes = [(1, 4096), (16, 4096), (1024, 4096), (8192, 4096), (16384, 8192)]
+    goals = [(1.6, None), (1.7, None), (4.1, None), (None, 0.98), (None, 0.98)]
+    with torch.no_grad():
+        for (rows, width), (goal_us, share) in zip(sizes, goals, strict=True):
+            x, weight = made(rows, width), made(width)
+            other = compiled(eager_rms)
+            ways = {
+                "ours": lambda: norm.rms_norm(x, weight, 1e-6, cast_first=True),
+                "eager": lambda: eager_rms(x, weight, 1e-6),
+                "F": lambda: F.rms_norm(x, (width,), weight, 1e-6),
+                "compiled": lambda: other(x, weight, 1e-6),
+            }
+            if ops := liger():
+                ways["liger"] = lambda: ops.LigerRMSNormFunction.apply(
+                    x, weight, 1e-6, 0.0, "llama", False
+                )
+            report(f"RMSNorm {rows} x {width}", ways, 4 * rows * width, goal_us, share)
+        for (rows, width), (goal_us, share) in zip(sizes, goals, strict=True):
+            x, weight, bias = made(rows, width), made(width), made(width)
+            other = compiled(F.layer_norm)
+            ways = {
+                "ours": lambda: norm.layer_norm(x, weight, bias, 1e-6),
+                "eager": lambda: F.layer_norm(x, (width,), weight, bias, 1e-6),
+                "compiled": lambda: other(x, (width,), weight, bias, 1e-6),
+            }
+            report(f"LayerNorm {rows} x {width}", ways, 4 * rows * width, goal_us, share)
+        for (rows, width), goal in zip(sizes[2:], (8.0, 90, 362), strict=True):
+            x, residual, weight = made(rows, width), made(rows, width), made(width)
+
+            def fused(a, r, w):
+                total = a + r
+                return eager_rms(total, w, 1e-6), total
+
+            other = compiled(fused)
+            ways = {
+                "ours": lambda: norm.fused_add_rms_norm(x, residual, weight, 1e-6, cast_first=True),
+                "compiled": lambda: other(x, residual, weight),
+            }
+            report(f"add + RMSNorm {rows} x {width}", ways, 8 * rows * width, goal)
+    rows, width = 8192, 4096
+    x, weight = made(rows, width).requires_grad_(), made(width).requires_grad_()
+    grad = made(rows, width)
+    other, other_layer = compiled(eager_rms), compiled(F.layer_norm)
+    ways = {
+        "ours": both_ways(lambda a, w: norm.rms_norm(a, w, 1e-6), (x, weight), grad),
+        "F": both_ways(lambda a, w: F.rms_norm(a, (width,), w, 1e-6), (x, weight), grad),
+        "compiled": both_ways(lambda a, w: other(a, w, 1e-6), (x, weight), grad),
+    }
+    if ops := liger():
+        apply = ops.LigerRMSNormFunction.apply
+        ways["liger"] = both_ways(lambda a, w: apply(a, w, 1e-6, 0.0, "llama", False), (x, weight), grad)
+    report("RMSNorm forward + backward 8192 x 4096", ways, 10 * rows * width, 160)
+    bias = made(width).requires_grad_()
+    ways = {
+        "ours": both_ways(lambda a, w, b: norm.layer_norm(a, w, b, 1e-6), (x, weight, bias), grad),
+        "F": both_ways(
+            lambda a, w, b: F.layer_norm(a, (width,), w, b, 1e-6), (x, weight, bias), grad
+        ),
+    }
+    report("LayerNorm forward + backward 8192 x 4096", ways, 10 * rows * width, None, 0.9)
+    short, head = made(8192 * 32, 128), made(128)
+    with torch.no_grad():
+        other = compiled(eager_rms)
+        ways = {
+            "ours": lambda: norm.rms_norm(short, head, 1e-6, cast_first=True),
+            "compiled": lambda: other(short, head, 1e-6),
+        }
+        report("RMSNorm 262144 x 128", ways, 4 * short.numel(), None, 0.9)
+
+
+def bench_activation(kernels):
+    activation, mlp = kernels["activation"], kernels["mlp"]
+
+    def gate(x):
+        half = x.shape[-1] // 2
+        return F.silu(x[..., :half]) * x[..., half:]
+
+    def gate_two(a, b):
+        return F.silu(a) * b
+
+    goals = {(1, 4096): (1.1, None), (1024, 4096): (6.2, None), (8192, 4096): (None, 1.0)}
+    with torch.no_grad():
+        for (rows, width), (goal_us, share) in goals.items():
+            x, other = made(rows, 2 * width), compiled(gate)
+            ways = {
+                "ours": lambda: activation.silu_and_mul(x),
+                "eager": lambda: gate(x),
+                "compiled": lambda: other(x),
+            }
+            report(f"SiluAndMul {rows} x {width}", ways, 6 * rows * width, goal_us, share)
+        for (rows, width), goal in {(1024, 4096): 5.0, (8192, 4096): 63.5, (16384, 8192): 262}.items():
+            a, b, other = made(rows, width), made(rows, width), compiled(gate_two)
+            ways = {"ours": lambda: mlp.silu_mul(a, b), "compiled": lambda: other(a, b)}
+            if ops := liger():
+                ways["liger"] = lambda: ops.LigerSiLUMulFunction.apply(a, b)
+            report(f"SiLU(a) * b {rows} x {width}", ways, 6 * rows * width, goal)
+        for name, function in (
+            ("silu", F.silu),
+            ("gelu", F.gelu),
+            ("gelu_tanh", lambda x: F.gelu(x, approximate="tanh")),
+        ):
+            x = made(8192, 4096)
+            mine = getattr(activation, name)
+            ways = {"ours": lambda: mine(x), "eager": lambda: function(x)}
+            report(f"{name} 8192 x 4096", ways, 4 * x.numel(), None, 0.95)
+    a, b = made(8192, 4096).requires_grad_(), made(8192, 4096).requires_grad_()
+    grad, other = made(8192, 4096), compiled(gate_two)
+    ways = {
+        "ours": both_ways(mlp.silu_mul, (a, b), grad),
+        "eager": both_ways(gate_two, (a, b), grad),
+        "compiled": both_ways(other, (a, b), grad),
+    }
+    report("SiLU(a) * b forward + backward 8192 x 4096", ways, 16 * a.numel(), None, 0.9)
+
+
+def host_seconds(way, calls=300):
+    way()
+    torch.cuda.synchronize()
+    best = float("inf")
+    for _ in range(7):
+        start = time.perf_counter()
+        for _ in range(calls):
+            way()
+        best = min(best, (time.perf_counter() - start) / calls)
+        torch.cuda.synchronize()
+    return best
+
+
+def bench_host(kernels):
+    norm, x, weight = kernels["norm"], made(1, 4096), made(4096)
+    layer = torch.nn.RMSNorm(4096, device="cuda", dtype=BF16)
+    plain = torch.nn.RMSNorm(4096, device="cuda", dtype=BF16)
+    layer.forward = norm.layers.RMSNorm.forward.__get__(layer)
+    out, kern = torch.empty_like(x), norm._ops._norm_kern
+    with torch.no_grad():
+        other = compiled(eager_rms)
+        ways = {
+            "layer (ours)": lambda: layer(x),
+            "rms_norm": lambda: norm.rms_norm(x, weight, 1e-6),
+            "rms_norm, out=": lambda: norm.rms_norm(x, weight, 1e-6, out=out),
+            "direct call": lambda: kern.rms_norm(x, weight, 1, 1e-6, False),
+            "registered op": lambda: norm._ops._rms_norm(x, weight, 1, 1e-6, False),
+            "torch.nn.RMSNorm": lambda: plain(x),
+            "eager": lambda: eager_rms(x, weight, 1e-6),
+            "compiled": lambda: other(x, weight, 1e-6),
+            "empty_like": lambda: torch.empty_like(x),
+        }
+        found = {name: host_seconds(way) * 1e6 for name, way in ways.items()}
+    reached = "reached" if found["layer (ours)"] <= 5.0 else "MISSED"
+    print("host us of one RMSNorm call: " + ", ".join(f"{n} {t:.2f}" for n, t in found.items()))
+    print(f"host us of the layer: {found['layer (ours)']:.2f}, goal <= 5: {reached}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    default = Path(__file__).resolve().parents[1] / "build/kernels/out"
+    parser.add_argument("--kernels", type=Path, default=default)
+    parser.add_argument("--only", default="norm,activation,host")
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+    kernels = {n: load_kernel(arguments.kernels, n) for n in ("activation", "mlp", "norm")}
+    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}", flush=True)
+    for name in arguments.only.split(","):
+        {"norm": bench_norm, "activation": bench_activation, "host": bench_host}[name](kernels)
+    print("missed: " + (", ".join(MISSED) or "nothing"))
+
+
+if __name__ == "__main__":
+    main()
