@@ -143,9 +143,6 @@ static cudaError_t launch(const activation_job &job, int64_t rows, void *stream)
     const int64_t row_packs = job.width / N, packs = rows * row_packs;
     /* Small blocks start sooner; of large work, larger ones are as good and fewer. */
     int64_t block = packs < 64 * (int64_t)kb_facts().processors ? 64 : 256;
-#ifdef KB_TUNE
-    if (getenv("KB_BLOCK")) block = atoi(getenv("KB_BLOCK"));
-#endif
     int64_t blocks = (packs + block - 1) / block;
     dim3 grid((unsigned)(blocks > 0 ? blocks : 1)); /* there may be less than a pack */
     return kb_launch(packs_kernel<T, N, KIND, FORM, BACKWARD>, grid, dim3((unsigned)block), stream,

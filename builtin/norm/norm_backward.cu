@@ -101,8 +101,8 @@ KB_DEVICE void add_centered(const norm_job &job, const row_pack<T, N, MIXED, GAT
 /* From the sums of x^2 and d x (x less the mean) of a row. */
 KB_DEVICE row_facts facts_of(const norm_job &job, const float (&sums)[2], float mean,
                              float d_mean) {
-    float scale = inverse_root(job, sums[0]);
-    return {mean, scale, d_mean, sums[1] * scale / (float)job.width};
+    const float share = 1.0f / (float)job.width, scale = inverse_root(job, sums[0], share);
+    return {mean, scale, d_mean, sums[1] * scale * share};
 }
 
 /*
@@ -276,9 +276,6 @@ extern "C" norm_cuda_shape norm_cuda_backward_shape(const norm_job *job, int64_t
     const int64_t packs = job->width / (aligned ? 16 / kb_dtype_size(job->x_type) : 1);
     if (packs <= (int64_t)MOST_PACKS * MOST_LANES) {
         shape.packs = 1;
-#ifdef KB_TUNE
-        if (getenv("KB_BPACKS")) shape.packs = atoi(getenv("KB_BPACKS"));
-#endif
         while (packs > (int64_t)shape.packs * MOST_LANES) shape.packs *= 2;
         if (!aligned) shape.packs = MOST_PACKS; /* one copy for rows that are not aligned */
         int64_t lanes = (packs + shape.packs - 1) / shape.packs;
@@ -289,9 +286,6 @@ extern "C" norm_cuda_shape norm_cuda_backward_shape(const norm_job *job, int64_t
     }
     int64_t blocks = (rows + shape.groups - 1) / shape.groups;
     int64_t most = kb_facts().processors * (int64_t)(1024 / (shape.lanes * shape.groups));
-#ifdef KB_TUNE
-    if (getenv("KB_BLOCKS")) most = kb_facts().processors * atoi(getenv("KB_BLOCKS"));
-#endif
     shape.blocks = (int)(blocks < most ? blocks : most);
     shape.chunks = (int64_t)shape.blocks * shape.groups;
     return shape;

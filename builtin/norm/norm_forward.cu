@@ -58,7 +58,7 @@ KB_DEVICE void output_pack(const norm_job &job, int64_t row, int64_t at, const k
 /* A row of at most PACKS * blockDim.x packs, which stays in registers. */
 template <typename T, int N, int PACKS, bool MIXED, bool CENTERED, bool PLAIN>
 __global__ void __launch_bounds__(MOST_LANES, PACKS == 1 || (PACKS == 2 && PLAIN) ? 2 : 1)
-    row_kernel(norm_job job, int64_t rows) {
+    row_kernel(norm_job job, int64_t rows, float share) {
     __shared__ float room[64];
     const int lanes = (int)blockDim.x, lane = (int)threadIdx.x;
     const int64_t row = (int64_t)blockIdx.x * blockDim.y + threadIdx.y;
@@ -67,6 +67,7 @@ __global__ void __launch_bounds__(MOST_LANES, PACKS == 1 || (PACKS == 2 && PLAIN
     kb_pack<T, N> x[PACKS];
     parameter_pack<T, N, MIXED> weight[PACKS];
     float sum[1] = {0.0f};
+    kb_know(job.x, job.weight, job.out, job.width, job.x_stride);
     kb_begin();
 #pragma unroll
     for (int k = 0; k < PACKS; k++) {
@@ -85,7 +86,7 @@ __global__ void __launch_bounds__(MOST_LANES, PACKS == 1 || (PACKS == 2 && PLAIN
 #pragma unroll
                 for (int i = 0; i < N; i++) sum[0] += kb_to_float(x[k].v[i]);
         kb_row_sum(sum, lanes, room + 32);
-        mean = sum[0] / (float)job.width;
+        mean = sum[0] * share;
         sum[0] = 0.0f;
     }
 #pragma unroll
@@ -97,7 +98,7 @@ __global__ void __launch_bounds__(MOST_LANES, PACKS == 1 || (PACKS == 2 && PLAIN
                 sum[0] += value * value;
             }
     kb_row_sum(sum, lanes, room);
-    const float scale = inverse_root(job, sum[0]);
+    const float scale = inverse_root(job, sum[0], share);
 #pragma unroll
     for (int k = 0; k < PACKS; k++) {
         int pack = k * lanes + lane;
@@ -109,7 +110,7 @@ __global__ void __launch_bounds__(MOST_LANES, PACKS == 1 || (PACKS == 2 && PLAIN
 
 /* A row of any length, read again (from the second-level cache where it is not too long). */
 template <typename T, int N, bool MIXED, bool CENTERED>
-__global__ void __launch_bounds__(MOST_LANES) long_kernel(norm_job job, int64_t rows) {
+__global__ void __launch_bounds__(MOST_LANES) long_kernel(norm_job job, int64_t rows, float share) {
     __shared__ float room[64];
     const int lanes = (int)blockDim.x;
     const int64_t row = blockIdx.x, packs = job.width / N;
@@ -127,7 +128,7 @@ __global__ void __launch_bounds__(MOST_LANES) long_kernel(norm_job job, int64_t 
     kb_row_sum(sum, lanes, room);
     if (job.sum) input = (const T *)job.sum + row * job.width; /* each thread what it wrote */
     if (CENTERED) {
-        mean = sum[0] / (float)job.width;
+        mean = sum[0] * share;
         sum[0] = 0.0f;
         for (int64_t pack = threadIdx.x; pack < packs; pack += lanes) {
             kb_pack<T, N> x = kb_get<T, N>(input + pack * N);
@@ -139,7 +140,7 @@ __global__ void __launch_bounds__(MOST_LANES) long_kernel(norm_job job, int64_t 
         }
         kb_row_sum(sum, lanes, room + 32);
     }
-    const float scale = inverse_root(job, sum[0]);
+    const float scale = inverse_root(job, sum[0], share);
     for (int64_t pack = threadIdx.x; pack < packs; pack += lanes) {
         parameter_pack<T, N, MIXED> weight;
         weight.read_weight(job, pack * N);
@@ -168,9 +169,6 @@ static launch_shape shape_of(int64_t packs, int64_t rows, bool has_residual) {
     }
     const bool many = rows >= 2 * (int64_t)kb_facts().processors;
     int each = many && !has_residual ? 2 : 1;
-#ifdef KB_TUNE
-    if (getenv("KB_EACH")) each = atoi(getenv("KB_EACH"));
-#endif
     while (each < MOST_PACKS && packs > (int64_t)each * MOST_LANES) each *= 2;
     if (packs > (int64_t)each * MOST_LANES) return {MOST_LANES, 1, 0};
     return {round_up((packs + each - 1) / each, 32), 1, each};
@@ -191,7 +189,7 @@ static cudaError_t launch(const norm_job &job, int64_t rows, void *stream) {
     if (shape.packs == 2) kernel = row_kernel<T, N, two, MIXED, CENTERED, false>;
     if (shape.packs == 1 && plain) kernel = row_kernel<T, N, one, MIXED, CENTERED, !few>;
     if (shape.packs == 2 && plain) kernel = row_kernel<T, N, two, MIXED, CENTERED, !few>;
-    return kb_launch(kernel, grid, block, stream, job, rows);
+    return kb_launch(kernel, grid, block, stream, job, rows, 1.0f / (float)job.width);
 }
 
 extern "C" int norm_cuda_forward(const norm_job *given, int64_t rows, void *stream) {

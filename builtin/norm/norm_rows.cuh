@@ -49,8 +49,9 @@ KB_DEVICE float gate_slope(const norm_job &job, float gate) {
     return job.gate_kind == NORM_GATE_SILU ? s + gate * slope : slope;
 }
 
-KB_DEVICE float inverse_root(const norm_job &job, float squares) {
-    return rsqrtf(fmaf(squares, 1.0f / (float)job.width, job.eps));
+/* `share`: 1 / width. */
+KB_DEVICE float inverse_root(const norm_job &job, float squares, float share) {
+    return rsqrtf(fmaf(squares, share, job.eps));
 }
 
 /* Whether all rows of the job can be moved by 16 bytes. */

@@ -3,7 +3,8 @@
 
 #include "kb_lanes.cuh"
 
-enum { BLOCK = 128 };
+/* The heads of a thread: with two, angles are read half as often, and enough threads find room. */
+enum { BLOCK = 128, HEADS = 2 };
 
 /* A tensor as the kernel goes through it: of the dimensions over its rows, one along which the
  * angles are the same (the heads) is set apart, so that angles are read once for several rows. */
@@ -13,7 +14,7 @@ struct turn_tensor {
     int ndim; /* of the other dimensions */
     rotary_dim dims[ROTARY_MAX_DIMS];
     rotary_dim heads;
-    int64_t chunks; /* of the heads of a thread */
+    int64_t chunks; /* of HEADS heads */
     int64_t outer;  /* rows of the other dimensions */
     int64_t count;  /* of threads */
     int64_t blocks;
@@ -27,44 +28,38 @@ struct turn_job {
     turn_tensor tensors[2];
 };
 
-/* Elements of T, G of each of two kinds, in as few registers as they need. */
-template <typename T, int N> KB_DEVICE void read_elements(const T *from, T (&values)[N]) {
-    constexpr int step = N < kb_wide<T> ? N : kb_wide<T>;
-#pragma unroll
-    for (int at = 0; at < N; at += step) {
-        kb_pack<T, step> pack = kb_get<T, step>(from + at);
-#pragma unroll
-        for (int i = 0; i < step; i++) values[at + i] = pack.v[i];
-    }
-}
+/*
+ * G pairs of a row, from pair `at` on. WIDE: in loads of STEP elements. They stay as they were read,
+ * two elements to a register where they are of 16 bits.
+ */
+template <typename T, int G, int STEP, bool WIDE, bool SIDE> struct pairs {
+    kb_pack<T, STEP> parts[2 * G / STEP];
 
-/* Pairs of a row: G of them, from pair `at` on. WIDE: in loads of 16 bytes. */
-template <typename T, int G, bool WIDE, bool SIDE> struct pairs {
-    T first[G], second[G];
+    KB_DEVICE T &element(int i) { return parts[i / STEP].v[i % STEP]; }
+    KB_DEVICE float first(int i) { return kb_to_float(element(SIDE ? 2 * i : i)); }
+    KB_DEVICE float second(int i) { return kb_to_float(element(SIDE ? 2 * i + 1 : G + i)); }
 
     KB_DEVICE void read(const T *row, int at, int half) {
         if constexpr (!WIDE) {
-            first[0] = row[SIDE ? 2 * at : at];
-            second[0] = row[SIDE ? 2 * at + 1 : at + half];
-        } else if constexpr (SIDE) {
-            T both[2 * G];
-            read_elements(row + 2 * at, both);
-#pragma unroll
-            for (int i = 0; i < G; i++) first[i] = both[2 * i], second[i] = both[2 * i + 1];
+            element(0) = row[SIDE ? 2 * at : at];
+            element(1) = row[SIDE ? 2 * at + 1 : at + half];
         } else {
-            read_elements(row + at, first);
-            read_elements(row + at + half, second);
+#pragma unroll
+            for (int i = 0; i < 2 * G; i += STEP) {
+                int place = SIDE ? 2 * at + i : i < G ? at + i : at + half + i - G;
+                parts[i / STEP] = kb_get<T, STEP>(row + place);
+            }
         }
     }
 
-    /* One value for both of a pair. */
-    KB_DEVICE void read_shared(const T *row, int at) {
-        if constexpr (!WIDE)
-            first[0] = row[at];
-        else
-            read_elements(row + at, first);
+    /* Angles: one for each element, or one for both of a pair. */
+    KB_DEVICE void read_angles(const T *row, int at, int half, bool shared) {
+        if (!SIDE || !shared) {
+            read(row, at, shared ? 0 : half);
+            return;
+        }
 #pragma unroll
-        for (int i = 0; i < G; i++) second[i] = first[i];
+        for (int i = 0; i < G; i++) element(2 * i) = element(2 * i + 1) = row[at + i];
     }
 };
 
@@ -115,8 +110,8 @@ KB_DEVICE int64_t quotient(int64_t a, int64_t b, bool is_short) {
 }
 
 /* A thread turns G pairs of up to HEADS rows that have the same angles. */
-template <typename T, typename A, int G, int HEADS, bool WIDE, bool SIDE>
-__global__ void __launch_bounds__(BLOCK) turn_kernel(turn_job job) {
+template <typename T, typename A, int G, bool WIDE, bool SIDE>
+__global__ void __launch_bounds__(BLOCK, 8) turn_kernel(turn_job job) {
     const bool is_second = blockIdx.x >= job.tensors[0].blocks;
     const turn_tensor &tensor = job.tensors[is_second ? 1 : 0];
     const int64_t block = blockIdx.x - (is_second ? job.tensors[0].blocks : 0);
@@ -132,8 +127,9 @@ __global__ void __launch_bounds__(BLOCK) turn_kernel(turn_job job) {
     T *y = (T *)tensor.y + at.y + head * tensor.heads.y;
     const int left = index < tensor.count ? (int)min((int64_t)HEADS, tensor.heads.size - head) : 0;
     const int pair = step * G;
-    pairs<T, G, WIDE, SIDE> values[HEADS];
-    pairs<A, G, WIDE, SIDE> cosine, sine;
+    constexpr int run = SIDE ? 2 * G : G; /* elements that follow each other */
+    pairs<T, G, WIDE ? run : 1, WIDE, SIDE> values[HEADS];
+    pairs<A, G, WIDE ? (run < kb_wide<A> ? run : kb_wide<A>) : 1, WIDE, SIDE> cosine, sine;
     kb_begin();
     if (pair < half && left > 0) {
 #pragma unroll
@@ -141,25 +137,19 @@ __global__ void __launch_bounds__(BLOCK) turn_kernel(turn_job job) {
             if (h < left) values[h].read(x + h * tensor.heads.x, pair, half);
         const A *cosines = (const A *)job.cosine + at.cosine;
         const A *sines = (const A *)job.sine + at.sine;
-        if (job.shape.halved) {
-            cosine.read_shared(cosines, pair);
-            sine.read_shared(sines, pair);
-        } else {
-            cosine.read(cosines, pair, half);
-            sine.read(sines, pair, half);
-        }
+        cosine.read_angles(cosines, pair, half, job.shape.halved);
+        sine.read_angles(sines, pair, half, job.shape.halved);
 #pragma unroll
         for (int h = 0; h < HEADS; h++) {
             if (h >= left) continue;
             float first[G], second[G];
 #pragma unroll
             for (int i = 0; i < G; i++) {
-                float a = kb_to_float(values[h].first[i]), b = kb_to_float(values[h].second[i]);
-                float sine1 = kb_to_float(sine.first[i]), sine2 = kb_to_float(sine.second[i]);
-                float across1 = job.shape.transposed ? -sine2 : sine1;
-                float across2 = job.shape.transposed ? -sine1 : sine2;
-                first[i] = a * kb_to_float(cosine.first[i]) - b * across1;
-                second[i] = b * kb_to_float(cosine.second[i]) + a * across2;
+                float a = values[h].first(i), b = values[h].second(i);
+                float across1 = job.shape.transposed ? -sine.second(i) : sine.first(i);
+                float across2 = job.shape.transposed ? -sine.first(i) : sine.second(i);
+                first[i] = a * cosine.first(i) - b * across1;
+                second[i] = b * cosine.second(i) + a * across2;
             }
             write_pairs<T, G, WIDE, SIDE>(y + h * tensor.heads.y, pair, half, first, second);
         }
@@ -170,7 +160,7 @@ __global__ void __launch_bounds__(BLOCK) turn_kernel(turn_job job) {
 
 /* Sets the heads apart and joins neighbouring dimensions that lie in memory as one. */
 static void prepare(const rotary_work *work, const rotary_tensor &from, int64_t row_steps,
-                    int heads_of_thread, turn_tensor *out) {
+                    turn_tensor *out) {
     int heads = -1;
     *out = {};
     out->x = from.x;
@@ -194,7 +184,7 @@ static void prepare(const rotary_work *work, const rotary_tensor &from, int64_t 
         else
             out->dims[out->ndim++] = dim;
     }
-    out->chunks = (out->heads.size + heads_of_thread - 1) / heads_of_thread;
+    out->chunks = (out->heads.size + HEADS - 1) / HEADS;
     out->count = out->outer * out->chunks * row_steps;
     out->blocks = (out->count + BLOCK - 1) / BLOCK;
     out->heads_are_inner = out->ndim == 0 || out->heads.x < out->dims[out->ndim - 1].x;
@@ -227,19 +217,11 @@ static cudaError_t launch(const rotary_work *work, void *stream) {
     turn_job job = {work->shape, work->cosine, work->sine, 1, {}};
     const int64_t steps = work->shape.turned / 2 / pairs_of_thread;
     if (steps > 1) job.row_steps = steps;
-    constexpr int heads = 2;
-    auto kernel = turn_kernel<T, A, pairs_of_thread, heads, WIDE, SIDE>;
-    int each = heads;
-#ifdef KB_TUNE
-    if (getenv("KB_EACH")) each = atoi(getenv("KB_EACH"));
-    if (each == 1) kernel = turn_kernel<T, A, pairs_of_thread, 1, WIDE, SIDE>;
-    if (each == 4) kernel = turn_kernel<T, A, pairs_of_thread, 4, WIDE, SIDE>;
-#endif
-    for (int i = 0; i < 2; i++)
-        prepare(work, work->tensors[i], job.row_steps, each, &job.tensors[i]);
+    for (int i = 0; i < 2; i++) prepare(work, work->tensors[i], job.row_steps, &job.tensors[i]);
     const int64_t blocks = job.tensors[0].blocks + job.tensors[1].blocks;
     if (blocks == 0) return cudaSuccess;
-    return kb_launch(kernel, dim3((unsigned)blocks), dim3(BLOCK), stream, job);
+    return kb_launch(turn_kernel<T, A, pairs_of_thread, WIDE, SIDE>, dim3((unsigned)blocks),
+                     dim3(BLOCK), stream, job);
 }
 
 template <typename T, typename A> static cudaError_t by_form(const rotary_work *work, void *stream) {

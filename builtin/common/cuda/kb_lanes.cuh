@@ -116,6 +116,13 @@ KB_DEVICE void kb_begin() {
 #endif
 }
 
+/* Reads arguments before kb_begin waits, so that the constant cache has them afterwards. */
+template <typename... A> KB_DEVICE void kb_know(A... arguments) {
+#ifdef __CUDA_ARCH__
+    (..., [](auto argument) { asm volatile("" ::"l"(argument)); }(arguments));
+#endif
+}
+
 /* What launches need to know of a device; read once for each. */
 struct kb_device_facts {
     int processors;
@@ -150,9 +157,6 @@ static cudaError_t kb_launch(void (*kernel)(P...), dim3 grid, dim3 block, void *
     config.stream = (cudaStream_t)stream;
     config.attrs = &attribute;
     config.numAttrs = kb_facts().overlaps ? 1 : 0;
-#ifdef KB_TUNE
-    if (getenv("KB_NO_PDL")) config.numAttrs = 0;
-#endif
     return cudaLaunchKernelEx(&config, kernel, P(arguments)...);
 }
 
