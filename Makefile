@@ -16,6 +16,7 @@ TEST_OPTIONS := -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 -DKN_BUILD_TESTS=ON
 THREAD_OPTIONS := -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 -DKN_BUILD_TESTS=ON -DKN_BUILD_BUILTIN=OFF \
                   -DKN_WERROR=ON -DKN_SANITIZE=thread
 LINT_OPTIONS := -DCMAKE_BUILD_TYPE=Debug -DKN_BUILD_TESTS=ON -DKN_BUILD_PYTHON=ON
+KERNEL_OPTIONS = -DKN_BUILTIN_OUTPUT=$(CURDIR)/build/kernels/out -DKN_BUILTIN_CUDA=$(if $(shell command -v nvcc),ON,OFF)
 TEST_ENV := KN_PEER_PYTHON=$(CURDIR)/.venv-peer/bin/python KN_HUB1_PYTHON=$(CURDIR)/.venv-hub1/bin/python \
             KN_ECOSYSTEM_PYTHON=$(CURDIR)/.venv-ecosystem/bin/python \
             KN_SHARED_LIB=$(CURDIR)/build/wheel/libkernels.so KN_TEST_HUB=$(CURDIR)/build/test-hub/test_hub
@@ -23,7 +24,7 @@ PEERS := .venv-peer/.peer .venv-hub1/.hub1 build/test-hub/test_hub
 TESTED := .venv/.demo .venv/.model .venv/.test .venv-ecosystem/.ecosystem $(PEERS)
 
 .PHONY: help demo test test-c test-python test-sanitized test-large test-emulated test-tsan test-valgrind test-free-threaded \
-        test-upstream test-wheel fuzz bench build wheel docs lint \
+        test-upstream test-wheel test-cuda test-cuda-sanitized fuzz bench build wheel kernels docs lint \
         format clean
 .NOTPARALLEL:
 
@@ -78,6 +79,16 @@ bench: build .venv/.demo .venv/.model $(PEERS) ## measure against upstream
 	set -e; for program in bench/bench_*.py; do $(TEST_ENV) $(BIN)/python $$program; done
 
 build: .venv/.kernels ## build the wheel and install it into .venv
+
+kernels: build/.system ## build the first-party kernels as repositories in build/kernels/out, for CUDA too where nvcc is
+	cmake -S builtin -B build/kernels -G Ninja --log-level=WARNING $(KERNEL_OPTIONS)
+	cmake --build build/kernels
+
+test-cuda: ## test them on the CUDA device of this machine, with the torch of PYTHON
+	KN_BUILTIN_DIR=$(CURDIR)/build/kernels/out $(PYTHON) -m pytest -q tests/builtin/test_cuda_*.py $(ARGS)
+
+test-cuda-sanitized: ## run them there under compute-sanitizer
+	tools/test_sanitized_cuda.sh
 
 wheel: dist/.built ## build dist/kernels-*.whl
 

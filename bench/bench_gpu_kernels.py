@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The CUDA builds of the first-party kernels against a copy, eager torch, torch.compile and Liger.
 
-    bench_gpu_kernels.py [--kernels build/kernels/out] [--only norm,activation,rotary,loss,host]
+    bench_gpu_kernels.py [--kernels build/kernels/out] [--only host,norm,activation,rotary,loss]
 
 Times are those of one call among many in a CUDA graph, bfloat16: the median of the replays, the
 ways taken in turns. "of copy" is the bytes that the operation must move, per second, over those of
@@ -21,6 +21,7 @@ import torch.nn.functional as F
 
 VARIANT = "torch-stable-abi210-cu130-x86_64-linux"
 BF16 = torch.bfloat16
+NAMES = ("activation", "loss", "mlp", "norm", "rotary")
 MISSED = []
 
 
@@ -28,7 +29,7 @@ def load_kernel(directory, name):
     """Imports the build for CUDA of a kernel."""
     variant = directory / name / "build" / VARIANT
     if not variant.is_dir():
-        return None
+        sys.exit(f"there is no {variant}: `make kernels` makes it, with nvcc")
     module_name = json.loads((variant / "metadata.json").read_text())["id"]
     spec = importlib.util.spec_from_file_location(module_name, variant / "__init__.py")
     module = importlib.util.module_from_spec(spec)
@@ -140,51 +141,49 @@ def both_ways(function, inputs, grads):
     return run
 
 
-def bench_norm(kernels):
-    norm = kernels["norm"]
-    sizes = [(1, 4096), (16, 4096), (1024, 4096), (8192, 4096), (16384, 8192)]
-    goals = [(1.6, None), (1.7, None), (4.1, None), (None, 0.98), (None, 0.98)]
-    with torch.no_grad():
-        for (rows, width), (goal_us, share) in zip(sizes, goals, strict=True):
-            x, weight = made(rows, width), made(width)
-            other = compiled(eager_rms)
-            ways = {
-                "ours": lambda: norm.rms_norm(x, weight, 1e-6, cast_first=True),
-                "eager": lambda: eager_rms(x, weight, 1e-6),
-                "F": lambda: F.rms_norm(x, (width,), weight, 1e-6),
-                "compiled": lambda: other(x, weight, 1e-6),
-            }
-            if ops := liger():
-                ways["liger"] = lambda: ops.LigerRMSNormFunction.apply(
-                    x, weight, 1e-6, 0.0, "llama", False
-                )
-            report(f"RMSNorm {rows} x {width}", ways, 4 * rows * width, goal_us, share)
-        for (rows, width), (goal_us, share) in zip(sizes, goals, strict=True):
-            x, weight, bias = made(rows, width), made(width), made(width)
-            other = compiled(F.layer_norm)
-            ways = {
-                "ours": lambda: norm.layer_norm(x, weight, bias, 1e-6),
-                "eager": lambda: F.layer_norm(x, (width,), weight, bias, 1e-6),
-                "compiled": lambda: other(x, (width,), weight, bias, 1e-6),
-            }
-            report(f"LayerNorm {rows} x {width}", ways, 4 * rows * width, goal_us, share)
-        for (rows, width), goal in zip(sizes[2:], (8.0, 90, 362), strict=True):
-            x, residual, weight = made(rows, width), made(rows, width), made(width)
+def rms_norm(norm, rows, width, goal_us=None, share=None):
+    x, weight, other = made(rows, width), made(width), compiled(eager_rms)
+    ways = {
+        "ours": lambda: norm.rms_norm(x, weight, 1e-6, cast_first=True),
+        "eager": lambda: eager_rms(x, weight, 1e-6),
+        "F": lambda: F.rms_norm(x, (width,), weight, 1e-6),
+        "compiled": lambda: other(x, weight, 1e-6),
+    }
+    if ops := liger():
+        apply = ops.LigerRMSNormFunction.apply
+        ways["liger"] = lambda: apply(x, weight, 1e-6, 0.0, "llama", False)
+    report(f"RMSNorm {rows} x {width}", ways, 4 * rows * width, goal_us, share)
 
-            def fused(a, r, w):
-                total = a + r
-                return eager_rms(total, w, 1e-6), total
 
-            other = compiled(fused)
-            ways = {
-                "ours": lambda: norm.fused_add_rms_norm(x, residual, weight, 1e-6, cast_first=True),
-                "compiled": lambda: other(x, residual, weight),
-            }
-            report(f"add + RMSNorm {rows} x {width}", ways, 8 * rows * width, goal)
-    rows, width = 8192, 4096
+def layer_norm(norm, rows, width, goal_us=None, share=None):
+    x, weight, bias, other = made(rows, width), made(width), made(width), compiled(F.layer_norm)
+    ways = {
+        "ours": lambda: norm.layer_norm(x, weight, bias, 1e-6),
+        "F": lambda: F.layer_norm(x, (width,), weight, bias, 1e-6),
+        "compiled": lambda: other(x, (width,), weight, bias, 1e-6),
+    }
+    report(f"LayerNorm {rows} x {width}", ways, 4 * rows * width, goal_us, share)
+
+
+def eager_add(x, residual, weight):
+    total = x + residual
+    return eager_rms(total, weight, 1e-6), total
+
+
+def add_norm(norm, rows, width, goal_us):
+    x, residual, weight = made(rows, width), made(rows, width), made(width)
+    other = compiled(eager_add)
+    ways = {
+        "ours": lambda: norm.fused_add_rms_norm(x, residual, weight, 1e-6, cast_first=True),
+        "compiled": lambda: other(x, residual, weight),
+    }
+    report(f"add + RMSNorm {rows} x {width}", ways, 8 * rows * width, goal_us)
+
+
+def norm_both_ways(norm, rows, width, goal_us, share):
     x, weight = made(rows, width).requires_grad_(), made(width).requires_grad_()
-    grad = made(rows, width)
-    other, other_layer = compiled(eager_rms), compiled(F.layer_norm)
+    bias, grad = made(width).requires_grad_(), made(rows, width)
+    other = compiled(eager_rms)
     ways = {
         "ours": both_ways(lambda a, w: norm.rms_norm(a, w, 1e-6), (x, weight), grad),
         "F": both_ways(lambda a, w: F.rms_norm(a, (width,), w, 1e-6), (x, weight), grad),
@@ -192,61 +191,81 @@ def bench_norm(kernels):
     }
     if ops := liger():
         apply = ops.LigerRMSNormFunction.apply
-        ways["liger"] = both_ways(lambda a, w: apply(a, w, 1e-6, 0.0, "llama", False), (x, weight), grad)
-    report("RMSNorm forward + backward 8192 x 4096", ways, 10 * rows * width, 160)
-    bias = made(width).requires_grad_()
+        ways["liger"] = both_ways(
+            lambda a, w: apply(a, w, 1e-6, 0.0, "llama", False), (x, weight), grad
+        )
+    moved = 10 * rows * width
+    report(f"RMSNorm forward + backward {rows} x {width}", ways, moved, goal_us)
+    inputs, other = (x, weight, bias), compiled(F.layer_norm)
     ways = {
-        "ours": both_ways(lambda a, w, b: norm.layer_norm(a, w, b, 1e-6), (x, weight, bias), grad),
-        "F": both_ways(
-            lambda a, w, b: F.layer_norm(a, (width,), w, b, 1e-6), (x, weight, bias), grad
-        ),
+        "ours": both_ways(lambda a, w, b: norm.layer_norm(a, w, b, 1e-6), inputs, grad),
+        "F": both_ways(lambda a, w, b: F.layer_norm(a, (width,), w, b, 1e-6), inputs, grad),
+        "compiled": both_ways(lambda a, w, b: other(a, (width,), w, b, 1e-6), inputs, grad),
     }
-    report("LayerNorm forward + backward 8192 x 4096", ways, 10 * rows * width, None, 0.9)
-    short, head = made(8192 * 32, 128), made(128)
+    report(f"LayerNorm forward + backward {rows} x {width}", ways, moved, None, share)
+
+
+def bench_norm(kernels):
+    norm = kernels["norm"]
     with torch.no_grad():
-        other = compiled(eager_rms)
-        ways = {
-            "ours": lambda: norm.rms_norm(short, head, 1e-6, cast_first=True),
-            "compiled": lambda: other(short, head, 1e-6),
-        }
-        report("RMSNorm 262144 x 128", ways, 4 * short.numel(), None, 0.9)
+        for bench in (rms_norm, layer_norm):
+            bench(norm, 1, 4096, goal_us=1.6)
+            bench(norm, 16, 4096, goal_us=1.7)
+            bench(norm, 1024, 4096, goal_us=4.1)
+            bench(norm, 8192, 4096, share=0.98)
+            bench(norm, 16384, 8192, share=0.98)
+        rms_norm(norm, 262144, 128, share=0.98)
+        add_norm(norm, 1024, 4096, 8.0)
+        add_norm(norm, 8192, 4096, 90)
+        add_norm(norm, 16384, 8192, 362)
+    norm_both_ways(norm, 8192, 4096, 160, 0.9)
+
+
+def gate_one(x):
+    half = x.shape[-1] // 2
+    return F.silu(x[..., :half]) * x[..., half:]
+
+
+def gate_two(a, b):
+    return F.silu(a) * b
+
+
+def silu_and_mul(activation, rows, width, goal_us=None, share=None):
+    x, other = made(rows, 2 * width), compiled(gate_one)
+    ways = {
+        "ours": lambda: activation.silu_and_mul(x),
+        "eager": lambda: gate_one(x),
+        "compiled": lambda: other(x),
+    }
+    report(f"SiluAndMul {rows} x {width}", ways, 6 * rows * width, goal_us, share)
+
+
+def silu_mul(mlp, rows, width, goal_us):
+    a, b, other = made(rows, width), made(rows, width), compiled(gate_two)
+    ways = {"ours": lambda: mlp.silu_mul(a, b), "compiled": lambda: other(a, b)}
+    if ops := liger():
+        ways["liger"] = lambda: ops.LigerSiLUMulFunction.apply(a, b)
+    report(f"SiLU(a) * b {rows} x {width}", ways, 6 * rows * width, goal_us)
+
+
+def flat(name, mine, function):
+    x = made(8192, 4096)
+    ways = {"ours": lambda: mine(x), "eager": lambda: function(x)}
+    report(f"{name} 8192 x 4096", ways, 4 * x.numel(), None, 0.98)
 
 
 def bench_activation(kernels):
     activation, mlp = kernels["activation"], kernels["mlp"]
-
-    def gate(x):
-        half = x.shape[-1] // 2
-        return F.silu(x[..., :half]) * x[..., half:]
-
-    def gate_two(a, b):
-        return F.silu(a) * b
-
-    goals = {(1, 4096): (1.1, None), (1024, 4096): (6.2, None), (8192, 4096): (None, 1.0)}
     with torch.no_grad():
-        for (rows, width), (goal_us, share) in goals.items():
-            x, other = made(rows, 2 * width), compiled(gate)
-            ways = {
-                "ours": lambda: activation.silu_and_mul(x),
-                "eager": lambda: gate(x),
-                "compiled": lambda: other(x),
-            }
-            report(f"SiluAndMul {rows} x {width}", ways, 6 * rows * width, goal_us, share)
-        for (rows, width), goal in {(1024, 4096): 5.0, (8192, 4096): 63.5, (16384, 8192): 262}.items():
-            a, b, other = made(rows, width), made(rows, width), compiled(gate_two)
-            ways = {"ours": lambda: mlp.silu_mul(a, b), "compiled": lambda: other(a, b)}
-            if ops := liger():
-                ways["liger"] = lambda: ops.LigerSiLUMulFunction.apply(a, b)
-            report(f"SiLU(a) * b {rows} x {width}", ways, 6 * rows * width, goal)
-        for name, function in (
-            ("silu", F.silu),
-            ("gelu", F.gelu),
-            ("gelu_tanh", lambda x: F.gelu(x, approximate="tanh")),
-        ):
-            x = made(8192, 4096)
-            mine = getattr(activation, name)
-            ways = {"ours": lambda: mine(x), "eager": lambda: function(x)}
-            report(f"{name} 8192 x 4096", ways, 4 * x.numel(), None, 0.95)
+        silu_and_mul(activation, 1, 4096, goal_us=1.1)
+        silu_and_mul(activation, 1024, 4096, goal_us=6.2)
+        silu_and_mul(activation, 8192, 4096, share=1.0)
+        silu_mul(mlp, 1024, 4096, 5.0)
+        silu_mul(mlp, 8192, 4096, 63.5)
+        silu_mul(mlp, 16384, 8192, 262)
+        flat("SiLU", activation.silu, F.silu)
+        flat("GELU", activation.gelu, F.gelu)
+        flat("GELU (tanh)", activation.gelu_tanh, lambda x: F.gelu(x, approximate="tanh"))
     a, b = made(8192, 4096).requires_grad_(), made(8192, 4096).requires_grad_()
     grad, other = made(8192, 4096), compiled(gate_two)
     ways = {
@@ -255,6 +274,66 @@ def bench_activation(kernels):
         "compiled": both_ways(other, (a, b), grad),
     }
     report("SiLU(a) * b forward + backward 8192 x 4096", ways, 16 * a.numel(), None, 0.9)
+
+
+def rotate(x):
+    first, second = x.chunk(2, -1)
+    return torch.cat((-second, first), -1)
+
+
+def eager_rotary(q, k, cos, sin):
+    cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
+    return q * cos + rotate(q) * sin, k * cos + rotate(k) * sin
+
+
+def rotary_of(rotary, what, q, k):
+    cos, sin, other = made(1, 8192, 128), made(1, 8192, 128), compiled(eager_rotary)
+    ways = {
+        "ours": lambda: rotary.apply_rotary(q, k, cos, sin),
+        "eager": lambda: eager_rotary(q, k, cos, sin),
+        "compiled": lambda: other(q, k, cos, sin),
+    }
+    if ops := liger():
+        ways["liger"] = lambda: ops.LigerRopeFunction.apply(q, k, cos, sin)
+    report(f"rotary, 32 + 8 heads, 8192 x 128, {what}", ways, 4 * (q.numel() + k.numel()), 57)
+
+
+def bench_rotary(kernels):
+    with torch.no_grad():
+        rotary_of(kernels["rotary"], "by head", made(1, 32, 8192, 128), made(1, 8, 8192, 128))
+        q, k = (made(1, 8192, heads, 128).transpose(1, 2) for heads in (32, 8))
+        rotary_of(kernels["rotary"], "by position", q, k)
+
+
+def bench_loss(kernels):
+    cross_entropy, rows, classes = kernels["loss"].cross_entropy, 4096, 128256
+    logits = made(rows, classes).requires_grad_()
+    target = torch.randint(classes, (rows,), device="cuda")
+    other = compiled(lambda x, t: F.cross_entropy(x.float(), t))
+
+    def way(function):
+        return lambda: torch.autograd.grad(function(logits, target), logits)
+
+    ways = {"ours": way(cross_entropy), "compiled": way(other)}
+    peaks = {}
+    for name, run in (ways | {"in place": way(in_place(cross_entropy))}).items():
+        run()
+        torch.cuda.synchronize()
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        run()
+        peaks[name] = (torch.cuda.max_memory_allocated() - before) / 1e9
+    print("peak over the logits, GB: " + ", ".join(f"{n} {p:.3f}" for n, p in peaks.items()))
+    if peaks["in place"] > 0.1:
+        MISSED.append("memory of the loss in place")
+    moved = 4 * logits.numel()
+    report(f"cross entropy forward + backward {rows} x {classes}", ways, moved, 1250)
+    ways = {"ours": way(in_place(cross_entropy))}
+    report(f"the same in place {rows} x {classes}", ways, moved, 1250)
+
+
+def in_place(cross_entropy):
+    return lambda x, t: cross_entropy(x, t, in_place=True)
 
 
 def host_seconds(way, calls=300):
@@ -272,8 +351,7 @@ def host_seconds(way, calls=300):
 
 def bench_host(kernels):
     norm, x, weight = kernels["norm"], made(1, 4096), made(4096)
-    layer = torch.nn.RMSNorm(4096, device="cuda", dtype=BF16)
-    plain = torch.nn.RMSNorm(4096, device="cuda", dtype=BF16)
+    layer, plain = (torch.nn.RMSNorm(4096, 1e-6, device="cuda", dtype=BF16) for _ in range(2))
     layer.forward = norm.layers.RMSNorm.forward.__get__(layer)
     out, kern = torch.empty_like(x), norm._ops._norm_kern
     with torch.no_grad():
@@ -295,17 +373,26 @@ def bench_host(kernels):
     print(f"host us of the layer: {found['layer (ours)']:.2f}, goal <= 5: {reached}")
 
 
+BENCHES = {
+    "host": bench_host,
+    "norm": bench_norm,
+    "activation": bench_activation,
+    "rotary": bench_rotary,
+    "loss": bench_loss,
+}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     default = Path(__file__).resolve().parents[1] / "build/kernels/out"
     parser.add_argument("--kernels", type=Path, default=default)
-    parser.add_argument("--only", default="norm,activation,host")
+    parser.add_argument("--only", default="host,norm,activation,rotary,loss")
     arguments = parser.parse_args()
     torch.manual_seed(0)
-    kernels = {n: load_kernel(arguments.kernels, n) for n in ("activation", "mlp", "norm")}
+    kernels = {n: load_kernel(arguments.kernels, n) for n in NAMES}
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}", flush=True)
     for name in arguments.only.split(","):
-        {"norm": bench_norm, "activation": bench_activation, "host": bench_host}[name](kernels)
+        BENCHES[name](kernels)
     print("missed: " + (", ".join(MISSED) or "nothing"))
 
 

@@ -15,8 +15,8 @@ present() { # PATH...: those that are there
 }
 
 code=$(present src include cli python builtin tests bench examples tools)
-c_files() { # DIRECTORY... : their C sources and headers
-    find "$@" \( -name '*.c' -o -name '*.cpp' -o -name '*.h' \) -type f | sort
+c_files() { # DIRECTORY... : their C, C++ and CUDA sources and headers
+    find "$@" \( -name '*.c' -o -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' \) -type f | sort
 }
 
 if [ "${1:-}" = --fix ]; then

@@ -47,8 +47,8 @@ template <typename T, activation_kind KIND> KB_DEVICE float activate(float x) {
 template <typename T, activation_kind KIND> KB_DEVICE float derivative(float x) {
     if constexpr (KIND == ACTIVATION_GELU) {
         float bounded = fminf(13.0f, fmaxf(-13.0f, x));
-        float bell = sizeof(T) == 4 ? expf(-0.5f * bounded * bounded)
-                                    : __expf(-0.5f * bounded * bounded);
+        float bell =
+            sizeof(T) == 4 ? expf(-0.5f * bounded * bounded) : __expf(-0.5f * bounded * bounded);
         return fmaf(bounded * 0.39894228040143268f, bell, normal_cdf<T>(x, bell));
     } else {
         float s = times_sigmoid<T>(1.0f, sigmoid_argument<KIND>(x));
@@ -134,8 +134,7 @@ static bool is_aligned(const activation_job &job) {
     return kb_rows_are_aligned(job.x, job.x_stride, job.type) &&
            kb_rows_are_aligned(job.factor, job.factor_stride, job.type) &&
            kb_rows_are_aligned(job.grad, job.grad_stride, job.type) &&
-           kb_rows_are_aligned(job.out, job.out_stride, job.type) &&
-           kb_is_aligned(job.factor_out);
+           kb_rows_are_aligned(job.out, job.out_stride, job.type) && kb_is_aligned(job.factor_out);
 }
 
 template <typename T, int N, activation_kind KIND, form FORM, bool BACKWARD>
@@ -176,11 +175,16 @@ static cudaError_t by_direction(const activation_job &job, int64_t count, void *
 template <typename T>
 static cudaError_t by_kind(const activation_job &job, int64_t count, void *stream) {
     switch (job.kind) {
-    case ACTIVATION_SILU: return by_direction<T, ACTIVATION_SILU>(job, count, stream);
-    case ACTIVATION_GELU: return by_direction<T, ACTIVATION_GELU>(job, count, stream);
-    case ACTIVATION_GELU_TANH: return by_direction<T, ACTIVATION_GELU_TANH>(job, count, stream);
-    case ACTIVATION_QUICK_GELU: return by_direction<T, ACTIVATION_QUICK_GELU>(job, count, stream);
-    default: return cudaErrorInvalidValue;
+    case ACTIVATION_SILU:
+        return by_direction<T, ACTIVATION_SILU>(job, count, stream);
+    case ACTIVATION_GELU:
+        return by_direction<T, ACTIVATION_GELU>(job, count, stream);
+    case ACTIVATION_GELU_TANH:
+        return by_direction<T, ACTIVATION_GELU_TANH>(job, count, stream);
+    case ACTIVATION_QUICK_GELU:
+        return by_direction<T, ACTIVATION_QUICK_GELU>(job, count, stream);
+    default:
+        return cudaErrorInvalidValue;
     }
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The Python module _activation_kern: registration of the ops, and the direct calls. */
-#include "activation_ops.h"
 #include "activation_device.h"
+#include "activation_ops.h"
 #include "kb_module.h"
 
 enum { TEXT_APPROXIMATE, TEXT_INPLACE };

@@ -17,7 +17,8 @@ static void flat_forward(kb_word *stack, activation_kind kind) {
 
 static void require_like(const kb_tensor *grad, const kb_tensor *x, const int64_t *sizes) {
     kb_tensor result = {.ndim = x->ndim, .sizes = sizes, .type = x->type, .device = x->device};
-    kb_require(kb_tensor_is_like(grad, &result), "activation backward: the gradient must be like the output");
+    kb_require(kb_tensor_is_like(grad, &result),
+               "activation backward: the gradient must be like the output");
 }
 
 static void flat_backward(kb_word *stack, activation_kind kind) {
@@ -60,7 +61,8 @@ static void gated_forward(kb_word *stack, activation_kind kind) {
     KB_OWNED kb_tensor y = kb_tensor_new_contiguous(x.device, x.ndim, sizes, x.type);
     job.out = y.data;
     job.out_stride = job.width;
-    activation_run(activation_gated_forward(&job, kb_sizes_product(sizes, 0, x.ndim - 1)), x.device);
+    activation_run(activation_gated_forward(&job, kb_sizes_product(sizes, 0, x.ndim - 1)),
+                   x.device);
     stack[0] = kb_tensor_give(&y);
 }
 
@@ -77,7 +79,8 @@ static void gated_backward(kb_word *stack, activation_kind kind) {
     job.out = dx.data;
     job.factor_out = kb_at_mut(dx.data, job.width, x.type);
     job.out_stride = 2 * job.width;
-    activation_run(activation_gated_backward(&job, kb_sizes_product(sizes, 0, x.ndim - 1)), x.device);
+    activation_run(activation_gated_backward(&job, kb_sizes_product(sizes, 0, x.ndim - 1)),
+                   x.device);
     stack[0] = kb_tensor_give(&dx);
 }
 

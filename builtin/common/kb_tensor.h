@@ -102,8 +102,8 @@ typedef struct kb_op {
 /* Whether two tensors have the same device, type and sizes. */
 bool kb_tensor_is_like(const kb_tensor *a, const kb_tensor *b);
 
-/* Defines `count` ops with kernels for each device in `name_space`; they stay for the life of the process.
- * Returns 0, or -1 when torch refused. */
+/* Defines `count` ops with kernels for each device in `name_space`; they stay for the life of the
+ * process. Returns 0, or -1 when torch refused. */
 int kb_ops_register(const char *name_space, const kb_op *ops, int count);
 
 #endif

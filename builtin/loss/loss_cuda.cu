@@ -63,8 +63,7 @@ KB_DEVICE void write_gradient(T *to, const kb_pack<T, N> &pack, int64_t at, int6
 
 /* One row of a block. `SHORT`: it stays in registers. The gradient may take the logits' place. */
 template <typename T, int N, bool SHORT>
-__global__ void __launch_bounds__(LANES)
-    loss_kernel(loss_job job, const float *scale_on_device) {
+__global__ void __launch_bounds__(LANES) loss_kernel(loss_job job, const float *scale_on_device) {
     __shared__ float room[3][64];
     const int lanes = (int)blockDim.x;
     const int64_t row = blockIdx.x, packs = job.width / N;
@@ -170,7 +169,8 @@ __global__ void __launch_bounds__(LANES)
 }
 
 template <typename T>
-__global__ void __launch_bounds__(256) multiply_kernel(T *values, int64_t count, const float *scale) {
+__global__ void __launch_bounds__(256)
+    multiply_kernel(T *values, int64_t count, const float *scale) {
     kb_begin();
     const float factor = *scale;
     if (factor == 1.0f) return;

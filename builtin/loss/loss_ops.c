@@ -27,8 +27,8 @@ static void run_range(int64_t begin, int64_t end, void *context) {
 static void run(loss_work *work, const kb_tensor *factor) {
     if (KB_ON_CUDA(work->device)) {
         KB_CUDA_GUARDED kb_cuda_guard guard = kb_cuda_guard_enter(work->device);
-        kb_cuda_require(loss_cuda_rows(&work->job, work->count, factor->data,
-                                       kb_cuda_stream(work->device)));
+        kb_cuda_require(
+            loss_cuda_rows(&work->job, work->count, factor->data, kb_cuda_stream(work->device)));
         return;
     }
     work->job.stream = kb_streams(work->count * work->job.width * kb_dtype_size(work->job.type));
@@ -76,9 +76,9 @@ static int64_t counted_rows(const loss_work *work) {
 }
 
 /*
- * What gradients and the sum of losses are multiplied with: `given` (NULL: 1), divided by the number
- * of rows that count where the reduction is a mean. On the CPU it becomes the job's scale, on a CUDA
- * device it is the tensor that this gives.
+ * What gradients and the sum of losses are multiplied with: `given` (NULL: 1), divided by the
+ * number of rows that count where the reduction is a mean. On the CPU it becomes the job's scale,
+ * on a CUDA device it is the tensor that this gives.
  */
 static kb_tensor factor_open(loss_work *work, const float *given, int64_t reduction) {
     bool mean = reduction == REDUCTION_MEAN;
@@ -169,8 +169,7 @@ typedef struct multiplication {
 static void multiply_range(int64_t begin, int64_t end, void *context) {
     const multiplication *work = context;
     for (int64_t i = begin; i < end; i++)
-        kb_store(work->values, i, work->type,
-                 kb_load(work->values, i, work->type) * work->factor);
+        kb_store(work->values, i, work->type, kb_load(work->values, i, work->type) * work->factor);
 }
 
 /* scale_gradient_(Tensor(a!) gradient, Tensor scale) -> () */
@@ -209,8 +208,7 @@ static void op_backward(kb_word *stack, uint64_t argument_count, uint64_t output
     (void)kb_tensor_as_rows(&given, given.ndim);
     if (each) work.job.row_scales = given.data;
     KB_OWNED kb_tensor factor = factor_open(&work, each ? NULL : given.data, reduction);
-    KB_OWNED kb_tensor grad =
-        kb_tensor_new_contiguous(work.device, 2, logits.sizes, logits.type);
+    KB_OWNED kb_tensor grad = kb_tensor_new_contiguous(work.device, 2, logits.sizes, logits.type);
     work.job.grad = grad.data;
     run(&work, &factor);
     stack[0] = kb_tensor_give(&grad);

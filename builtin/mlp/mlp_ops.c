@@ -42,8 +42,10 @@ static void backward(kb_word *stack, activation_kind kind) {
     activation_job job = job_of(&gate, &up, kind);
     job.grad_stride = kb_tensor_as_rows(&grad, 1);
     job.grad = grad.data;
-    KB_OWNED kb_tensor gate_grad = kb_tensor_new_contiguous(gate.device, gate.ndim, gate.sizes, gate.type);
-    KB_OWNED kb_tensor up_grad = kb_tensor_new_contiguous(gate.device, gate.ndim, gate.sizes, gate.type);
+    KB_OWNED kb_tensor gate_grad =
+        kb_tensor_new_contiguous(gate.device, gate.ndim, gate.sizes, gate.type);
+    KB_OWNED kb_tensor up_grad =
+        kb_tensor_new_contiguous(gate.device, gate.ndim, gate.sizes, gate.type);
     job.out = gate_grad.data;
     job.factor_out = up_grad.data;
     activation_run(activation_gated_backward(&job, rows_of(&gate)), gate.device);

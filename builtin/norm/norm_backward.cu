@@ -49,9 +49,8 @@ struct row_facts {
 template <typename T, int N, bool MIXED, bool CENTERED, bool GATED>
 KB_DEVICE void write_pack(const norm_job &job, int64_t row, int64_t at,
                           const row_pack<T, N, MIXED, GATED> &pack,
-                          const parameter_pack<T, N, MIXED> &weight,
-                          const row_facts &facts, float (&weight_sum)[N],
-                          float (&bias_sum)[CENTERED ? N : 1]) {
+                          const parameter_pack<T, N, MIXED> &weight, const row_facts &facts,
+                          float (&weight_sum)[N], float (&bias_sum)[CENTERED ? N : 1]) {
     float dx[N], gate_grad[GATED ? N : 1];
 #pragma unroll
     for (int i = 0; i < N; i++) {
@@ -77,7 +76,8 @@ KB_DEVICE void write_pack(const norm_job &job, int64_t row, int64_t at,
 /* Adds a pack to the sums of a first reading: of x and d, or of x^2 and d x. */
 template <typename T, int N, bool MIXED, bool GATED>
 KB_DEVICE void add_plain(const norm_job &job, const row_pack<T, N, MIXED, GATED> &pack,
-                         const parameter_pack<T, N, MIXED> &weight, bool centered, float (&sums)[2]) {
+                         const parameter_pack<T, N, MIXED> &weight, bool centered,
+                         float (&sums)[2]) {
 #pragma unroll
     for (int i = 0; i < N; i++) {
         float x = kb_to_float(pack.x.v[i]), d = pack.inner(job, i) * weight[i];
@@ -89,7 +89,8 @@ KB_DEVICE void add_plain(const norm_job &job, const row_pack<T, N, MIXED, GATED>
 /* The same for (x - mean)^2 and d (x - mean). */
 template <typename T, int N, bool MIXED, bool GATED>
 KB_DEVICE void add_centered(const norm_job &job, const row_pack<T, N, MIXED, GATED> &pack,
-                            const parameter_pack<T, N, MIXED> &weight, float mean, float (&sums)[2]) {
+                            const parameter_pack<T, N, MIXED> &weight, float mean,
+                            float (&sums)[2]) {
 #pragma unroll
     for (int i = 0; i < N; i++) {
         float x = kb_to_float(pack.x.v[i]) - mean;

@@ -44,8 +44,7 @@ static bool parameter_open(const kb_fast *fast, PyObject *object, const kb_plain
     *data = NULL;
     if (object == Py_None) return true;
     /* Another dtype is for the op: the result's dtype may differ then. */
-    if (!kb_fast_open(fast, object, &parameter) || !kb_plain_is_with(&parameter, x))
-        return false;
+    if (!kb_fast_open(fast, object, &parameter) || !kb_plain_is_with(&parameter, x)) return false;
     *data = parameter.data;
     return parameter.contiguous &&
            kb_plain_has_sizes(&parameter, (int32_t)inner, x->dl.shape + (x->dl.ndim - inner));
@@ -156,8 +155,7 @@ static PyObject *direct_rms_norm(PyObject *module, PyObject *const *args, Py_ssi
 /* layer_norm(x, weight, bias, ndim, eps, out): a tensor, or NotImplemented */
 static PyObject *direct_layer_norm(PyObject *module, PyObject *const *args, Py_ssize_t count) {
     if (!kb_argument_count_between(count, 5, 6)) return NULL;
-    norm_call call = {
-        .x = args[0], .weight = args[1], .bias = args[2], .centered = true};
+    norm_call call = {.x = args[0], .weight = args[1], .bias = args[2], .centered = true};
     if (!inner_get(args[3], &call)) return NULL;
     if (!kb_float_read(args[4], &call.eps)) Py_RETURN_NOTIMPLEMENTED;
     call.out = count == 6 ? none_as_null(args[5]) : NULL;
@@ -225,8 +223,8 @@ static bool rms_layer_read(const kb_state *state, PyObject *dict, norm_call *cal
     call->cast_first = eps != NULL; /* transformers' classes have this name and this order */
     if (!eps) eps = kb_dict_find(dict, state->texts[TEXT_EPS]);
     call->eps = (double)FLT_EPSILON; /* torch.nn.RMSNorm's default, None */
-    return (eps == Py_None || kb_float_read(eps, &call->eps)) && parameters_read(state, dict, call, false) &&
-           inner_read(state, dict, call);
+    return (eps == Py_None || kb_float_read(eps, &call->eps)) &&
+           parameters_read(state, dict, call, false) && inner_read(state, dict, call);
 }
 
 static bool layer_layer_read(const kb_state *state, PyObject *dict, norm_call *call) {

@@ -42,7 +42,8 @@ static void parameter_prepare(kb_tensor *parameter, const kb_tensor *x, int64_t 
         parameter->ndim == x->ndim - outer && kb_device_equal(parameter->device, x->device);
     for (int64_t i = 0; matches && i < parameter->ndim; i++)
         matches = parameter->sizes[i] == x->sizes[outer + i];
-    kb_require(matches, "norm: weight and bias must have the normalized shape, on the input's device");
+    kb_require(matches,
+               "norm: weight and bias must have the normalized shape, on the input's device");
     (void)kb_tensor_as_rows(parameter, parameter->ndim);
 }
 
@@ -282,7 +283,8 @@ static void backward_cuda(norm_job *job, const kb_tensor *x, int64_t rows, kb_te
     norm_cuda_shape shape = norm_cuda_backward_shape(job, rows);
     KB_OWNED kb_tensor sums = new_sums(job, x, shape.chunks, wants_weight || wants_bias);
     if (wants_weight) job->weight_sum = sums.data;
-    if (wants_bias) job->bias_sum = (float *)kb_at_mut(sums.data, shape.chunks * job->width, KB_F32);
+    if (wants_bias)
+        job->bias_sum = (float *)kb_at_mut(sums.data, shape.chunks * job->width, KB_F32);
     kb_cuda_require(norm_cuda_backward(job, rows, &shape, wants_weight ? dw->data : NULL,
                                        wants_bias ? db->data : NULL, kb_cuda_stream(x->device)));
 }

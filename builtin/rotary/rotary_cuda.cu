@@ -29,8 +29,8 @@ struct turn_job {
 };
 
 /*
- * G pairs of a row, from pair `at` on. WIDE: in loads of STEP elements. They stay as they were read,
- * two elements to a register where they are of 16 bits.
+ * G pairs of a row, from pair `at` on. WIDE: in loads of STEP elements. They stay as they were
+ * read, two elements to a register where they are of 16 bits.
  */
 template <typename T, int G, int STEP, bool WIDE, bool SIDE> struct pairs {
     kb_pack<T, STEP> parts[2 * G / STEP];
@@ -224,7 +224,8 @@ static cudaError_t launch(const rotary_work *work, void *stream) {
                      dim3(BLOCK), stream, job);
 }
 
-template <typename T, typename A> static cudaError_t by_form(const rotary_work *work, void *stream) {
+template <typename T, typename A>
+static cudaError_t by_form(const rotary_work *work, void *stream) {
     const bool side = work->shape.style == ROTARY_INTERLEAVED;
     if (is_aligned(work))
         return side ? launch<T, A, true, true>(work, stream)

@@ -15,8 +15,9 @@ static bool input_open(const kb_fast *fast, PyObject *object, kb_plain *x) {
 
 static bool angles_open(const kb_fast *fast, PyObject *object, const kb_plain *q, kb_plain *out) {
     return kb_fast_open(fast, object, out) && out->dl.ndim == q->dl.ndim - 1 && out->count > 0 &&
-           (out->type == q->type || out->type == KB_F32) && kb_device_equal(out->device, q->device) &&
-           out->dl.strides[out->dl.ndim - 1] == 1 && !kb_fast_wants_grad(fast, object);
+           (out->type == q->type || out->type == KB_F32) &&
+           kb_device_equal(out->device, q->device) && out->dl.strides[out->dl.ndim - 1] == 1 &&
+           !kb_fast_wants_grad(fast, object);
 }
 
 /* The tensor for the result: a new one of x's order of dimensions, or a new reference to `given`,
@@ -60,8 +61,9 @@ static PyObject *direct_apply(PyObject *module, PyObject *const *args, Py_ssize_
     if (!kb_fast_is_quiet(fast) || !input_open(fast, args[0], &q) || !input_open(fast, args[1], &k))
         Py_RETURN_NOTIMPLEMENTED;
     int32_t last = q.dl.ndim - 1;
-    if (!kb_plain_is_with(&k, &q) || k.dl.ndim != q.dl.ndim || k.dl.shape[last] != q.dl.shape[last] ||
-        !angles_open(fast, args[2], &q, &cosine) || !angles_open(fast, args[3], &q, &sine))
+    if (!kb_plain_is_with(&k, &q) || k.dl.ndim != q.dl.ndim ||
+        k.dl.shape[last] != q.dl.shape[last] || !angles_open(fast, args[2], &q, &cosine) ||
+        !angles_open(fast, args[3], &q, &sine))
         Py_RETURN_NOTIMPLEMENTED;
     int64_t given = cosine.dl.shape[last - 1];
     rotary_work work = {.row = rotary_row_get(kb_isa_active()), .ndim = q.dl.ndim};

@@ -120,4 +120,6 @@ def load_cuda():
         pytest.skip("there is no CUDA device")
     made = Path(__file__).parents[2] / "build/kernels/out"
     directory = Path(os.environ.get("KN_BUILTIN_DIR", made))
+    if not (directory / "norm" / "build" / CUDA_VARIANT).is_dir():
+        pytest.skip(f"no build for CUDA in {directory}: make kernels makes one, with nvcc")
     return lambda name: load_variant(directory / name / "build" / CUDA_VARIANT)

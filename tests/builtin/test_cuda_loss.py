@@ -62,7 +62,9 @@ def test_rows_with_gaps(loss, offset):
     whole, target = sample(1100)
     logits = whole[:, offset : offset + 1000]
     target.clamp_(max=999)
-    assert torch.allclose(loss.cross_entropy(logits, target).double(), loss64(logits, target), atol=4e-6)
+    assert torch.allclose(
+        loss.cross_entropy(logits, target).double(), loss64(logits, target), atol=4e-6
+    )
 
 
 def test_rows_that_do_not_count(loss):

@@ -54,7 +54,11 @@ def test_rms_norm_agrees_with_float64(norm, rows, width, dtype):
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("rows", [5, 600])
 def test_layer_norm_agrees_with_float64(norm, rows, width, dtype):
-    x, weight, bias = made(rows, width, dtype=dtype), weight_of(width, dtype), made(width, dtype=dtype)
+    x, weight, bias = (
+        made(rows, width, dtype=dtype),
+        weight_of(width, dtype),
+        made(width, dtype=dtype),
+    )
     y = norm.layer_norm(x + 3, weight, bias, 1e-5)
     # Two or three numbers may be so close that their difference has few digits.
     assert close(y, layer64(x + 3, weight, bias), dtype, 2 if width > 8 else 100)
@@ -77,7 +81,11 @@ def test_fused_additions_give_the_norm_of_the_rounded_sum_and_the_sum(norm, widt
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("width", [7, 128, 4096, 65537])
 def test_gated_norm_agrees_with_float64(norm, width, dtype, activation):
-    x, gate, weight = made(40, width, dtype=dtype), made(40, width, dtype=dtype), weight_of(width, dtype)
+    x, gate, weight = (
+        made(40, width, dtype=dtype),
+        made(40, width, dtype=dtype),
+        weight_of(width, dtype),
+    )
     y = norm.rms_norm_gated(x, gate, weight, 1e-6, activation=activation)
     function = F.silu if activation == "silu" else torch.sigmoid
     assert close(y, rms64(x, weight) * function(gate.double()), dtype, 2)
@@ -109,7 +117,8 @@ def gradients(function, tensors, *grads):
     leaves = [t.detach().clone().requires_grad_() for t in tensors]
     outputs = function(*leaves)
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-    return torch.autograd.grad(outputs, leaves, [g.to(o.dtype) for g, o in zip(grads, outputs)])
+    pairs = zip(grads, outputs, strict=True)
+    return torch.autograd.grad(outputs, leaves, [g.to(o.dtype) for g, o in pairs])
 
 
 def check_gradients(found, expected, dtype):
@@ -123,7 +132,11 @@ def check_gradients(found, expected, dtype):
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("rows", [3, 700])
 def test_gradients_agree_with_float64(norm, rows, width, dtype):
-    x, weight, bias = made(rows, width, dtype=dtype), weight_of(width, dtype), made(width, dtype=dtype)
+    x, weight, bias = (
+        made(rows, width, dtype=dtype),
+        weight_of(width, dtype),
+        made(width, dtype=dtype),
+    )
     grad = made(rows, width, dtype=dtype)
     found = gradients(lambda a, w: norm.rms_norm(a, w, 1e-6), (x, weight), grad)
     expected = gradients(rms64, (x.double(), weight.double()), grad)
@@ -138,7 +151,11 @@ def test_gradients_agree_with_float64(norm, rows, width, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("width", [7, 128, 4096, 40000])
 def test_gradients_of_fused_and_gated_forms(norm, width, dtype):
-    x, other, weight = made(70, width, dtype=dtype), made(70, width, dtype=dtype), weight_of(width, dtype)
+    x, other, weight = (
+        made(70, width, dtype=dtype),
+        made(70, width, dtype=dtype),
+        weight_of(width, dtype),
+    )
     grad, sum_grad = made(70, width, dtype=dtype), made(70, width, dtype=dtype)
     total = (x + other).double()
 
@@ -150,9 +167,7 @@ def test_gradients_of_fused_and_gated_forms(norm, width, dtype):
     )
     expected = gradients(fused64, (total, weight.double()), grad, sum_grad)
     check_gradients(found, (expected[0], expected[0], expected[1]), dtype)
-    found = gradients(
-        lambda a, g, w: norm.rms_norm_gated(a, g, w, 1e-6), (x, other, weight), grad
-    )
+    found = gradients(lambda a, g, w: norm.rms_norm_gated(a, g, w, 1e-6), (x, other, weight), grad)
     expected = gradients(
         lambda a, g, w: rms64(a, w) * F.silu(g), (x.double(), other.double(), weight.double()), grad
     )
@@ -162,7 +177,11 @@ def test_gradients_of_fused_and_gated_forms(norm, width, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("width", [8, 4096, 40000])
 def test_weight_gradients_are_the_same_bits_in_every_run(norm, width, dtype):
-    x, weight, grad = made(999, width, dtype=dtype), weight_of(width, dtype), made(999, width, dtype=dtype)
+    x, weight, grad = (
+        made(999, width, dtype=dtype),
+        weight_of(width, dtype),
+        made(999, width, dtype=dtype),
+    )
     first = gradients(lambda a, w: norm.rms_norm(a, w, 1e-6), (x, weight), grad)
     for _ in range(3):
         again = gradients(lambda a, w: norm.rms_norm(a, w, 1e-6), (x, weight), grad)
@@ -203,7 +222,10 @@ def test_empty_inputs(norm, shape):
 
 def test_more_than_two_to_the_31_elements(norm):
     rows = 2**31 // 4096 + 3
-    x, weight = torch.empty(rows, 4096, device="cuda", dtype=torch.bfloat16), weight_of(4096, torch.bfloat16)
+    x, weight = (
+        torch.empty(rows, 4096, device="cuda", dtype=torch.bfloat16),
+        weight_of(4096, torch.bfloat16),
+    )
     x.normal_()
     y = norm.rms_norm(x, weight, 1e-6)
     for part in (slice(0, 5), slice(rows - 5, rows)):
@@ -279,7 +301,9 @@ def test_compiles_as_a_whole(norm):
     expected = torch.autograd.grad(function(x, weight).sum(), (x, weight))
     found = torch.autograd.grad(compiled(x, weight).sum(), (x, weight))
     assert torch.equal(compiled(x, weight), function(x, weight))
-    assert all(torch.allclose(a, b, rtol=1e-5, atol=1e-4) for a, b in zip(found, expected))
+    assert all(
+        torch.allclose(a, b, rtol=1e-5, atol=1e-4) for a, b in zip(found, expected, strict=True)
+    )
 
 
 def test_a_device_that_is_not_current(norm):

@@ -98,7 +98,9 @@ def test_unaligned_rows_and_in_place(rotary, dtype):
         found = rotary.apply_rotary(*views, cos[..., :128], sin[..., :128])
         for y, x in zip(found, views, strict=True):
             expected = turn64(x, cos[..., :128], sin[..., :128])
-            assert torch.allclose(y.double(), expected, rtol=TOLERANCE[dtype], atol=2 * TOLERANCE[dtype])
+            assert torch.allclose(
+                y.double(), expected, rtol=TOLERANCE[dtype], atol=2 * TOLERANCE[dtype]
+            )
     q, k, cos, sin = sample(dtype)
     expected = rotary.apply_rotary(q, k, cos, sin)
     with torch.no_grad():
@@ -119,7 +121,9 @@ def test_gradients_agree_with_float64(rotary, interleaved, dtype):
     outputs = [turn64(t, cos, sin, interleaved) for t in exact]
     expected = torch.autograd.grad(outputs, exact, [g.double() for g in grads])
     for mine, right in zip(found, expected, strict=True):
-        assert torch.allclose(mine.double(), right, rtol=TOLERANCE[dtype], atol=2 * TOLERANCE[dtype])
+        assert torch.allclose(
+            mine.double(), right, rtol=TOLERANCE[dtype], atol=2 * TOLERANCE[dtype]
+        )
 
 
 def test_empty_inputs(rotary):

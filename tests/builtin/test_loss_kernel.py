@@ -168,3 +168,22 @@ def test_bad_arguments_are_named(loss):
         loss.cross_entropy(logits, target[:5])
     with pytest.raises(TypeError, match="target has dtype torch.int32"):
         loss.cross_entropy(logits, target.int())
+
+
+@pytest.mark.parametrize("scale", [1.0, -0.5])
+def test_in_place_the_gradient_takes_the_memory_of_the_logits(loss, scale):
+    logits, target = sample(100)
+    expected = logits.clone().requires_grad_()
+    (loss.cross_entropy(expected, target) * scale).backward()
+    logits.requires_grad_()
+    (grad,) = torch.autograd.grad(loss.cross_entropy(logits, target, in_place=True) * scale, logits)
+    assert grad.data_ptr() == logits.data_ptr()
+    assert torch.allclose(grad, expected.grad, atol=1e-7)
+
+
+def test_a_second_backward_in_place_is_an_error(loss):
+    logits, target = sample(100)
+    y = loss.cross_entropy(logits.requires_grad_(), target, in_place=True)
+    y.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="one backward"):
+        y.backward()

@@ -43,8 +43,9 @@ def _is_op_tensor(tensor):
 def takes_op(*tensors):
     """Whether our op computes this call; if not, torch's own functions do.
 
-    They do for other dtypes, devices and layouts, tensors of several devices, for tensor subclasses (which may distribute or
-    quantize), and under `torch.func` transforms, forward-mode differentiation and jit tracing.
+    They do for other dtypes, devices and layouts, tensors of several devices, tensor subclasses
+    (which may distribute or quantize), and under `torch.func` transforms, forward-mode
+    differentiation and jit tracing.
     """
     if not is_compiling() and _is_transformed():
         return False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Activation functions for CPUs: functions, and layers in `layers`."""
+"""Activation functions: functions, and layers in `layers`."""
 
 from . import layers
 from .functional import (

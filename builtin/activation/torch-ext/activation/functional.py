@@ -23,7 +23,7 @@ def silu(x, *, out=None):
     """Sigmoid linear unit: `x * sigmoid(x)`.
 
     Args:
-        x: tensor of any shape; float32, bfloat16 or float16 on the CPU are computed by this
+        x: tensor of any shape; float32, bfloat16 or float16 on a device of the build are computed by this
             kernel, everything else by torch's own functions.
         out: a tensor to write the result into; None (the default) makes a new one.
 
@@ -52,7 +52,7 @@ def gelu(x, *, out=None):
     """Gaussian error linear unit: `x * Phi(x)`, Phi being the normal distribution function.
 
     Args:
-        x: tensor of any shape; float32, bfloat16 or float16 on the CPU are computed by this
+        x: tensor of any shape; float32, bfloat16 or float16 on a device of the build are computed by this
             kernel, everything else by torch's own functions.
         out: a tensor to write the result into; None (the default) makes a new one.
 
@@ -81,7 +81,7 @@ def gelu_tanh(x, *, out=None):
     """GELU's tanh approximation: `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`.
 
     Args:
-        x: tensor of any shape; float32, bfloat16 or float16 on the CPU are computed by this
+        x: tensor of any shape; float32, bfloat16 or float16 on a device of the build are computed by this
             kernel, everything else by torch's own functions.
         out: a tensor to write the result into; None (the default) makes a new one.
 
@@ -110,7 +110,7 @@ def quick_gelu(x, *, out=None):
     """GELU's sigmoid approximation: `x * sigmoid(1.702 x)`.
 
     Args:
-        x: tensor of any shape; float32, bfloat16 or float16 on the CPU are computed by this
+        x: tensor of any shape; float32, bfloat16 or float16 on a device of the build are computed by this
             kernel, everything else by torch's own functions.
         out: a tensor to write the result into; None (the default) makes a new one.
 
@@ -140,7 +140,7 @@ def silu_and_mul(x, *, out=None):
 
     Args:
         x: tensor of at least one dimension, the last of even size 2d; float32, bfloat16 or
-            float16 on the CPU are computed by this kernel, everything else by torch's own
+            float16 on a device of the build are computed by this kernel, everything else by torch's own
             functions.
         out: a tensor to write the result into; None (the default) makes a new one.
 
@@ -171,7 +171,7 @@ def gelu_and_mul(x, *, out=None):
 
     Args:
         x: tensor of at least one dimension, the last of even size 2d; float32, bfloat16 or
-            float16 on the CPU are computed by this kernel, everything else by torch's own
+            float16 on a device of the build are computed by this kernel, everything else by torch's own
             functions.
         out: a tensor to write the result into; None (the default) makes a new one.
 
@@ -202,7 +202,7 @@ def gelu_tanh_and_mul(x, *, out=None):
 
     Args:
         x: tensor of at least one dimension, the last of even size 2d; float32, bfloat16 or
-            float16 on the CPU are computed by this kernel, everything else by torch's own
+            float16 on a device of the build are computed by this kernel, everything else by torch's own
             functions.
         out: a tensor to write the result into; None (the default) makes a new one.
 

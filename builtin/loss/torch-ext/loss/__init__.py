@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cross entropy for CPUs: a function, and the layer for transformers in `layers`."""
+"""Cross entropy: a function, and the layer for transformers in `layers`."""
 
 from . import layers
 from .functional import cross_entropy

@@ -43,7 +43,7 @@ def cross_entropy(
 
     Args:
         logits: tensor whose last dimension is that of the classes; float32, bfloat16 or float16
-            on the CPU are computed by this kernel, everything else by torch's own functions.
+            on a device of the build are computed by this kernel, everything else by torch's own functions.
         target: int64 tensor with one dimension less: class indices, or `ignore_index`.
         ignore_index: rows with this target do not count; -100 by default.
         label_smoothing: the share of the target that is spread over all classes; 0 by default.

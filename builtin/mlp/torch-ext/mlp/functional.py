@@ -30,7 +30,7 @@ def silu_mul(gate, up):
 
     Args:
         gate, up: tensors of one shape, of a dimension or more; two of float32, bfloat16 or
-            float16 on the CPU are computed by this kernel, everything else by torch's own
+            float16 on a device of the build are computed by this kernel, everything else by torch's own
             functions.
 
     Returns:
@@ -56,7 +56,7 @@ def gelu_mul(gate, up):
 
     Args:
         gate, up: tensors of one shape, of a dimension or more; two of float32, bfloat16 or
-            float16 on the CPU are computed by this kernel, everything else by torch's own
+            float16 on a device of the build are computed by this kernel, everything else by torch's own
             functions.
 
     Returns:
@@ -82,7 +82,7 @@ def gelu_tanh_mul(gate, up):
 
     Args:
         gate, up: tensors of one shape, of a dimension or more; two of float32, bfloat16 or
-            float16 on the CPU are computed by this kernel, everything else by torch's own
+            float16 on a device of the build are computed by this kernel, everything else by torch's own
             functions.
 
     Returns:

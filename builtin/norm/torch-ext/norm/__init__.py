@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RMS and layer normalization for CPUs: functions, and layers in `layers`."""
+"""RMS and layer normalization: functions, and layers in `layers`."""
 
 from . import layers
 from .functional import (

@@ -119,7 +119,7 @@ def rms_norm(x, weight=None, eps=None, *, cast_first=False, out=None):
     """Root-mean-square normalization: `x / sqrt(mean(x^2) + eps) * weight`.
 
     Args:
-        x: tensor of 1 to 64 dimensions; float32, bfloat16 or float16 on the CPU are computed by
+        x: tensor of 1 to 64 dimensions; float32, bfloat16 or float16 on a device of the build are computed by
             this kernel, everything else by torch's own functions.
         weight: tensor of the shape of x's last dimension or dimensions: those are normalized
             over. None (the default): no weight, over the last dimension.
@@ -156,7 +156,7 @@ def layer_norm(x, weight=None, bias=None, eps=1e-5, *, out=None):
     """Layer normalization: `(x - mean(x)) / sqrt(var(x) + eps) * weight + bias`.
 
     Args:
-        x: tensor of 1 to 64 dimensions; float32, bfloat16 or float16 on the CPU are computed by
+        x: tensor of 1 to 64 dimensions; float32, bfloat16 or float16 on a device of the build are computed by
             this kernel, everything else by torch's own functions.
         weight: tensor of the shape of x's last dimension or dimensions: those are normalized
             over. None (the default): no weight.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rotary position embedding for CPUs: a function, and the layer for transformers in `layers`."""
+"""Rotary position embedding: a function, and the layer for transformers in `layers`."""
 
 from . import layers
 from .functional import apply_rotary

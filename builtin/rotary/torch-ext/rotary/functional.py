@@ -35,7 +35,7 @@ def apply_rotary(q, k, cos, sin, unsqueeze_dim=1, *, interleaved=False, turned=N
 
     Args:
         q, k: tensors of 2 to 8 dimensions, the last one that of the pairs; float32, bfloat16 or
-            float16 on the CPU are computed by this kernel, everything else by torch's own
+            float16 on a device of the build are computed by this kernel, everything else by torch's own
             functions.
         cos, sin: tensors with one dimension less, of q's dtype or float32; their last dimension
             has an angle for each element, or for each pair.
