@@ -54,12 +54,14 @@ template <typename T, int G, int STEP, bool WIDE, bool SIDE> struct pairs {
 
     /* Angles: one for each element, or one for both of a pair. */
     KB_DEVICE void read_angles(const T *row, int at, int half, bool shared) {
-        if (!SIDE || !shared) {
-            read(row, at, shared ? 0 : half);
-            return;
-        }
+        if constexpr (SIDE) {
+            if (shared) {
 #pragma unroll
-        for (int i = 0; i < G; i++) element(2 * i) = element(2 * i + 1) = row[at + i];
+                for (int i = 0; i < G; i++) element(2 * i) = element(2 * i + 1) = row[at + i];
+                return;
+            }
+        }
+        read(row, at, shared ? 0 : half);
     }
 };
 

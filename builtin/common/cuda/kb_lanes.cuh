@@ -106,13 +106,13 @@ template <int K> KB_DEVICE void kb_row_sum(float (&values)[K], int lanes, float 
 
 /*
  * From compute capability 9.0 on, a kernel's blocks are launched while the last ones of the kernel
- * before still run. It waits here until that one is finished and its writes are seen, before it
- * reads or writes anything, and lets the next one come, which does the same.
+ * before still run. Each says at its start that the next may come, and waits until the one before
+ * is finished and its writes are seen, before it reads or writes anything.
  */
 KB_DEVICE void kb_begin() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.wait;" ::: "memory");
     asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+    asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
 
