@@ -51,7 +51,8 @@ static bool matrix_open(const kb_fast *fast, PyObject *const *weight_and_bias, k
     matrix->bias = NULL;
     if (bias_object == Py_None) return true;
     if (!kb_fast_open(fast, bias_object, &bias) || !bias.contiguous || bias.type != type ||
-        bias.device.type != KB_DEVICE_CPU || !kb_plain_has_sizes(&bias, 1, outputs) || kb_fast_wants_grad(fast, bias_object))
+        bias.device.type != KB_DEVICE_CPU || !kb_plain_has_sizes(&bias, 1, outputs) ||
+        kb_fast_wants_grad(fast, bias_object))
         return false;
     matrix->bias = bias.data;
     return true;
@@ -63,8 +64,7 @@ static bool mlp_open(const kb_fast *fast, PyObject *const *args, kb_plain *x, ml
     long kind = PyLong_AsLong(args[7]);
     if (kind < 0 || kind >= ACTIVATION_COUNT || !kb_fast_is_quiet(fast) ||
         !kb_fast_open(fast, args[0], x) || !x->contiguous || x->dl.ndim < 1 ||
-        x->device.type != KB_DEVICE_CPU ||
-        kb_fast_wants_grad(fast, args[0]))
+        x->device.type != KB_DEVICE_CPU || kb_fast_wants_grad(fast, args[0]))
         return false;
     job->kind = (activation_kind)kind;
     job->type = x->type;

@@ -58,9 +58,8 @@ static mlp_matrix matrix_of(kb_tensor *weight, kb_tensor *bias, kb_dtype type, i
     kb_require(weight->ndim == 2 && weight->sizes[1] == width && weight->type == type &&
                    weight->device.type == KB_DEVICE_CPU,
                "mlp: the weights must be matrices for the input's last dimension and dtype");
-    bool fits = !bias->handle ||
-                (bias->ndim == 1 && bias->sizes[0] == weight->sizes[0] && bias->type == type &&
-                 bias->device.type == KB_DEVICE_CPU);
+    bool fits = !bias->handle || (bias->ndim == 1 && bias->sizes[0] == weight->sizes[0] &&
+                                  bias->type == type && bias->device.type == KB_DEVICE_CPU);
     kb_require(fits, "mlp: a bias must have an element for each output, and the input's dtype");
     if (bias->handle) (void)kb_tensor_as_rows(bias, 1);
     (void)kb_tensor_as_rows(weight, 2);
