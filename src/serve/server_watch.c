@@ -57,6 +57,7 @@ static kni_link *link_add(kn_server *server, struct MHD_Connection *connection) 
     link->at = &server->links;
     if (link->next) link->next->at = &link->next;
     server->links = link;
+    if (server->stopping) shutdown(link->file, SHUT_RDWR); /* it was taken just before the end */
     pthread_mutex_unlock(&server->lock);
     return link;
 }

@@ -73,10 +73,13 @@ CLIENT = """
     import json, os, sys, urllib.request
 
     def requests():
-        "How many requests there were since the last time."
+        "How many requests there were since the last time; None where the Hub does not tell."
         url = os.environ["HF_ENDPOINT"] + "/_control"
-        with urllib.request.urlopen(url + "/log") as answer:
-            count = len(answer.read().splitlines())
+        try:
+            with urllib.request.urlopen(url + "/log") as answer:
+                count = len(answer.read().splitlines())
+        except urllib.error.HTTPError:
+            return None
         urllib.request.urlopen(url, data=b'{"reset_log": true}').close()
         return count
 

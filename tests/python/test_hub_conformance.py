@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loopback Hub behaves as the public one: the real clients work on it."""
+"""The Hub of the tests and `kernels serve` behave as the public Hub: the real clients work on them."""
 
 import http.client
 import json
@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import pytest
+from cli_support import PROGRAM
 from hub_support import (
     FIRST,
     OTHER,
@@ -24,7 +25,7 @@ from hub_support import (
     write_repositories,
 )
 
-from hub import Hub, git_oid
+from hub import Hub, Served, git_oid
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,32 @@ def served(tmp_path_factory):
 @pytest.fixture
 def hub(served):
     return set_back(served)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """`kernels serve`, to everybody."""
+    trust = "--trust=open"
+    with Served(tmp_path_factory.mktemp("served"), trust, program=PROGRAM) as hub:
+        write_repositories(hub)
+        yield hub
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    """`kernels serve`, to those who have one of two tokens."""
+    root = tmp_path_factory.mktemp("guarded")
+    tokens = root / "tokens"
+    tokens.write_text("insider\noutsider\n")
+    with Served(root / "hub", f"--token-file={tokens}", program=PROGRAM) as hub:
+        write_repositories(hub)
+        yield hub
+
+
+@pytest.fixture(params=["test hub", "kernels serve"])
+def either(request):
+    """What holds of both."""
+    return request.getfixturevalue("hub" if request.param == "test hub" else "plain")
 
 
 # The real clients
@@ -108,6 +135,21 @@ READS = """
 def test_huggingface_hub_reads_all_of_it(hub, hub_client, tmp_path, redirects):
     hub.set(page_size=3, redirect_small=redirects, redirect_large=redirects)
     out = run_client(hub_client, hub, tmp_path, READS, token="insider")
+    check_reads(out)
+    assert out["downloads"] > 0
+    # The branch is asked for again, and nothing else.
+    assert (out["requests again"], out["requests offline"]) == (1, 0)
+    assert out["trusts"] == [False, None]
+    assert all(line["authorization"] is False for line in hub.log(origin="cdn"))
+
+
+def test_huggingface_hub_reads_all_that_is_served(plain, hub_client, tmp_path):
+    out = run_client(hub_client, plain, tmp_path, READS, token="insider")
+    check_reads(out)
+    assert out["trusts"] == [None, None]
+
+
+def check_reads(out):
     assert out["branches"] == [
         ["feature/x", "refs/heads/feature/x", SECOND],
         ["main", "refs/heads/main", SECOND],
@@ -140,12 +182,8 @@ def test_huggingface_hub_reads_all_of_it(hub, hub_client, tmp_path, redirects):
         "build/torch-universal/metadata.json",
     ]
     assert WEIGHTS_SHA256 in out["blobs"]
-    assert out["downloads"] > 0
-    # The branch is asked for again, and nothing else.
-    assert (out["again"], out["requests again"], out["requests offline"]) == (True, 1, 0)
+    assert out["again"] is True
     assert out["organization"] == ["open", "Open Kernels", True]
-    assert out["trusts"] == [False, None]
-    assert all(line["authorization"] is False for line in hub.log(origin="cdn"))
 
 
 def test_redirected_downloads_went_by_the_redirects(hub, hub_client, tmp_path):
@@ -197,8 +235,27 @@ def test_errors_are_the_classes_of_the_real_hub(hub, hub_client, tmp_path, token
         assert set(out.values()) == {"HfHubHTTPError"}
         assert {line["status"] for line in hub.log(authorization=True)} == {401}
         return
+    assert out == errors(within=token == "insider")
+    statuses = {line["status"] for line in hub.log() if "/open/gated/resolve/" in line["path"]}
     within = token == "insider"
-    assert out == {
+    assert statuses == ({200} if within else {401 if token is None else 403})
+
+
+@pytest.mark.parametrize("token", ["outsider", "insider", "unknown"])
+def test_errors_of_what_is_served_to_some(guarded, hub_client, tmp_path, token):
+    out = run_client(hub_client, guarded, tmp_path, ERRORS, token=token)
+    if token == "unknown":
+        assert set(out.values()) == {"HfHubHTTPError"}
+    else:
+        assert out == errors(within=token == "insider")
+
+
+def test_errors_of_what_is_served_to_everybody(plain, hub_client, tmp_path):
+    assert run_client(hub_client, plain, tmp_path, ERRORS) == errors(within=False)
+
+
+def errors(within):
+    return {
         "repository": "RepositoryNotFoundError",
         "repository refs": "RepositoryNotFoundError",
         "repository info": "RepositoryNotFoundError",
@@ -214,8 +271,6 @@ def test_errors_are_the_classes_of_the_real_hub(hub, hub_client, tmp_path, token
         "gated info": None,
         "organization": "HfHubHTTPError",
     }
-    statuses = {line["status"] for line in hub.log() if "/open/gated/resolve/" in line["path"]}
-    assert statuses == ({200} if within else {401 if token is None else 403})
 
 
 UPSTREAM = """
@@ -253,6 +308,17 @@ def test_upstream_loads_kernels_in_as_many_requests_as_ever(hub, peer, tmp_path,
     # A process asks for the register of agents first: by itself, the second would take one more. Where a
     # redirect is followed, each file costs a HEAD more.
     assert (out["three"], out["forty"]) == ((14, 124) if redirects else (11, 84))
+    check_upstream(out)
+    if not redirects:
+        again = run_client(peer, hub, tmp_path, UPSTREAM_AGAIN)
+        assert again == {"new process": 3, "second call": 3}
+
+
+def test_upstream_loads_kernels_that_are_served(plain, peer, tmp_path):
+    check_upstream(run_client(peer, plain, tmp_path, UPSTREAM))
+
+
+def check_upstream(out):
     assert out["forward"] == 10.0
     assert out["revision"] == "toy"
     assert out["has"] == [True, False]
@@ -260,33 +326,29 @@ def test_upstream_loads_kernels_in_as_many_requests_as_ever(hub, peer, tmp_path,
     assert out["untrusted"] == ["ValueError", "ValueError"]
     assert out["no publisher"] == "ValueError"
     assert out["allowed"] == "three"
-    if not redirects:
-        again = run_client(peer, hub, tmp_path, UPSTREAM_AGAIN)
-        assert again == {"new process": 3, "second call": 3}
 
 
 # What is said on the wire
 
 
-def test_a_listing_is_paged_by_absolute_links(hub):
-    hub.set(page_size=2)
-    path, seen, pages = TREE, [], 0
+def test_a_listing_is_paged_by_absolute_links(either):
+    path, seen, pages = f"{TREE}&limit=2", [], 0
     while path:
-        status, headers, body = ask(hub, path)
+        status, headers, body = ask(either, path)
         seen += [entry["path"] for entry in json.loads(body)]
         pages += 1
         link = headers.get("link")
         assert link is None or (
-            link.startswith(f"<{hub.url}/api/") and link.endswith('>; rel="next"')
+            link.startswith(f"<{either.url}/api/") and link.endswith('>; rel="next"')
         )
-        path = link and link[1:].partition(">")[0].removeprefix(hub.url)
+        path = link and link[1:].partition(">")[0].removeprefix(either.url)
     assert (status, pages) == (200, 3)
     assert seen == ["deep", "README.md", "weights.bin", "deep/er", "deep/er/name with space+.txt"]
 
 
-def test_tree_ids_are_those_of_git(hub, tmp_path):
+def test_tree_ids_are_those_of_git(either, tmp_path):
     files = {"a/b.txt": b"b", "a.txt": b"a", "a/c/d": b"d", "a-b/e": b"e"}
-    commit = hub.repo("open/git", type="model").commit(files)
+    commit = either.repo("open/git", type="model").commit(files)
     for path, content in files.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(content)
@@ -299,7 +361,7 @@ def test_tree_ids_are_those_of_git(hub, tmp_path):
     git("add", ".")
     listed = git("ls-tree", "-r", "-t", git("write-tree").strip())
     wanted = {line.split("\t")[1]: line.split()[2] for line in listed.splitlines()}
-    status, _, body = ask(hub, f"/api/models/open/git/tree/{commit}?recursive=1")
+    status, _, body = ask(either, f"/api/models/open/git/tree/{commit}?recursive=1")
     assert status == 200
     assert {entry["path"]: entry["oid"] for entry in json.loads(body)} == wanted
 
@@ -315,27 +377,26 @@ def test_tree_ids_are_those_of_git(hub, tmp_path):
         ("lines=1-2", 200, None, WEIGHTS),
     ],
 )
-def test_ranges(hub, asked, status, content_range, body):
-    got, headers, received = ask(hub, RESOLVE, Range=asked)
+def test_ranges(either, asked, status, content_range, body):
+    got, headers, received = ask(either, RESOLVE, Range=asked)
     assert (got, headers.get("content-range")) == (status, content_range)
     assert received == body
-    assert hub.log()[0]["range"] == asked
 
 
-def test_if_range_asks_for_the_whole_of_another_file(hub):
+def test_if_range_asks_for_the_whole_of_another_file(either):
     etag = f'"{WEIGHTS_SHA256}"'
-    assert ask(hub, RESOLVE, Range="bytes=1-2", If_Range=etag)[0] == 206
-    assert ask(hub, RESOLVE, Range="bytes=1-2", If_Range='"other"')[0] == 200
+    assert ask(either, RESOLVE, Range="bytes=1-2", If_Range=etag)[0] == 206
+    assert ask(either, RESOLVE, Range="bytes=1-2", If_Range='"other"')[0] == 200
 
 
-def test_a_head_tells_what_a_get_would(hub):
-    status, headers, body = ask(hub, RESOLVE, "HEAD")
+def test_a_head_tells_what_a_get_would(either):
+    status, headers, body = ask(either, RESOLVE, "HEAD")
     assert (status, headers["content-length"], body) == (200, "102400", b"")
     assert headers["etag"] == headers["x-linked-etag"] == f'"{WEIGHTS_SHA256}"'
     assert headers["x-linked-size"] == "102400"
     assert headers["x-repo-commit"] == SECOND
     assert headers["accept-ranges"] == "bytes"
-    status, headers, _ = ask(hub, "/open/model/resolve/main/README.md", "HEAD")
+    status, headers, _ = ask(either, "/open/model/resolve/main/README.md", "HEAD")
     assert (status, headers["etag"]) == (200, f'"{git_oid(OTHER)}"')
 
 
@@ -383,12 +444,12 @@ def test_a_token_is_asked_for(hub):
     assert ask(hub, TREE, Authorization="Bearer nobody")[0] == 401
 
 
-def test_hostile_requests_find_nothing(hub):
+def test_hostile_requests_find_nothing(either):
     for path in ("/open/model/resolve/main/..%2f..%2frepo.json", "/open/model/resolve/main/%00"):
-        status, headers, _ = ask(hub, path)
+        status, headers, _ = ask(either, path)
         assert (status, headers["x-error-code"]) == (404, "EntryNotFound")
-    assert ask(hub, "/api/kernels/..%2fmodels/open/refs")[0] == 401
-    assert ask(hub, TREE, "POST")[0] == 405
+    assert ask(either, "/api/kernels/..%2fmodels/open/refs")[0] == 401
+    assert ask(either, TREE, "POST")[0] == 405
 
 
 def test_connections_are_kept_and_numbered(hub):
@@ -402,7 +463,8 @@ def test_connections_are_kept_and_numbered(hub):
 
 
 def test_the_log_tells_what_was_asked(hub):
-    ask(hub, "/open/model/resolve/v0.1.0/README.md?download=true", Authorization="Bearer insider")
+    path = "/open/model/resolve/v0.1.0/README.md?download=true"
+    ask(hub, path, Authorization="Bearer insider", Range="bytes=0-")
     (line,) = hub.log()
     assert {
         key: line[key] for key in line if key not in ("time", "seconds", "connection", "host")
@@ -410,11 +472,11 @@ def test_the_log_tells_what_was_asked(hub):
         "method": "GET",
         "path": "/open/model/resolve/v0.1.0/README.md",
         "query": "download=true",
-        "status": 200,
+        "status": 206,
         "bytes": 10,
         "origin": "hub",
         "authorization": True,
-        "range": None,
+        "range": "bytes=0-",
         "user_agent": None,
         "accept_encoding": "identity",
         "proxied": False,
@@ -425,17 +487,17 @@ def test_the_log_tells_what_was_asked(hub):
     assert hub.log(method="HEAD") == []
 
 
-def test_a_branch_moves_under_a_running_hub(hub):
-    repo = hub.repo("open/moving")
+def test_a_branch_moves_under_a_running_hub(either):
+    repo = either.repo("open/moving")
     first = repo.commit({"a": b"1"}, branches=["v1"])
     second = repo.commit({"a": b"2"}, branches=["v1"])
     path = "/kernels/open/moving/resolve/v1/a"
     assert first != second
-    assert ask(hub, path)[2] == b"2"
+    assert ask(either, path)[2] == b"2"
     repo.move_branch("v1", first)
-    assert ask(hub, path)[2] == b"1"
+    assert ask(either, path)[2] == b"1"
     repo.move_branch("v1", None)
-    status, headers, _ = ask(hub, path)
+    status, headers, _ = ask(either, path)
     assert (status, headers["x-error-code"]) == (404, "RevisionNotFound")
 
 

@@ -226,6 +226,59 @@ class Hub:
         return self.repo(repo_id).commit(kernel_files(name, **content), branches, tags)
 
 
+class Served(Hub):
+    """`kernels serve` over the same kind of folder, or a cache; `options` are the command's."""
+
+    def __init__(self, root, *options, program, **environment):
+        super().__init__(root)
+        self.options = options
+        self.program = program
+        self.more = environment
+
+    url = None  # what the program prints
+
+    def start(self):
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.lines = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(
+            [self.program, "serve", self.root, f"--port={self.port}", *self.options],
+            stdout=subprocess.PIPE,
+            stderr=self.lines,
+            env=os.environ | self.more,
+            text=True,
+        )
+        self.url = self.process.stdout.readline().strip()
+        if not self.url:
+            raise RuntimeError(f"kernels serve ended with {self.process.wait()}: {self.text()}")
+        self.port = int(self.url.rpartition(":")[2])
+        return self
+
+    def stop(self, kill=False):
+        """Ends it as a service manager does; its exit status."""
+        if not self.process:
+            return None
+        self.process.kill() if kill else self.process.terminate()
+        status = self.process.wait(timeout=60)
+        self.process.stdout.close()
+        self.process = None
+        return status
+
+    def text(self):
+        """What it has written on standard error."""
+        self.lines.seek(0)
+        return self.lines.read()
+
+    def log(self, **wanted):
+        """Its lines as dicts of address, method, path, status and bytes."""
+        pattern = r'\S+Z (\S+) "(\S+) (\S*)" (\d+) (\d+)'
+        names = ("address", "method", "path", "status", "bytes")
+        found = [
+            dict(zip(names, (a, m, p.partition("?")[0], int(s), int(b)), strict=True))
+            for a, m, p, s, b in re.findall(pattern, self.text())
+        ]
+        return [line for line in found if all(line[key] == wanted[key] for key in wanted)]
+
+
 class Fault:
     """A rule that was given to the Hub."""
 
