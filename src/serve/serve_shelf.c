@@ -64,11 +64,13 @@ const char *kni_shelf_commit_folder(kni_ask *ask, const kni_shelf *shelf, const 
     return kni_scratch_format(ask->scratch, "%s/%s/%s", shelf->folder, where, commit);
 }
 
+static bool is_commit(const char *text) { return strlen(text) == 40 && kni_is_commit(text); }
+
 const char *kni_shelf_resolve(kni_ask *ask, const kni_shelf *shelf, const char *revision) {
-    const char *commit =
-        shelf->is_cache ? kni_cached_ref(ask, shelf, revision) : look_up(shelf, revision);
-    if (!commit) commit = revision;
-    if (strlen(commit) != 40 || !kni_is_commit(commit)) return NULL;
+    const char *commit = revision;
+    if (!is_commit(revision))
+        commit = shelf->is_cache ? kni_cached_ref(ask, shelf, revision) : look_up(shelf, revision);
+    if (!commit || !is_commit(commit)) return NULL;
     if (!has_folder(ask, kni_shelf_commit_folder(ask, shelf, commit))) return NULL;
     return kni_scratch_copy(ask->scratch, commit, 40); /* it may be of repo.json */
 }

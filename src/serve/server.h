@@ -20,7 +20,7 @@ typedef enum kni_link_state {
     KNI_LINK_SENDING,
 } kni_link_state;
 
-/* How fast something goes: bytes at a time. */
+/* How fast something goes: bytes at a time; -1: those that there are when it is first looked at. */
 typedef struct kni_pace {
     int64_t since_ms, bytes;
 } kni_pace;

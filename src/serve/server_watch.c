@@ -10,6 +10,7 @@
 #define BYTES_A_SECOND 1024
 
 bool kni_pace_is_slow(kni_pace *pace, int64_t now_ms, int64_t bytes, int timeout_s) {
+    if (pace->bytes < 0) pace->bytes = bytes;
     if (now_ms - pace->since_ms < (int64_t)timeout_s * 1000) return false;
     bool slow = bytes - pace->bytes < (int64_t)timeout_s * BYTES_A_SECOND;
     *pace = (kni_pace){now_ms, bytes};
@@ -86,8 +87,7 @@ bool kni_link_set(kn_server *server, kni_link *link, kni_link_state state) {
     if (link->state != KNI_LINK_WAITING) server->answers--;
     if (state != KNI_LINK_WAITING) server->answers++;
     link->state = state;
-    link->pace = (kni_pace){kni_clock_ms(), 0};
-    if (state == KNI_LINK_SENDING) link->pace.bytes = bytes_taken(link->file);
+    link->pace = (kni_pace){kni_clock_ms(), -1};
     bool goes_on = !server->stopping;
     if (!goes_on) {
         if (state == KNI_LINK_WAITING) shutdown(link->file, SHUT_RDWR);

@@ -460,6 +460,9 @@ static void test_a_pace_is_looked_at_over_the_timeout(void **state) {
     assert_false(kni_pace_is_slow(&pace, 11000, 500 + 10 * 1024, 10));
     assert_int_equal(pace.since_ms, 11000);
     assert_true(kni_pace_is_slow(&pace, 21000, 500 + 10 * 1024, 10));
+    pace = (kni_pace){.since_ms = 1000, .bytes = -1};
+    assert_false(kni_pace_is_slow(&pace, 1500, 1 << 20, 10));
+    assert_true(kni_pace_is_slow(&pace, 11500, (1 << 20) + 1, 10));
 }
 
 static void test_a_host_that_could_be_none_is_not_repeated(void **state) {
