@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "cli.h"
@@ -73,6 +74,14 @@ static int read_options(cli *c, kn_serve_options *out) {
     return status;
 }
 
+/* As many open files as the system lets it have: each connection takes some. */
+static void allow_files(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit)) return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 /* Until SIGINT or SIGTERM, which are blocked but for here: none is missed. */
 static void wait_for_signal(const sigset_t *before) {
     while (!cli_is_stopped()) sigsuspend(before);
@@ -85,6 +94,7 @@ int cmd_serve(cli *c) {
     if (!status) status = cli_engine(c);
     if (status) return status;
     if (c->net_library[0]) options.net_library = c->net_library;
+    allow_files();
 
     sigset_t ends, before;
     sigemptyset(&ends);

@@ -38,8 +38,8 @@ typedef struct kn_serve_options {
     const char *tls_cert;   /* PEM: the certificate, and those that lead to its root; NULL: HTTP */
     const char *tls_key;    /* PEM */
     const char *trusted;    /* publishers to call trusted, with commas between; NULL: none */
-    int max_connections;    /* 0: 512 */
-    int max_per_address;    /* 0: 128 */
+    int max_connections;    /* 0: 1024, or as many as the limit of open files lets there be */
+    int max_per_address;    /* 0: 512 */
     int timeout_s; /* within it a request has come, and 1 KiB of an answer a second has been taken;
                       0: 60 */
     /* Called by several threads, after each request; NULL: nobody is told. */

@@ -156,5 +156,10 @@ int kni_tree_open(kni_ask *ask, const kni_shelf *shelf, const char *commit, cons
     kni_commit_tree *renewed = renew(ask, shelf, folder, key, *tree, out);
     kni_tree_drop(*tree);
     *tree = renewed;
-    return renewed ? open_known(ask, renewed, path, file) : -1;
+    open = renewed ? open_known(ask, renewed, path, file) : -1;
+    if (open < 0 && *file && !(*file)->directory) {
+        kni_reply_error(ask, out, 503, NULL, "The file is changing: ask again");
+        kni_reply_add(out, "Retry-After", "1");
+    }
+    return open;
 }

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -12,10 +13,11 @@
 #include "os/beneath.h"
 #include "os/clock.h"
 
-#define CONNECTIONS 512
-#define PER_ADDRESS 128
+#define CONNECTIONS 1024
+#define PER_ADDRESS 512
 #define TIMEOUT_S 60
 #define THREADS_MAX 16
+#define SPARE_DESCRIPTORS 128
 #define HEAD_BYTES ((size_t)32 * 1024) /* of a request, and what goes with it */
 
 static kn_status copy_text(const kn_server *server, const char *text, char **out, kn_error *err) {
@@ -27,7 +29,6 @@ static int or_else(int given, int otherwise) { return given > 0 ? given : otherw
 
 static kn_status take_options(kn_server *server, const kn_serve_options *options, kn_error *err) {
     server->timeout_s = or_else(options->timeout_s, TIMEOUT_S);
-    server->max_connections = or_else(options->max_connections, CONNECTIONS);
     server->log = options->log;
     server->log_ctx = options->log_ctx;
     kn_status status = copy_text(server, options->trusted, &server->trusted, err);
@@ -51,6 +52,22 @@ static kn_status open_folder(kn_server *server, const char *folder, kn_error *er
                         "'%s' cannot be served: %s", folder, strerror(errno));
     kn_status status = kni_beneath_check(server->hub.folder, err);
     return status ? status : kni_hub_init(&server->hub, err);
+}
+
+/* As many as were asked for, else as many as there are files for. Without the check a file that
+ * cannot be opened would look like one that is not there. */
+static kn_status choose_connections(kn_server *server, int asked, kn_error *err) {
+    struct rlimit limit = {.rlim_cur = RLIM_INFINITY};
+    const rlim_t each = server->tls ? 4 : 2; /* a socket and a file, with TLS three sockets */
+    getrlimit(RLIMIT_NOFILE, &limit);
+    rlim_t most =
+        limit.rlim_cur > SPARE_DESCRIPTORS ? (limit.rlim_cur - SPARE_DESCRIPTORS) / each : 0;
+    server->max_connections = or_else(asked, most < CONNECTIONS ? (int)most : CONNECTIONS);
+    if (server->max_connections > 0 && (rlim_t)server->max_connections <= most) return KN_OK;
+    return kni_fail(err, KN_ERR_OS,
+                    "the %llu open files that are allowed are enough for %llu connections: raise "
+                    "`ulimit -n`, or lower the number of connections",
+                    (unsigned long long)limit.rlim_cur, (unsigned long long)most);
 }
 
 static unsigned thread_count(const kn_server *server) {
@@ -117,6 +134,7 @@ static kn_status server_start(const kn_serve_options *options, kn_server **out, 
     pthread_mutex_init(&server->lock, NULL);
     pthread_cond_init(&server->changed, NULL);
     kn_status status = take_options(server, options, err);
+    if (!status) status = choose_connections(server, options->max_connections, err);
     if (!status) status = open_folder(server, options->folder, err);
     if (!status)
         status = kni_server_bind(server, options->host ? options->host : "127.0.0.1", options->port,

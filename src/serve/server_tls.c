@@ -125,7 +125,6 @@ static bool carry_down(kni_pump *p, bool *moved) {
         ssize_t got = recv(p->pair, p->down_bytes, PIECE, 0);
         if (got < 0 && !would_wait()) return false;
         if (got > 0) p->down = (size_t)got;
-        if (got > 0) p->pace = (kni_pace){kni_clock_ms(), p->sent};
         p->hub_ended = got == 0;
     }
     if (!p->down) return !p->hub_ended;
@@ -139,14 +138,17 @@ static bool carry_down(kni_pump *p, bool *moved) {
     return true;
 }
 
-/* Waits for something to do. */
+/* Waits for something to do. A side that nothing is wanted of is left out: its end would be told
+ * again and again. */
 static void wait_for_more(kni_pump *p) {
     short client = p->client_ended ? 0 : POLLIN, pair = 0;
     if (p->up) client = 0; /* there is no room for more */
     if (p->client_wants_out || p->down) client |= POLLOUT;
     if (!p->down && !p->hub_ended) pair |= POLLIN;
     if (p->up) pair |= POLLOUT;
-    struct pollfd watch[2] = {{.fd = p->client, .events = client}, {.fd = p->pair, .events = pair}};
+    if (!p->down) p->pace = (kni_pace){kni_clock_ms(), p->sent};
+    struct pollfd watch[2] = {{.fd = client ? p->client : -1, .events = client},
+                              {.fd = pair ? p->pair : -1, .events = pair}};
     poll(watch, 2, LOOK_MS);
     p->client_wants_out = false;
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "os/clock.h"
+#include "support/failing_alloc.h"
 #include "support/scratch_folder.h"
 #include "support/unit.h"
 
@@ -442,11 +443,28 @@ static void test_what_cannot_be_served_is_told(void **state) {
     assert_refused((kn_serve_options){.tls_cert = tokens, .tls_key = one}, "the certificate");
     assert_refused((kn_serve_options){.tls_cert = one, .tls_key = two}, "the key");
     assert_refused((kn_serve_options){.host = "host.invalid"}, "host.invalid");
+    assert_refused((kn_serve_options){.max_connections = 1 << 30}, "ulimit -n");
     start((kn_serve_options){0});
     kn_server *first = server;
     server = NULL;
     assert_refused((kn_serve_options){.port = port}, "cannot listen");
     kni_serve_table()->stop(first, 0);
+}
+
+static kn_status start_and_stop(const kn_alloc *alloc, void *ctx, kn_error *err) {
+    kn_server *one;
+    kn_serve_options options = {.size = sizeof options, .alloc = alloc, .folder = ctx};
+    options.trusted = "open";
+    options.url = "http://hub";
+    options.token_file = scratch_path(&scratch, "tokens");
+    kn_status status = kni_serve_table()->start(&options, &one, err);
+    if (!status) kni_serve_table()->stop(one, 0);
+    return status;
+}
+
+static void test_starting_needs_memory(void **state) {
+    (void)state;
+    assert_true(fault_sweep(start_and_stop, scratch.path) > 5);
 }
 
 /* ---- pure parts ---- */
@@ -494,6 +512,7 @@ int main(void) {
         server_test(test_tls_before_1_2_is_refused),
         server_test(test_tls_connections_can_be_held_by_nobody_either),
         server_test(test_what_cannot_be_served_is_told),
+        server_test(test_starting_needs_memory),
         cmocka_unit_test(test_a_pace_is_looked_at_over_the_timeout),
         cmocka_unit_test(test_a_host_that_could_be_none_is_not_repeated),
     };
