@@ -109,8 +109,7 @@ int cmd_serve(cli *c) {
         return cli_fail(c, &err);
     }
     printf("%s\n", kn_server_url(server));
-    fflush(stdout);
-    wait_for_signal(&before);
+    if (fflush(stdout) == 0) wait_for_signal(&before); /* else main tells of it */
     sigprocmask(SIG_SETMASK, &before, NULL);
     kn_server_stop(server, STOP_SECONDS);
     return CLI_OK;

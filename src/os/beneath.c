@@ -115,10 +115,9 @@ bool kni_beneath_each(int folder, const char *path, bool (*each)(void *ctx, cons
         return false;
     }
     bool good = true;
-    const struct dirent *entry;
-    while (good && (entry = readdir(list))) {
-        if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
-            good = each(ctx, entry->d_name);
+    for (const struct dirent *at = readdir(list); at && good; at = readdir(list)) {
+        if (strcmp(at->d_name, ".") != 0 && strcmp(at->d_name, "..") != 0)
+            good = each(ctx, at->d_name);
     }
     closedir(list);
     return good;

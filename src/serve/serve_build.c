@@ -145,7 +145,7 @@ static bool is_known(const builder *b, kni_commit_file *file) {
 static bool is_named(builder *b, int folder, kni_commit_file *file) {
     char target[512];
     ssize_t length = readlinkat(folder, file->name, target, sizeof target - 1);
-    if (!b->shelf->is_cache || length <= 0) return false;
+    if (!b->shelf->is_cache || length <= 0 || (size_t)length >= sizeof target) return false;
     target[length] = '\0';
     const char *oid = strrchr(target, '/');
     if (!oid || oid - target < 5 || strncmp(oid - 5, "blobs", 5) != 0 || !kni_is_commit(oid + 1))

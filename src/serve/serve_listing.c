@@ -80,12 +80,13 @@ static void add_page(kni_text *out, const kni_commit_tree *tree, listing *page) 
 /* Cursors are opaque, and have characters that a client must not unescape or escape again. */
 static void link_next(kni_ask *ask, const listing *page, kni_reply *out) {
     if (page->total - page->first <= page->size) return;
+    long long next = page->first + page->size;
     const char *link = kni_scratch_format(
         ask->scratch,
         "<%s%s?expand=%s&recursive=%s&limit=%lld&cursor=ZXlKbWFXeGxJam9pSW4w%%3D%%3A%lld>; "
         "rel=\"next\"",
         ask->base, ask->path, page->expand ? "true" : "false", page->recursive ? "true" : "false",
-        (long long)page->size, (long long)(page->first + page->size));
+        (long long)page->size, next);
     kni_reply_add(out, "Link", link);
 }
 

@@ -32,7 +32,7 @@ static int listen_on(const struct addrinfo *at) {
 }
 
 static void learn_port(kn_server *server) {
-    struct sockaddr_storage bound;
+    struct sockaddr_storage bound = {0};
     socklen_t length = sizeof bound;
     if (getsockname(server->listening, (struct sockaddr *)&bound, &length)) return;
     if (bound.ss_family == AF_INET6)

@@ -216,7 +216,10 @@ enum MHD_Result kni_request_come(void *context, struct MHD_Connection *connectio
         int status = why_refused(connection, request, &sentence);
         return status ? refuse(server, request, connection, status, sentence) : MHD_YES;
     }
-    if (*upload_length > 0 || request->status) return MHD_NO;
+    if (*upload_length > 0 || request->status) {
+        *upload_length = 0; /* a body that was refused */
+        return request->status ? MHD_YES : MHD_NO;
+    }
     kni_link_set(server, request->link, KNI_LINK_ANSWERING);
     kni_ask ask = ask_of(server, request, connection);
     kni_hub_answer(&ask, &reply);

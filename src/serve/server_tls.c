@@ -12,8 +12,8 @@
 #include "os/clock.h"
 #include "serve/server.h"
 
-#define PIECE (16 * 1024) /* a record of TLS */
-#define STACK_BYTES (256 * 1024)
+#define PIECE 16384 /* a record of TLS */
+#define STACK_BYTES 262144
 #define HANDSHAKE_MS 10000
 #define LOOK_MS 1000
 
@@ -34,11 +34,10 @@ struct kni_pump {
 
 /* A key with a passphrase would make OpenSSL ask on the terminal. */
 static int no_passphrase(char *out, int size, int writing, void *ctx) {
-    (void)out;
-    (void)size;
     (void)writing;
     (void)ctx;
-    return -1;
+    if (size > 0) out[0] = '\0';
+    return 0;
 }
 
 static int choose_protocol(SSL *tls, const unsigned char **out, unsigned char *out_length,

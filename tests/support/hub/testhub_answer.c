@@ -120,14 +120,15 @@ static void invent_listing(const kni_ask *ask, const exchange *request, reply *o
     json_t *list = json_array();
 
     if (limit > 0 && limit < size) size = limit;
-    for (int64_t at = first; at < first + size && at < count; at++)
+    long long next = first + size;
+    for (int64_t at = first; at < next && at < count; at++)
         json_array_append_new(list, invented_entry(at));
     reply_json(out, 200, list);
-    if (first + size < count)
+    if (next < count)
         reply_header(out, MHD_HTTP_HEADER_LINK,
                      "<%s%s?expand=false&recursive=true&limit=%lld&cursor=Zg%%3D%%3D%%3A%lld>; "
                      "rel=\"next\"",
-                     request->base, request->path, (long long)size, (long long)(first + size));
+                     request->base, request->path, (long long)size, next);
 }
 
 /* Puts the bytes of a listing fault before the bracket that closes the list. */

@@ -329,7 +329,7 @@ static void write_certificate(const char *name) {
     assert_non_null(out);
     PEM_write_X509(out, cert);
     PEM_write_PrivateKey(out, key, NULL, NULL, 0, NULL, NULL);
-    fclose(out);
+    assert_int_equal(fclose(out), 0);
     X509_free(cert);
     EVP_PKEY_free(key);
 }
