@@ -170,7 +170,9 @@ kn_status kni_want_refuse(kni_batch *batch, kni_want *w, kn_error *err) {
     if (!has_build || !kni_policy_has_digests(policy_of(batch))) return KN_ERR_UNTRUSTED;
     kni_free(w->alloc, w->refusal);
     w->refusal = kni_text_copy(w->alloc, err->message);
-    return w->refusal ? KN_OK : kni_no_memory(err, "checking a digest");
+    if (!w->refusal) return kni_no_memory(err, "checking a digest");
+    kn_error_init(err);
+    return KN_OK;
 }
 
 /* The files of the build that was chosen, as the listing has them. */
