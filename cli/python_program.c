@@ -50,6 +50,5 @@ int cli_run_python(cli *c, const char *module, const char *const *words, size_t 
     size_t used = 3;
     for (size_t i = 0; i < count && used + 1 < WORDS_MAX; i++) all[used++] = words[i];
     all[used] = NULL;
-    fflush(NULL);
     return become_python(c, all);
 }

@@ -117,7 +117,6 @@ static int finish(cli *c, const kn_lock *lock) {
     else if (!status)
         print_human(c, &info, changes, write);
     if (check && !fits) {
-        fflush(stdout);
         cli_error(c, "'%s' does not fit pyproject.toml any more: `kernels lock` makes it anew",
                   info.path);
         status = CLI_FAILED;

@@ -280,11 +280,10 @@ static kn_status make_text(kni_batch *batch, kn_lock *lock, kn_error *err) {
         kni_text_init(&text, lock->alloc);
         kni_lockfile_text(e.items, e.count, &text);
         lock->text = kni_text_take(&text);
-        if (!lock->text) status = kni_no_memory(err, "locking kernels");
+        status = lock->text ? kn_lockfile_parse(lock->alloc, lock->text, strlen(lock->text),
+                                                lock->path, &lock->after, err)
+                            : kni_no_memory(err, "locking kernels");
     }
-    if (!status)
-        status = kn_lockfile_parse(lock->alloc, lock->text, strlen(lock->text), lock->path,
-                                   &lock->after, err);
     entries_clear(batch->alloc, &e);
     return status;
 }
@@ -296,7 +295,8 @@ static kn_status read_project(kni_batch *batch, const char *folder, kni_project 
     const kni_net *net;
     char *path = kni_path_join(batch->alloc, folder, PROJECT_FILE), *bytes = NULL, *json = NULL;
     size_t length;
-    kn_status status = path ? kni_batch_net(batch, &net, err) : kni_no_memory(err, "locking");
+    if (!path) return kni_no_memory(err, "locking kernels");
+    kn_status status = kni_batch_net(batch, &net, err);
     if (!status)
         status = kni_file_read(batch->alloc, path, KNI_PROJECT_LIMIT, &bytes, &length, err);
     if (!status) status = net->toml_to_json(batch->alloc, bytes, length, path, &json, err);

@@ -44,17 +44,16 @@ static bool has_same_digests(const kn_lockfile *before, const kn_lockfile *after
     return true;
 }
 
-static void add_change(kn_lock_changes *changes, kn_lock_change_kind kind, const kni_locked *before,
-                       const kni_locked *after) {
-    const kni_locked *named = after ? after : before;
+static void add_change(kn_lock_changes *changes, kn_lock_change_kind kind, const kni_locked *named,
+                       const char *before, const char *after) {
     changes->items[changes->count++] = (kn_lock_change){
         .size = sizeof(kn_lock_change),
         .kind = kind,
         .repo_id = named->repo_id,
         .version = named->version,
         .revision = named->revision,
-        .before = before ? before->commit : NULL,
-        .after = after ? after->commit : NULL,
+        .before = before,
+        .after = after,
     };
 }
 
@@ -65,14 +64,16 @@ static void compare_sorted(const kn_lockfile *before, const kn_lockfile *after,
     while (i < old_count || k < after->count) {
         int order = i == old_count ? 1 : k == after->count ? -1 : compare_items(&old[i], &new[k]);
         if (order < 0) {
-            add_change(changes, KN_LOCK_REMOVED, old[i++], NULL);
+            add_change(changes, KN_LOCK_REMOVED, old[i], old[i]->commit, NULL);
+            i++;
         } else if (order > 0) {
-            add_change(changes, KN_LOCK_ADDED, NULL, new[k++]);
+            add_change(changes, KN_LOCK_ADDED, new[k], NULL, new[k]->commit);
+            k++;
         } else {
             if (strcmp(old[i]->commit, new[k]->commit) != 0)
-                add_change(changes, KN_LOCK_MOVED, old[i], new[k]);
+                add_change(changes, KN_LOCK_MOVED, new[k], old[i]->commit, new[k]->commit);
             else if (!has_same_digests(before, after, new[k]))
-                add_change(changes, KN_LOCK_DIGESTS, old[i], new[k]);
+                add_change(changes, KN_LOCK_DIGESTS, new[k], old[i]->commit, new[k]->commit);
             i++;
             k++;
         }
