@@ -8,7 +8,8 @@
 
 #define CLI_OPTIONS_MAX 16
 #define CLI_OPERANDS_MAX 64
-#define CLI_NAME_MAX 32 /* of a command, both words */
+#define CLI_GIVEN_MAX 64 /* options on one command line */
+#define CLI_NAME_MAX 32  /* of a command, both words */
 
 /* How the program ends. They are documented in docs/cli.md and never change their meaning. */
 enum {
@@ -64,6 +65,11 @@ extern const size_t cli_absent_count;
 struct cli {
     const cli_command *command;
     const char *values[CLI_OPTIONS_MAX]; /* by place in the command's table; NULL: not given */
+    struct {
+        int option;
+        const char *value;
+    } given[CLI_GIVEN_MAX]; /* all of them, in their order */
+    int given_count;
     const char *operands[CLI_OPERANDS_MAX];
     int operand_count;
     bool colour_out, colour_err;
@@ -91,6 +97,8 @@ bool cli_is_optional(const cli_option *option);
 /* The value of an option ("" for one that takes none, or where it was left out); NULL: not given.
  */
 const char *cli_value(const cli *c, const char *name);
+/* The value of an option that may be given several times, from 0 on; NULL: no more. */
+const char *cli_value_at(const cli *c, const char *name, size_t number);
 /* The command whose name `words` begin with; *used is how many of them it is. NULL: none. */
 const cli_command *cli_find(int count, char *const *words, int *used);
 /* Whether upstream alone has a command or option of that name ("lock", "benchmark --visual"), which
@@ -191,6 +199,21 @@ int cli_check_python(cli *c, bool needs_torch, const char *purpose);
  * words; returns a status after a message where there is none. */
 int cli_run_python(cli *c, const char *module, const char *const *words, size_t count);
 
+/* ---- lock_text.c ---- */
+
+/* Reads a lock file: its text, valid until the next call, and what it says. CLI_OK, or a status
+ * after a message. */
+int cli_read_lock(cli *c, const char *path, const char **text, kn_lockfile **lock);
+
+/* ---- machine_keys.c ---- */
+
+/* What a machine is described by: "torch", "backend", ..., NULL. `resolve` has an option for each.
+ */
+extern const char *const cli_machine_keys[];
+/* Sets what a key says; `value` is borrowed. NULL, or what was expected. */
+const char *cli_machine_set(kn_system *system, int64_t *capability, const char *key,
+                            const char *value);
+
 /* ---- commands/: one file each ---- */
 
 int cmd_versions(cli *c);
@@ -198,6 +221,9 @@ int cmd_info(cli *c);
 int cmd_check(cli *c);
 int cmd_get(cli *c);
 int cmd_lock(cli *c);
+int cmd_download(cli *c);
+int cmd_bundle(cli *c);
+int cmd_import(cli *c);
 int cmd_resolve(cli *c);
 int cmd_verify_signature(cli *c);
 int cmd_plan(cli *c);

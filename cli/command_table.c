@@ -40,6 +40,26 @@ static const cli_option lock_options[] = {
     OPTION_PYTHON,
     END};
 
+static const cli_option download_options[] = {
+    {"--all-variants", NULL, "Download every build, and not only the one for this environment.",
+     NULL},
+    OPTION_JSON,
+    OPTION_PYTHON,
+    END};
+
+static const cli_option bundle_options[] = {
+    {"--output", "FILE", "The file to write.", NULL},
+    {"--target", "TARGET",
+     "A machine it is for: KEY=VALUE,... Can be given several times. Default: this environment.",
+     NULL},
+    {"--trust", NULL, "Take kernels whose publisher is not trusted, too.", NULL},
+    OPTION_JSON,
+    OPTION_PYTHON,
+    END};
+
+static const cli_option import_options[] = {
+    {"--check", NULL, "Verify the bundle, and import nothing.", NULL}, OPTION_JSON, END};
+
 #define OPTIONS_TARGET                                                                           \
     {"--torch", "VERSION", "The machine's torch, 2.10, or none.", NULL},                         \
         {"--backend", "BACKEND", "What its torch was built for: cpu, cu130, rocm64, ...", NULL}, \
@@ -163,6 +183,33 @@ const cli_command cli_commands[] = {
      "kernels lock . --upgrade kernels-community/relu  # one of them\n"
      "kernels lock . --check                           # in continuous integration",
      cmd_lock},
+    {"download", "PROJECT", 1, 1, CLI_FILE, "fetch the kernels of a project's lock file",
+     "Fetches every kernel of PROJECT/kernels.lock at its commit, all at once, and prints their\n"
+     "folders: the builds for this Python environment, or all of them. Nothing of them is run, so\n"
+     "that they are fetched whoever published them.",
+     download_options,
+     "kernels download .                 # the builds for this environment\n"
+     "kernels download . --all-variants  # all builds\n"
+     "kernels download . --python ~/venv --json",
+     cmd_download},
+    {"bundle", "LOCKFILE", 1, 1, CLI_FILE, "put kernels in one file for machines without a network",
+     "Fetches every kernel of a lock file for the machines that --target describes and writes them,\n"
+     "with what they depend on, into one archive. The same kernels give the same bytes.\n\n"
+     "A target says torch (2.13, or none) and backend (cpu, cu130, rocm64, ...), and may say arch\n"
+     "(x86_64), os (linux), cxx11-abi (1), tvm-ffi (none) and capability (9.0: the kernels must\n"
+     "have code for it). Neither torch nor a GPU is needed here.",
+     bundle_options,
+     "kernels bundle kernels.lock -o relu.tar --target torch=2.13,backend=cu130\n"
+     "kernels bundle kernels.lock -o all.tar --target torch=2.13,backend=cpu --target torch=2.12,backend=cpu",
+     cmd_bundle},
+    {"import", "FILE", 1, 1, CLI_FILE, "put the kernels of a bundle into the cache",
+     "Verifies all of a bundle, then puts its kernels into the cache (KERNELS_CACHE names one). Needs\n"
+     "no network. It says nothing about trust: offline an imported kernel loads as one whose\n"
+     "publisher was never asked, online the Hub is asked for it and its files are compared.",
+     import_options,
+     "kernels import relu.tar\n"
+     "kernels import relu.tar --check --json  # what is in it, and is it whole",
+     cmd_import},
     {"resolve", "KERNEL", 1, 1, CLI_FILE, "tell which build a machine gets, and why not the others",
      "Tells which build variant this machine would get, and why the others do not fit. The options\n"
      "describe another machine; what they leave out is taken from this one.\n\n"
@@ -264,7 +311,6 @@ const cli_command cli_commands[] = {
 const size_t cli_command_count = sizeof cli_commands / sizeof *cli_commands;
 
 const cli_absent cli_absent_names[] = {
-    {"download", "`kernels get REPO --revision COMMIT` fetches one kernel at a commit"},
     {"benchmark --visual", "--plot FILE.svg draws the times"},
     {"benchmark --rasterized", "--plot FILE.png draws the times"},
 };

@@ -62,7 +62,10 @@ bool cli_is_optional(const cli_option *option) { return option->value && option-
 static int take_option(cli *c, const char *word, const char *next, bool *took_next) {
     const char *equals = strchr(word, '=');
     size_t length = equals ? (size_t)(equals - word) : strlen(word);
-    int at = length > 2 ? find_option(c->command, word, length) : -1;
+    const char letter[] = {'-', '-', word[1], '\0'}; /* "-o" stands for "--o" */
+    int at = length > 2    ? find_option(c->command, word, length)
+             : length == 2 ? find_option(c->command, letter, 3)
+                           : -1;
     *took_next = false;
     if (at < 0) {
         char name[CLI_NAME_MAX + 32];
@@ -83,6 +86,12 @@ static int take_option(cli *c, const char *word, const char *next, bool *took_ne
         return usage_error(c);
     }
     c->values[at] = equals ? equals + 1 : *took_next ? next : "";
+    if (c->given_count >= CLI_GIVEN_MAX) {
+        cli_error(c, "there are more than %d options", CLI_GIVEN_MAX);
+        return usage_error(c);
+    }
+    c->given[c->given_count].option = at;
+    c->given[c->given_count++].value = c->values[at];
     return CLI_OK;
 }
 
@@ -115,6 +124,14 @@ const char *cli_value(const cli *c, const char *name) {
     int count = option_count(c->command);
     for (int i = 0; i < count; i++) {
         if (strcmp(c->command->options[i].name, name) == 0) return c->values[i];
+    }
+    return NULL;
+}
+
+const char *cli_value_at(const cli *c, const char *name, size_t number) {
+    for (int i = 0; i < c->given_count; i++) {
+        if (strcmp(c->command->options[c->given[i].option].name, name) != 0) continue;
+        if (!number--) return c->given[i].value;
     }
     return NULL;
 }

@@ -3,6 +3,7 @@
 #ifndef KERNELS_KERNELS_H
 #define KERNELS_KERNELS_H
 
+#include <kernels/bundle.h>
 #include <kernels/common.h>
 #include <kernels/device.h>
 #include <kernels/engine.h>
@@ -15,6 +16,7 @@
 #include <kernels/metadata.h>
 #include <kernels/mode.h>
 #include <kernels/plan.h>
+#include <kernels/prefetch.h>
 #include <kernels/repo.h>
 #include <kernels/serve.h>
 #include <kernels/stored.h>

@@ -42,6 +42,11 @@ typedef struct kn_repo_info {
     char buffer[256];       /* room for a text that lives nowhere else, such as `display` */
 } kn_repo_info;
 
+/* Reads "org/name", "org/name@REVISION" (a branch, tag or commit), "org/name@v1" (the version 1) or
+ * "org/name@>=0.1,<0.2" into `out`, whose size is set and whose texts come to stand in its buffer:
+ * a copy of it would point into the original. KN_ERR_VALUE for other text. */
+KN_API kn_status kn_repo_parse(const char *spec, kn_repo_info *out, kn_error *err);
+
 /* What the host's object can do. `equal` and `hash` may run the host's user code and are called
  * with no lock held. `describe` fills `out` with texts that live as long as the object, or until it
  * is called again for it. */

@@ -142,6 +142,9 @@ static PyMethodDef methods[] = {
     {"fetch_folder", core_fetch_folder, METH_VARARGS,
      "fetch_folder(repository, name) -> (folder, repo_id or None, commit or None)"},
     {"resolve_commit", core_resolve_commit, METH_O, "resolve_commit(repository) -> commit"},
+    {"prefetch", core_prefetch, METH_VARARGS,
+     "prefetch(list of repositories, mapping, or None for the one in force; all_modes, allowed) -> "
+     "digest"},
     {"has_kernel", core_has_kernel, METH_O, "has_kernel(repository) -> bool"},
     {"hub_variants", core_hub_variants, METH_O,
      "hub_variants(repository) -> [(name, accepted, reason)]"},

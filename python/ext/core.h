@@ -225,6 +225,7 @@ PyObject *core_fetch_folder(PyObject *module, PyObject *args);
 PyObject *core_resolve_commit(PyObject *module, PyObject *repo);
 PyObject *core_has_kernel(PyObject *module, PyObject *repo);
 PyObject *core_hub_variants(PyObject *module, PyObject *repo);
+PyObject *core_prefetch(PyObject *module, PyObject *args);
 PyObject *core_forget_kernels(PyObject *module, PyObject *folder);
 
 #endif

@@ -113,6 +113,113 @@ PyObject *core_hub_variants(PyObject *module, PyObject *repo) {
     return kernel_call_end(&k, status, list);
 }
 
+/* What is to be fetched, as it is given to Python. */
+typedef struct wanted {
+    PyObject *items; /* a tuple, which keeps the texts alive; NULL: it is a mapping */
+    kn_repo_info *infos;
+    const kn_repo_info **pointers; /* to each of them */
+    size_t count;
+    kn_mapping *mapping;
+} wanted;
+
+static void wanted_clear(wanted *w) {
+    kn_mapping_release(w->mapping);
+    PyMem_Free(w->pointers);
+    PyMem_Free(w->infos);
+    Py_XDECREF(w->items);
+}
+
+static int read_mapping(core_state *state, PyObject *dict, wanted *out) {
+    core_entries entries = {0};
+    kn_error err;
+    kn_error_init(&err);
+    int result = core_entries_read(state, dict, &entries);
+    if (result == 0 &&
+        kn_mapping_extend(NULL, NULL, entries.items, entries.count, &out->mapping, &err)) {
+        core_raise(err.status, &err);
+        result = -1;
+    }
+    core_entries_clear(&entries);
+    return result;
+}
+
+/* A repository as an object, or as text. */
+static int read_repo(PyObject *item, const char *allowed, kn_repo_info *out) {
+    *out = (kn_repo_info){.size = sizeof *out};
+    if (!PyUnicode_Check(item)) return core_repo_describe(item, out);
+    const char *text = core_text(item);
+    kn_error err;
+    kn_error_init(&err);
+    if (!text) return -1;
+    if (kn_repo_parse(text, out, &err)) {
+        core_raise(err.status, &err);
+        return -1;
+    }
+    out->allowed = allowed;
+    return 0;
+}
+
+static int read_list(PyObject *list, const char *allowed, wanted *out) {
+    out->items = PyList_AsTuple(list);
+    if (!out->items) return -1;
+    out->count = (size_t)PyTuple_Size(out->items);
+    out->infos = PyMem_Calloc(out->count + 1, sizeof *out->infos);
+    out->pointers = PyMem_Calloc(out->count + 1, sizeof *out->pointers);
+    if (!out->infos || !out->pointers) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (size_t i = 0; i < out->count; i++) {
+        PyObject *item = PyTuple_GetItem(out->items, (Py_ssize_t)i);
+        if (read_repo(item, allowed, &out->infos[i]) < 0) return -1;
+        out->pointers[i] = &out->infos[i];
+    }
+    return 0;
+}
+
+/* -1 with an exception; cleared by the caller, always. */
+static int read_wanted(core_state *state, PyObject *what, const char *allowed, wanted *out) {
+    if (PyList_Check(what)) return read_list(what, allowed, out);
+    if (what != Py_None) return read_mapping(state, what, out);
+    out->mapping = core_current_mapping(state);
+    return out->mapping ? 0 : -1;
+}
+
+static PyObject *prefetch(core_state *state, const kn_prefetch_request *request) {
+    core_call call;
+    core_call_init(&call, state);
+    kn_error err;
+    kn_error_init(&err);
+    kn_prefetched *fetched = NULL;
+    kn_status status = kn_engine_prefetch(state->engine, &call.host, request, &fetched, &err);
+    if (!status) status = kn_prefetched_check(fetched, &err);
+    PyObject *result = status ? core_call_raise(&call, status, &err)
+                              : PyUnicode_FromString(kn_prefetched_digest(fetched));
+    kn_prefetched_free(fetched);
+    core_call_clear(&call);
+    return result;
+}
+
+PyObject *core_prefetch(PyObject *module, PyObject *args) {
+    core_state *state = core_state_of(module);
+    PyObject *what, *result = NULL;
+    const char *allowed;
+    int all_modes;
+    if (!PyArg_ParseTuple(args, "Opz:prefetch", &what, &all_modes, &allowed) || !core_glue(state))
+        return NULL;
+    wanted w = {0};
+    if (read_wanted(state, what, allowed, &w) == 0) {
+        const kn_prefetch_request request = {.size = sizeof request,
+                                             .repos = w.pointers,
+                                             .repo_count = w.count,
+                                             .mapping = w.mapping,
+                                             .all_modes = all_modes};
+        result = prefetch(state, &request);
+    }
+    wanted_clear(&w);
+    return result;
+}
+
 PyObject *core_forget_kernels(PyObject *module, PyObject *folder) {
     PyObject *path = NULL;
     if (folder != Py_None && !PyUnicode_FSConverter(folder, &path)) return NULL;

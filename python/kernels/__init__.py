@@ -73,6 +73,7 @@ _LAZY = {
     "has_kernel": "kernels.load",
     "install_kernel": "kernels.install",
     "load_kernel": "kernels.load",
+    "prefetch": "kernels.install",
     "use_kernel_func_from_hub": "kernels.layer.func",
     "verify_numerics": "kernels.numerics",
 }
@@ -116,6 +117,7 @@ __all__ = [
     "kernelize",
     "load_kernel",
     "plan",
+    "prefetch",
     "register_kernel_mapping",
     "replace_kernel_forward_from_hub",
     "unkernelize",

@@ -6,7 +6,7 @@ from kernels.compilation import CompileReport, CompileResult, compile_check
 from kernels.deps import get_kernel_dep
 from kernels.hf_hub import RepoInfo
 from kernels.importer import LoadedKernel, Metadata, get_loaded_kernels
-from kernels.install import install_kernel
+from kernels.install import install_kernel, prefetch
 from kernels.layer.device import CUDAProperties, Device, ROCMProperties
 from kernels.layer.func import (
     FuncRepository,
@@ -84,6 +84,7 @@ __all__ = [
     "kernelize",
     "load_kernel",
     "plan",
+    "prefetch",
     "register_kernel_mapping",
     "replace_kernel_forward_from_hub",
     "unkernelize",

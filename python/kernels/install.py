@@ -4,7 +4,7 @@
 from pathlib import Path
 
 from kernels import _core, _older
-from kernels._source import Source
+from kernels._source import Source, _allowed_text
 
 
 @_older.install
@@ -53,3 +53,49 @@ def install_kernel(
         cache_only=local_files_only,
     )
     return Path(_core.install(source))
+
+
+def prefetch(specs_or_mapping=None, *, all_modes=False, trust_remote_code=False):
+    """Downloads many kernels for this machine, and those that they depend on,
+    into the cache at once; runs none of their code.
+
+    Any number of processes that call it at the same time download everything
+    once: the first does, and the others wait for it.
+
+    Args:
+        specs_or_mapping (`list` or `dict`, *optional*): Either a list of
+            kernels: text ("org/name", "org/name@v1" for the version 1,
+            "org/name@main" or another branch, tag or commit,
+            "org/name@>=0.1,<0.2"), and repositories such as
+            :class:`LayerRepository` and :class:`LockedLayerRepository`. Or a
+            mapping, in the form that `register_kernel_mapping` takes: then all
+            that its layers can get on the devices of this machine. By default
+            the mapping in force. Of a mapping, repositories with a `load` of
+            their own are left to that.
+        all_modes (`bool`, *optional*, defaults to `False`): Of a mapping, the
+            repositories of every mode; else those that a layer gets in
+            `Mode.INFERENCE`.
+        trust_remote_code (`bool` or `list[str]`, *optional*, defaults to
+            `False`): As for :func:`get_kernel`, for what is given as text.
+
+    Returns:
+        `str`: A digest of what was resolved: repositories, commits and build
+        variants. Two processes with the same one have the same kernels,
+        wherever their caches are.
+
+    Raises:
+        OSError, ValueError: As for :func:`get_kernel`. Everything that failed
+            is in the message; the class is that of the first failure.
+
+    Example:
+        >>> from kernels import prefetch
+        >>> digest = prefetch(["builtin/norm", "builtin/activation"])
+        >>> digest == prefetch(["builtin/activation", "builtin/norm"])
+        True
+    """
+    wanted = specs_or_mapping
+    if isinstance(wanted, str) or hasattr(wanted, "_describe"):
+        wanted = [wanted]
+    elif wanted is not None and not hasattr(wanted, "keys"):
+        wanted = list(wanted)
+    return _core.prefetch(wanted, all_modes, _allowed_text(trust_remote_code))

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from kernels.layer.kernelize import _KernelMapping
+from kernels.layer.repos import RepositoryProtocol
 
 def install_kernel(
     repo_id: str,
@@ -13,3 +17,13 @@ def install_kernel(
     trust_remote_code: bool | list[str] = False,
     refresh: bool = False,
 ) -> Path: ...
+def prefetch(
+    specs_or_mapping: str
+    | RepositoryProtocol
+    | Iterable[str | RepositoryProtocol]
+    | _KernelMapping
+    | None = None,
+    *,
+    all_modes: bool = False,
+    trust_remote_code: bool | list[str] = False,
+) -> str: ...

@@ -177,3 +177,12 @@ bool kni_is_commit(const char *text) {
     size_t length = strspn(text, "0123456789abcdef");
     return text[length] == '\0' && (length == 40 || length == 64);
 }
+
+void kni_text_hex(const unsigned char *bytes, size_t length, char *out) {
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < length; i++) {
+        *out++ = digits[bytes[i] >> 4];
+        *out++ = digits[bytes[i] & 15];
+    }
+    *out = '\0';
+}

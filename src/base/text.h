@@ -40,6 +40,9 @@ bool kni_glob_match(const char *pattern, const char *text);
 /* A git object id: 40 or 64 lower-case hexadecimal digits. */
 bool kni_is_commit(const char *text);
 
+/* `length` bytes as lower-case hexadecimal digits, and a NUL. */
+void kni_text_hex(const unsigned char *bytes, size_t length, char *out);
+
 /* Whether both are the same but for the case of ASCII letters. */
 bool kni_text_is_same_word(const char *a, const char *b);
 

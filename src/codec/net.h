@@ -44,6 +44,12 @@ typedef struct kni_net {
                                kn_error *err);
 } kni_net;
 
+#define KNI_SHA256_TEXT (2 * 32 + 1)
+
+/* The SHA-256 of bytes as text; false: no memory. */
+bool kni_sha256_text(const kn_alloc *alloc, const kni_net *net, const void *bytes, size_t length,
+                     char out[KNI_SHA256_TEXT]);
+
 /* The Hub that is served (src/serve/), by the names of kernels/serve.h. */
 typedef struct kni_serve {
     size_t size; /* sizeof(kni_serve), as above */

@@ -232,6 +232,31 @@ static kn_status check_whole(const kni_want *w, kn_error *err) {
                     w->id, w->commit);
 }
 
+/* Every build is wanted: this want takes the first one, and others are added for the rest. Where
+ * there is none, it is told as always that nothing fits. */
+static kn_status want_all_builds(kni_batch *batch, kni_want *w, kn_error *err) {
+    char **names;
+    size_t count;
+    kn_status status = kni_listing_variants(&w->listing, &names, &count, err);
+    if (status) return status;
+    if (w->offline) keep_begun(w, names, &count);
+    for (size_t i = 1; i < count && !status; i++)
+        status = kni_batch_add_build(batch, w, names[i], err);
+    if (count && !status) {
+        w->build = kni_text_copy(w->alloc, names[0]);
+        if (!w->build) status = kni_no_memory(err, "choosing a variant");
+    }
+    free_names(w, names, count);
+    return status;
+}
+
+static kn_status choose_build(kni_batch *batch, kni_want *w, kn_error *err) {
+    kn_status status = batch->all_builds && !w->build ? want_all_builds(batch, w, err) : KN_OK;
+    if (status || !w->build) return status ? status : choose_variant(batch, w, err);
+    w->variant = kni_text_copy(w->alloc, w->build);
+    return w->variant ? KN_OK : kni_no_memory(err, "choosing a variant");
+}
+
 /* The files that are wanted, and how many of them are not there as they should be. */
 static kn_status choose_files(kni_batch *batch, kni_want *w, size_t *missing, kn_error *err) {
     *missing = 0;
@@ -240,7 +265,7 @@ static kn_status choose_files(kni_batch *batch, kni_want *w, size_t *missing, kn
     if (any_variant)
         status = check_whole(w, err);
     else if (!w->part)
-        status = choose_variant(batch, w, err);
+        status = choose_build(batch, w, err);
     if (status || (!any_variant && !w->part && !w->variant)) return status;
     status = list_files(w, err);
     if (!status) status = kni_want_check_refused(batch, w, err);

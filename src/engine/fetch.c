@@ -40,20 +40,19 @@ static kni_kernel *find_known(const kni_batch *batch, kni_want *w) {
     return found;
 }
 
-kn_status kni_batch_add(kni_batch *batch, const kn_repo_info *info, kn_device_type device,
-                        kni_depth depth, size_t *out, kn_error *err) {
-    kni_want *made;
-    kn_status status = kni_want_new(batch, info, device, depth, &made, err);
-    if (status) return status;
+/* Takes `made` over. *out: the number of it, or of one like it that is there. */
+static kn_status add_want(kni_batch *batch, kni_want *made, size_t *out, kn_error *err) {
     for (size_t i = 0; i < batch->count; i++) {
         if (strcmp(batch->wants[i]->key, made->key) != 0) continue;
         kni_want_free(made);
         *out = i;
         return KN_OK;
     }
+    kn_status status = KN_OK;
     if (batch->count >= WANTS_MAX) {
-        status = kni_fail(err, KN_ERR_VALUE, "'%s': more than %d kernels depend on each other",
-                          made->id, WANTS_MAX);
+        status =
+            kni_fail(err, KN_ERR_VALUE, "'%s': more than %d kernels, or builds of them, at once",
+                     made->id, WANTS_MAX);
     } else if (!kni_reserve(batch->alloc, &batch->wants, &batch->capacity, batch->count + 1,
                             sizeof *batch->wants)) {
         status = kni_no_memory(err, "looking for a kernel");
@@ -62,11 +61,27 @@ kn_status kni_batch_add(kni_batch *batch, const kn_repo_info *info, kn_device_ty
         kni_want_free(made);
         return status;
     }
-    if (depth == KNI_DEPTH_FILES && !made->refresh) made->kernel = find_known(batch, made);
-    if (made->kernel) made->step = KNI_WANT_DONE;
     *out = batch->count;
     batch->wants[batch->count++] = made;
     return KN_OK;
+}
+
+kn_status kni_batch_add(kni_batch *batch, const kn_repo_info *info, kn_device_type device,
+                        kni_depth depth, size_t *out, kn_error *err) {
+    kni_want *made;
+    kn_status status = kni_want_new(batch, info, device, depth, &made, err);
+    if (status) return status;
+    if (depth == KNI_DEPTH_FILES && !made->refresh) made->kernel = find_known(batch, made);
+    if (made->kernel) made->step = KNI_WANT_DONE;
+    return add_want(batch, made, out, err);
+}
+
+kn_status kni_batch_add_build(kni_batch *batch, const kni_want *want, const char *build,
+                              kn_error *err) {
+    kni_want *made;
+    size_t number;
+    kn_status status = kni_want_new_build(batch, want, build, &made, err);
+    return status ? status : add_want(batch, made, &number, err);
 }
 
 void kni_batch_close(kni_batch *batch) {
@@ -207,8 +222,21 @@ static kn_status read_metadata(kni_want *w, kn_error *err) {
     if (!path) return kni_no_memory(err, "reading a kernel's metadata");
     kn_status status = kn_metadata_read(w->alloc, path, &w->metadata, err);
     kni_free(w->alloc, path);
-    bool is_optional = w->depth == KNI_DEPTH_ABOUT;
+    bool is_optional = w->depth == KNI_DEPTH_ABOUT || w->build;
     return is_optional && (status == KN_ERR_NOT_FOUND || status == KN_ERR_VALUE) ? KN_OK : status;
+}
+
+/* A build that may be for another machine, of which no more is asked than that it is whole. */
+static kn_status take_build(kni_batch *batch, kni_want *w, kn_error *err) {
+    kn_status status = read_metadata(w, err);
+    if (!status && w->metadata) status = check_digest(batch, w, w->metadata, err);
+    return status ? status : kni_want_check_locked_folder(w, err);
+}
+
+/* What is wanted of a build whose files are all there. */
+static kn_status take_variant(kni_batch *batch, kni_want *w, kn_error *err) {
+    if (w->build) return take_build(batch, w, err);
+    return w->depth >= KNI_DEPTH_FILES ? take_kernel(batch, w, err) : read_metadata(w, err);
 }
 
 /* A kernel of the Hub whose files are all there. */
@@ -220,8 +248,7 @@ static kn_status finish_hub(kni_batch *batch, kni_want *w, kn_error *err) {
         kni_free(w->alloc, path);
         if (!w->folder) return kni_no_memory(err, "finding a kernel");
     }
-    if (w->variant)
-        status = w->depth >= KNI_DEPTH_FILES ? take_kernel(batch, w, err) : read_metadata(w, err);
+    if (w->variant) status = take_variant(batch, w, err);
     if (!status) status = record(batch, w, err);
     return status ? status : warn_of_network(batch, w);
 }

@@ -18,6 +18,7 @@
 #define KNI_ENGINE_FETCH_H
 
 #include <kernels/lockfile.h>
+#include <kernels/prefetch.h>
 
 #include "cache/cache.h"
 #include "engine/config.h"
@@ -70,6 +71,7 @@ typedef struct kni_want {
     size_t lock_index; /* of its entry in there */
     char *part;        /* the folder of the repository that is wanted, by its name; NULL: the build
                           for this machine */
+    char *build;       /* the variant that is wanted; NULL: the one that fits */
     char *path;        /* the folder to look in, absolute; NULL: it is the Hub's */
     char *key;         /* of what is known in this process */
     kn_device_type device;
@@ -152,6 +154,7 @@ typedef struct kni_batch {
     const kni_config *config;
     char go_online[320]; /* how to, where `settings` says offline */
     bool may_ask;
+    bool all_builds; /* set by the caller: of every kernel of the Hub all builds are wanted */
     int64_t process;
     kni_want **wants;
     size_t count, capacity;
@@ -173,7 +176,8 @@ typedef struct kni_batch {
         kni_cache_lock lock;
     } *held; /* the repositories that this process works on, for one pass over the stages */
     size_t held_count, held_capacity;
-    void *left;              /* what the host's `leave` gave */
+    bool has_looked; /* they were had after a wait and given up, to look at the cache first */
+    void *left;      /* what the host's `leave` gave */
     int64_t pulled, to_pull; /* bytes */
     int64_t shown;           /* what the host was last told of them */
     int64_t life_ms;         /* when other processes were last shown that work goes on */
@@ -187,6 +191,9 @@ kn_status kni_batch_open(kni_run *run, bool may_ask, kni_batch *out, kn_error *e
 /* *out: its number. A want that is there already is not added again. */
 kn_status kni_batch_add(kni_batch *batch, const kn_repo_info *info, kn_device_type device,
                         kni_depth depth, size_t *out, kn_error *err);
+/* The same for another build of `want`'s kernel, which is wanted beside it. */
+kn_status kni_batch_add_build(kni_batch *batch, const kni_want *want, const char *build,
+                              kn_error *err);
 /* Takes every want to its end; each has a status then. Fails as a whole for want of memory and when
  * it is cancelled. */
 kn_status kni_batch_run(kni_batch *batch, kn_error *err);
@@ -218,6 +225,9 @@ kn_status kni_want_check_locked_folder(const kni_want *want, kn_error *err);
 
 kn_status kni_want_new(kni_batch *batch, const kn_repo_info *info, kn_device_type device,
                        kni_depth depth, kni_want **out, kn_error *err);
+/* Another build of what `want`, whose commit is known, wants. */
+kn_status kni_want_new_build(kni_batch *batch, const kni_want *want, const char *build,
+                             kni_want **out, kn_error *err);
 void kni_want_free(kni_want *want);
 /* Whether a failure ends the whole batch, and not only the want that met it. */
 bool kni_is_fatal(kn_status status);
@@ -347,6 +357,13 @@ kn_status kni_want_local_path(const kni_batch *batch, const kni_want *want, char
 /* The backends to look for a variant of; the first that has one counts. */
 kn_status kni_want_backends(const kni_want *want, const kn_system *system, const char *out[2],
                             size_t *count, kn_error *err);
+/* The repository's folder in the cache that the settings name; closed by the caller, also after a
+ * failure. */
+kn_status kni_settings_cache(const kni_settings *settings, kni_repo_type type, const char *repo_id,
+                             kni_cache *out, kn_error *err);
+/* The name of a listing that a bundle brought: believed while the Hub is not asked (list.c). */
+#define KNI_IMPORTED_NAME 96
+void kni_imported_name(const char *commit, char out[KNI_IMPORTED_NAME]);
 /* ---- records.c: what the Hub said, as the cache keeps it. A cache that cannot be written is no
  * failure: then it is asked again another time ---- */
 
@@ -390,6 +407,13 @@ kn_status kni_pull_files(kni_batch *batch, kni_pull *pulls, size_t count, kn_err
 /* Byte code is never part of a build, and what a build brings by accident is never run. */
 bool kni_is_bytecode(const char *path);
 
+/* ---- prefetch.c ---- */
+
+/* kn_engine_prefetch for a run; where nothing failed `visit` (may be NULL) sees the batch. */
+typedef kn_status (*kni_prefetch_visit)(void *ctx, kni_batch *batch, kn_error *err);
+kn_status kni_run_prefetch(kni_run *run, const kn_prefetch_request *request,
+                           kni_prefetch_visit visit, void *ctx, kn_prefetched **out, kn_error *err);
+
 /* ---- hold.c: one process at a time works on a repository ---- */
 
 #define KNI_REPOSITORY_LOCK "repository" /* the name of the lock among those of its blobs */
@@ -407,6 +431,7 @@ void kni_batch_show_life(kni_batch *batch);
 /* ---- online.c: the network, once it is needed ---- */
 
 /* The module for network and digests, loaded once by the engine. */
+kn_status kni_engine_net(kn_engine *engine, const kni_net **out, kn_error *err);
 kn_status kni_batch_net(kni_batch *batch, const kni_net **out, kn_error *err);
 /* Makes the transfers with the batch's session. */
 kn_status kni_batch_transfer(kni_batch *batch, kni_transfer *const *transfers, size_t count,

@@ -45,10 +45,10 @@ void kni_batch_release_locks(kni_batch *batch) {
     batch->held_count = 0;
 }
 
-/* Waits while another process holds it and shows that it lives. A cache in which there can be no
- * locks is used without. */
+/* Waits while another process holds it and shows that it lives; *waited then. A cache in which
+ * there can be no locks is used without. */
 static kn_status take(kni_batch *batch, const kni_want *w, struct kni_held *held, bool hasty,
-                      kn_error *err) {
+                      bool *waited, kn_error *err) {
     const kni_cache *cache = &w->caches[KNI_REPO_KERNEL];
     int64_t since = kni_clock_ms(), seen = 0, limit = batch->settings.timeout_ms;
     if (hasty && limit > HASTE_MS) limit = HASTE_MS;
@@ -61,6 +61,7 @@ static kn_status take(kni_batch *batch, const kni_want *w, struct kni_held *held
         if (status == KN_ERR_OS) return KN_OK;
         if (status) return kni_fail(err, status, "%s", cause.message);
         if (taken) return KN_OK;
+        *waited = true;
         if (kni_batch_is_cancelled(batch)) return kni_fail(err, KN_ERR_CANCELLED, "stopped");
         int64_t life = kni_cache_lock_life(cache, KNI_REPOSITORY_LOCK);
         if (life != seen) since = kni_clock_ms();
@@ -108,30 +109,41 @@ static kn_status do_without(kni_batch *batch, const char *path, bool hasty, kn_s
     return status;
 }
 
+/* Lets those begin again that need a lock: with it, or first without. */
+static void restart(kni_batch *batch, bool locked) {
+    for (size_t i = 0; i < batch->count; i++) {
+        kni_want *w = batch->wants[i];
+        if (!w->needs_lock) continue;
+        kni_want_restart(w);
+        w->needs_lock = false;
+        w->is_locked = locked;
+    }
+}
+
 kn_status kni_batch_hold(kni_batch *batch, kn_error *err) {
     kni_batch_release_locks(batch);
     kn_status status = KN_OK;
+    bool waited = false;
     for (size_t i = 0; i < batch->count && !status; i++) {
         batch->wants[i]->is_locked = false;
         if (batch->wants[i]->needs_lock) status = note_repository(batch, batch->wants[i], err);
     }
     if (!status && batch->held_count)
         qsort(batch->held, batch->held_count, sizeof *batch->held, compare_held);
-    for (size_t i = 0; i < batch->held_count && !status; i++) {
+    for (size_t i = 0; i < batch->held_count && !status && (!waited || batch->has_looked); i++) {
         bool hasty;
         const kni_want *w = find_want(batch, batch->held[i].path, &hasty);
         kn_error cause;
         kn_error_init(&cause);
-        kn_status one = take(batch, w, &batch->held[i], hasty, &cause);
+        kn_status one = take(batch, w, &batch->held[i], hasty, &waited, &cause);
         if (one) status = do_without(batch, batch->held[i].path, hasty, one, &cause, err);
     }
-    for (size_t i = 0; i < batch->count && !status; i++) {
-        kni_want *w = batch->wants[i];
-        if (!w->needs_lock) continue;
-        kni_want_restart(w);
-        w->needs_lock = false;
-        w->is_locked = true;
-    }
+    if (status) return status;
+    /* Who had to wait looks for what the other has done without keeping those from it who wait,
+     * too: they all go on at once. */
+    batch->has_looked = waited && !batch->has_looked;
+    if (batch->has_looked) kni_batch_release_locks(batch);
+    restart(batch, !batch->has_looked);
     return status;
 }
 

@@ -78,6 +78,21 @@ static kn_status read_mirrored(const kni_batch *batch, kni_want *w, bool *found,
     return status;
 }
 
+void kni_imported_name(const char *commit, char out[KNI_IMPORTED_NAME]) {
+    snprintf(out, KNI_IMPORTED_NAME, "imported/%s.json", commit);
+}
+
+/* What a bundle said of the commit's files. */
+static kn_status read_imported(kni_want *w, bool *found, kn_error *err) {
+    char name[KNI_IMPORTED_NAME], *bytes;
+    size_t length;
+    kni_imported_name(w->commit, name);
+    *found = false;
+    kn_status status =
+        kni_cache_document_read(kni_want_cache(w), name, LISTING_BYTES_MAX, &bytes, &length, err);
+    return status ? status : take_record(w, bytes, length, kni_listing_add_page, found, err);
+}
+
 static kn_status write_listing(const kni_want *w, kn_error *err) {
     char name[96], *bytes;
     size_t length;
@@ -228,7 +243,8 @@ static kn_status begin_listing(kni_batch *batch, kni_want *w, kn_error *err) {
     if (found) {
         w->step = KNI_WANT_CHOOSE;
     } else if (w->offline) {
-        status = list_snapshot(batch, w, err);
+        status = read_imported(w, &found, err);
+        if (!status && !found) status = list_snapshot(batch, w, err);
         if (!status) w->step = KNI_WANT_CHOOSE;
     } else if (kni_want_may_work(w)) {
         status = first_page(batch, w, err);

@@ -335,18 +335,23 @@ static kn_status look_at_publisher(kni_batch *batch, kni_want *w, kn_error *err)
     return KN_OK;
 }
 
+kn_status kni_settings_cache(const kni_settings *settings, kni_repo_type type, const char *repo_id,
+                             kni_cache *out, kn_error *err) {
+    const char *const prefixes[] = {[KNI_REPO_KERNEL] = "kernels", [KNI_REPO_MODEL] = "models"};
+    kn_status status = kni_cache_open(settings->alloc, settings->cache, prefixes[type], repo_id,
+                                      settings->user_folder, out, err);
+    out->no_links = settings->no_links;
+    return status;
+}
+
 static kn_status look_in_cache(kni_batch *batch, kni_want *w, kn_error *err) {
     kn_status status = kni_repo_id_check(w->id, err);
     const kni_policy *policy = &batch->config->policy;
     if (!status && !kni_policy_asks(policy, KNI_PROVIDER_CACHE) &&
         !kni_policy_asks(policy, KNI_PROVIDER_HUB))
         status = fail_unasked(w, policy, err);
-    const char *const prefixes[] = {[KNI_REPO_KERNEL] = "kernels", [KNI_REPO_MODEL] = "models"};
-    for (size_t i = 0; !status && i < 2; i++) {
-        status = kni_cache_open(w->alloc, batch->settings.cache, prefixes[i], w->id,
-                                batch->settings.user_folder, &w->caches[i], err);
-        w->caches[i].no_links = batch->settings.no_links;
-    }
+    for (size_t i = 0; !status && i < 2; i++)
+        status = kni_settings_cache(&batch->settings, (kni_repo_type)i, w->id, &w->caches[i], err);
     if (status) return status;
     w->step = KNI_WANT_ASK;
     kni_want_first_source(batch, w);

@@ -128,8 +128,8 @@ static kn_status prune_blob(const teller *t, const kni_stored_blob *blob, bool r
 
 /* The snapshot goes, with what is recorded of it. */
 static kn_status remove_commit(const kni_stored_repo *repo, const char *commit, kn_error *err) {
-    static const char *const records[] = {"listings/%s.json", "mirrored/%s.json", "receipts/%s",
-                                          "digests/%s"};
+    static const char *const records[] = {"listings/%s.json", "mirrored/%s.json",
+                                          "imported/%s.json", "receipts/%s", "digests/%s"};
     const kn_alloc *alloc = repo->cache.alloc;
     char *snapshot = kni_cache_snapshot_path(&repo->cache, commit, NULL);
     if (!snapshot) return kni_no_memory(err, "removing a revision");

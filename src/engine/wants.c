@@ -86,6 +86,7 @@ static kn_status make_key(const kni_batch *batch, kni_want *w, kn_error *err) {
                   w->backend ? w->backend : "", w->allowed ? w->allowed : "",
                   s->offline || w->cache_only, s->strict_trust, (long long)s->ref_age_s,
                   (long long)s->version_age_s, s->endpoint, s->cache);
+    if (w->build) kni_text_addf(&text, "%s|", w->build);
     if (w->path)
         kni_text_add(&text, w->path);
     else
@@ -104,6 +105,53 @@ static kn_status apply_rules(kni_batch *batch, kni_want *w, kn_error *err) {
     return status ? status : kni_want_check_denied(batch, w, NULL, err);
 }
 
+/* With what is no text of `as`. */
+static kni_want *alloc_want(const kni_batch *batch, const kni_want *as) {
+    kni_want *w = kni_new(batch->alloc, sizeof *w);
+    if (!w) return NULL;
+    w->alloc = batch->alloc;
+    w->kind = as->kind;
+    w->device = as->device;
+    w->depth = as->depth;
+    w->cache_only = as->cache_only;
+    w->go_online = batch->go_online;
+    w->refresh = as->refresh;
+    w->offline = batch->settings.offline || as->cache_only || !batch->may_ask;
+    w->valid_until_s = w->redirect_until_s = INT64_MAX;
+    kn_error_init(&w->err);
+    return w;
+}
+
+static kn_status fill_build(kni_want *w, const kni_want *from, const char *build, kn_error *err) {
+    bool ok = copy_text(w->alloc, from->id, &w->id) &&
+              copy_text(w->alloc, from->display, &w->display) &&
+              copy_text(w->alloc, from->allowed, &w->allowed) &&
+              copy_text(w->alloc, from->user_agent, &w->user_agent) &&
+              copy_text(w->alloc, from->backend, &w->backend) &&
+              copy_text(w->alloc, from->lock_text, &w->lock_text) &&
+              copy_text(w->alloc, build, &w->build);
+    if (!ok) return kni_no_memory(err, "looking for a kernel");
+    kn_status status = kni_request_text(w->alloc, from->commit, NULL, &w->request, err);
+    if (status || !w->lock_text) return status;
+    w->lock_index = from->lock_index;
+    return kn_lockfile_parse(w->alloc, w->lock_text, strlen(w->lock_text), "kernels.lock", &w->lock,
+                             err);
+}
+
+kn_status kni_want_new_build(kni_batch *batch, const kni_want *want, const char *build,
+                             kni_want **out, kn_error *err) {
+    *out = NULL;
+    kni_want *w = alloc_want(batch, want);
+    if (!w) return kni_no_memory(err, "looking for a kernel");
+    kn_status status = fill_build(w, want, build, err);
+    if (!status) status = make_key(batch, w, err);
+    if (status)
+        kni_want_free(w);
+    else
+        *out = w;
+    return status;
+}
+
 kn_status kni_want_new(kni_batch *batch, const kn_repo_info *info, kn_device_type device,
                        kni_depth depth, kni_want **out, kn_error *err) {
     *out = NULL;
@@ -112,18 +160,13 @@ kn_status kni_want_new(kni_batch *batch, const kn_repo_info *info, kn_device_typ
                         "%s is not a kernel that can be looked up: only its host can load it",
                         kni_repo_display(info));
     }
-    kni_want *w = kni_new(batch->alloc, sizeof *w);
+    const kni_want as = {.kind = info->kind,
+                         .device = device,
+                         .depth = depth,
+                         .cache_only = info->cache_only,
+                         .refresh = info->refresh && batch->may_ask};
+    kni_want *w = alloc_want(batch, &as);
     if (!w) return kni_no_memory(err, "looking for a kernel");
-    w->alloc = batch->alloc;
-    w->kind = info->kind;
-    w->device = device;
-    w->depth = depth;
-    w->cache_only = info->cache_only;
-    w->go_online = batch->go_online;
-    w->refresh = info->refresh && batch->may_ask;
-    w->offline = batch->settings.offline || info->cache_only || !batch->may_ask;
-    w->valid_until_s = w->redirect_until_s = INT64_MAX;
-    kn_error_init(&w->err);
     kn_status status = fill_want(w, info, err);
     if (!status) status = kni_want_local_path(batch, w, &w->path, err);
     if (!status) status = apply_rules(batch, w, err);
@@ -177,9 +220,9 @@ static void forget_repository(kni_want *w) {
 void kni_want_free(kni_want *w) {
     if (!w) return;
     forget_repository(w);
-    char *texts[] = {w->id,        w->request, w->display, w->allowed, w->user_agent,
-                     w->backend,   w->path,    w->key,     w->seen,    w->net_message,
-                     w->lock_text, w->part,    w->note,    w->refusal, w->tried};
+    char *texts[] = {w->id,   w->request, w->display, w->allowed,     w->user_agent, w->backend,
+                     w->path, w->key,     w->seen,    w->net_message, w->lock_text,  w->part,
+                     w->note, w->refusal, w->tried,   w->build};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) kni_free(w->alloc, texts[i]);
     kn_lockfile_free(w->lock);
     kni_free(w->alloc, w);

@@ -40,11 +40,6 @@ def test_version(cli):
 
 
 def test_what_is_not_there(cli):
-    for name in ("download",):
-        result = cli(name, ".")
-        assert result.returncode == 2
-        assert f"'{name}' is not available in this version" in result.stderr
-    assert "kernels get" in cli("download", ".").stderr
     unknown = cli("frobnicate")
     assert unknown.returncode == 2
     assert "there is no command 'frobnicate'" in unknown.stderr

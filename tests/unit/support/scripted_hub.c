@@ -76,6 +76,13 @@ void scripted_hub_publisher(scripted_hub *hub, const char *name, bool trusted) {
                              : "{\"trustedKernelPublisher\": false}");
 }
 
+static const scripted_answer *find(const scripted_hub *hub, const char *url) {
+    for (size_t i = 0; i < hub->count; i++) {
+        if (strcmp(hub->answers[i].url, url) == 0) return &hub->answers[i];
+    }
+    return NULL;
+}
+
 /* Sets a file of the commit and appends its entry to the listing. */
 static void add_file(scripted_hub *hub, const char *repo_id, bool is_model, const char *file,
                      const char *content, char *listing) {
@@ -137,6 +144,29 @@ void scripted_hub_model(scripted_hub *hub, const char *repo_id) {
     add_repository(hub, repo_id, true, "[]", NULL);
 }
 
+void scripted_hub_add_build(scripted_hub *hub, const char *repo_id, const char *variant) {
+    char commit[65], path[TEXT_MAX], text[2 * TEXT_MAX], listing[TEXT_MAX], name[256];
+    scripted_hub_commit(repo_id, commit);
+    snprintf(path, sizeof path, "/api/kernels/%s/tree/%s?recursive=true&expand=false", repo_id,
+             commit);
+    snprintf(text, sizeof text, SCRIPTED_ENDPOINT "%s", path);
+    const scripted_answer *before = find(hub, text);
+    assert_non_null(before);
+    snprintf(listing, sizeof listing, "%.*s", (int)before->length - 1, before->body);
+    snprintf(text, sizeof text, "VARIANT = '%s'\n", variant);
+    snprintf(name, sizeof name, "build/%s/__init__.py", variant);
+    add_file(hub, repo_id, false, name, text, listing);
+    snprintf(
+        text, sizeof text,
+        "{\"id\": \"_%s\", \"name\": \"%s\", \"version\": 1, \"backend\": {\"type\": \"cpu\"}}",
+        variant, strrchr(repo_id, '/') + 1);
+    snprintf(name, sizeof name, "build/%s/metadata.json", variant);
+    add_file(hub, repo_id, false, name, text, listing);
+    size_t used = strlen(listing);
+    snprintf(listing + used, sizeof listing - used, "]");
+    scripted_hub_set(hub, path, listing);
+}
+
 /* ---- the transport ---- */
 
 static kn_status start(void *ctx, const kn_http_request *request, kn_error *err) {
@@ -175,13 +205,6 @@ static void reply(const kn_http_request *request, int status, const char *body, 
         finish(request, KN_HTTP_STOPPED, status);
     else
         finish(request, whole ? KN_HTTP_DONE : KN_HTTP_BROKEN, status);
-}
-
-static const scripted_answer *find(const scripted_hub *hub, const char *url) {
-    for (size_t i = 0; i < hub->count; i++) {
-        if (strcmp(hub->answers[i].url, url) == 0) return &hub->answers[i];
-    }
-    return NULL;
 }
 
 static void break_off(const kn_http_request *request, const scripted_answer *answer,

@@ -52,6 +52,8 @@ const char *scripted_hub_get(const scripted_hub *hub, const char *url);
 void scripted_hub_kernel(scripted_hub *hub, const char *repo_id, const char *depends);
 /* A kernel that depends on nothing and has the file benchmarks/benchmark.py, too. */
 void scripted_hub_benchmark(scripted_hub *hub, const char *repo_id, const char *benchmark);
+/* One more build of it, which its listing has from then on. */
+void scripted_hub_add_build(scripted_hub *hub, const char *repo_id, const char *variant);
 /* The same as a repository of the older type. */
 void scripted_hub_model(scripted_hub *hub, const char *repo_id);
 /* The commit of all its branches. */
