@@ -58,19 +58,56 @@ static bool matrix_open(const kb_fast *fast, PyObject *const *weight_and_bias, k
     return true;
 }
 
+/* The input of a product: contiguous rows on the CPU, not to be differentiated. */
+static bool input_open(const kb_fast *fast, PyObject *object, kb_plain *x, int64_t *rows,
+                       int64_t *width) {
+    if (!kb_fast_is_quiet(fast) || !kb_fast_open(fast, object, x) || !x->contiguous ||
+        x->dl.ndim < 1 || x->device.type != KB_DEVICE_CPU || kb_fast_wants_grad(fast, object))
+        return false;
+    *rows = kb_sizes_product(x->dl.shape, 0, x->dl.ndim - 1);
+    *width = x->dl.shape[x->dl.ndim - 1];
+    return true;
+}
+
+/* Of the input's sizes, but for the last one; as kb_fast_new. */
+static PyObject *output_new(const kb_fast *fast, const kb_plain *x, int64_t outputs, kb_plain *y) {
+    int64_t sizes[KB_MAX_DIMS];
+    memcpy(sizes, x->dl.shape, (size_t)x->dl.ndim * sizeof *sizes);
+    sizes[x->dl.ndim - 1] = outputs;
+    return kb_fast_new(fast, x, x->dl.ndim, sizes, NULL, y);
+}
+
+static void multiply_parallel(mlp_product *product, int64_t outputs) {
+    kb_fast_parallel(outputs, mlp_product_cost(product), mlp_product_range, product);
+}
+
+/* linear(x, weight, bias): a tensor, or NotImplemented */
+static PyObject *direct_linear(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    const kb_fast *fast = &kb_state_of(module)->fast;
+    kb_plain x, y;
+    mlp_matrix matrix;
+    int64_t rows, width, outputs;
+    if (!kb_argument_count_is(count, 3)) return NULL;
+    if (!input_open(fast, args[0], &x, &rows, &width) ||
+        !matrix_open(fast, args + 1, x.type, width, &matrix, &outputs))
+        return kb_fast_failed();
+    PyObject *result = output_new(fast, &x, outputs, &y);
+    if (!result) return kb_fast_failed();
+    mlp_product product = mlp_product_of(x.type, x.data, rows, width, &matrix, outputs, y.data);
+    multiply_parallel(&product, outputs);
+    return result;
+}
+
 /* Describes the job but for `hidden` and `out`. */
 static bool mlp_open(const kb_fast *fast, PyObject *const *args, kb_plain *x, mlp_job *job) {
     int64_t up_outputs;
     long kind = PyLong_AsLong(args[7]);
-    if (kind < 0 || kind >= ACTIVATION_COUNT || !kb_fast_is_quiet(fast) ||
-        !kb_fast_open(fast, args[0], x) || !x->contiguous || x->dl.ndim < 1 ||
-        x->device.type != KB_DEVICE_CPU || kb_fast_wants_grad(fast, args[0]))
+    if (kind < 0 || kind >= ACTIVATION_COUNT ||
+        !input_open(fast, args[0], x, &job->rows, &job->width))
         return false;
     job->kind = (activation_kind)kind;
     job->type = x->type;
     job->x = x->data;
-    job->rows = kb_sizes_product(x->dl.shape, 0, x->dl.ndim - 1);
-    job->width = x->dl.shape[x->dl.ndim - 1];
     return matrix_open(fast, args + 1, x->type, job->width, &job->gate, &job->hidden_width) &&
            matrix_open(fast, args + 3, x->type, job->width, &job->up, &up_outputs) &&
            up_outputs == job->hidden_width &&
@@ -83,19 +120,17 @@ static PyObject *direct_gated_mlp(PyObject *module, PyObject *const *args, Py_ss
     const kb_fast *fast = &kb_state_of(module)->fast;
     kb_plain x, hidden, y;
     mlp_job job = {0};
-    int64_t sizes[KB_MAX_DIMS];
     if (!kb_argument_count_is(count, 8)) return NULL;
     if (!mlp_open(fast, args, &x, &job)) return kb_fast_failed();
-    memcpy(sizes, x.dl.shape, (size_t)x.dl.ndim * sizeof *sizes);
-    sizes[x.dl.ndim - 1] = job.out_width;
     PyObject *between =
         kb_fast_new(fast, &x, 2, (int64_t[]){job.rows, job.hidden_width}, NULL, &hidden);
-    PyObject *result = between ? kb_fast_new(fast, &x, x.dl.ndim, sizes, NULL, &y) : NULL;
+    PyObject *result = between ? output_new(fast, &x, job.out_width, &y) : NULL;
     if (result) {
         job.hidden = hidden.data;
         job.out = y.data;
         kb_fast_parallel(mlp_hidden_units(&job), mlp_hidden_cost(&job), mlp_hidden_range, &job);
-        kb_fast_parallel(mlp_out_units(&job), mlp_out_cost(&job), mlp_out_range, &job);
+        mlp_product product = mlp_out_product(&job);
+        multiply_parallel(&product, job.out_width);
     }
     Py_XDECREF(between);
     return result ? result : kb_fast_failed();
@@ -105,6 +140,7 @@ static PyMethodDef module_methods[] = {
     {"silu_mul", KB_FASTCALL(direct_silu_mul)},
     {"gelu_mul", KB_FASTCALL(direct_gelu_mul)},
     {"gelu_tanh_mul", KB_FASTCALL(direct_gelu_tanh_mul)},
+    {"linear", KB_FASTCALL(direct_linear)},
     {"gated_mlp", KB_FASTCALL(direct_gated_mlp)},
     KB_MODULE_METHODS,
 };

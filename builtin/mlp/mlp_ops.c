@@ -8,9 +8,7 @@ static void require_like(const kb_tensor *other, const kb_tensor *gate) {
                "mlp: both tensors must have one shape, of a dimension or more, dtype and device");
 }
 
-static int64_t rows_of(const kb_tensor *gate) {
-    return kb_sizes_product(gate->sizes, 0, gate->ndim - 1);
-}
+static int64_t rows_of(const kb_tensor *x) { return kb_sizes_product(x->sizes, 0, x->ndim - 1); }
 
 static activation_job job_of(kb_tensor *gate, kb_tensor *up, activation_kind kind) {
     activation_job job = {.kind = kind, .type = gate->type};
@@ -66,6 +64,38 @@ static mlp_matrix matrix_of(kb_tensor *weight, kb_tensor *bias, kb_dtype type, i
     return (mlp_matrix){weight->data, bias->data};
 }
 
+/* The input of a product: contiguous rows on the CPU. */
+static void input_prepare(kb_tensor *x) {
+    kb_require(x->ndim >= 1, "mlp: the input must have a dimension or more");
+    kb_require(x->device.type == KB_DEVICE_CPU, "mlp: products are for the CPU");
+    (void)kb_tensor_as_rows(x, x->ndim);
+}
+
+/* Of the input's sizes, but for the last one. */
+static kb_tensor output_new(const kb_tensor *x, int64_t outputs) {
+    int64_t sizes[KB_MAX_DIMS];
+    memcpy(sizes, x->sizes, (size_t)x->ndim * sizeof *sizes);
+    sizes[x->ndim - 1] = outputs;
+    return kb_tensor_new_contiguous(x->device, x->ndim, sizes, x->type);
+}
+
+/* linear(Tensor x, Tensor weight, Tensor? bias) -> Tensor */
+static void op_linear(kb_word *stack, uint64_t argument_count, uint64_t output_count) {
+    (void)argument_count, (void)output_count;
+    KB_OWNED kb_tensor x = kb_tensor_take(stack[0]);
+    KB_OWNED kb_tensor weight = kb_tensor_take(stack[1]);
+    KB_OWNED kb_tensor bias = kb_tensor_take_optional(stack[2]);
+    input_prepare(&x);
+    int64_t width = x.sizes[x.ndim - 1];
+    mlp_matrix matrix = matrix_of(&weight, &bias, x.type, width);
+    int64_t outputs = weight.sizes[0];
+    KB_OWNED kb_tensor y = output_new(&x, outputs);
+    mlp_product product =
+        mlp_product_of(x.type, x.data, rows_of(&x), width, &matrix, outputs, y.data);
+    kb_parallel(outputs, mlp_product_cost(&product), mlp_product_range, &product);
+    stack[0] = kb_tensor_give(&y);
+}
+
 /* gated_mlp(Tensor x, Tensor gate_weight, Tensor? gate_bias, Tensor up_weight, Tensor? up_bias,
  *           Tensor down_weight, Tensor? down_bias, int kind) -> Tensor */
 static void op_gated_mlp(kb_word *stack, uint64_t argument_count, uint64_t output_count) {
@@ -77,12 +107,10 @@ static void op_gated_mlp(kb_word *stack, uint64_t argument_count, uint64_t outpu
     KB_OWNED kb_tensor up_bias = kb_tensor_take_optional(stack[4]);
     KB_OWNED kb_tensor down = kb_tensor_take(stack[5]);
     KB_OWNED kb_tensor down_bias = kb_tensor_take_optional(stack[6]);
-    kb_require(x.ndim >= 1, "mlp: the input must have a dimension or more");
-    kb_require(x.device.type == KB_DEVICE_CPU, "mlp: gated_mlp is for the CPU");
+    input_prepare(&x);
     kb_require((int64_t)stack[7] >= 0 && stack[7] < ACTIVATION_COUNT, "mlp: unknown activation");
-    (void)kb_tensor_as_rows(&x, x.ndim);
     mlp_job job = {.kind = (activation_kind)stack[7], .type = x.type, .x = x.data};
-    job.rows = kb_sizes_product(x.sizes, 0, x.ndim - 1);
+    job.rows = rows_of(&x);
     job.width = x.sizes[x.ndim - 1];
     job.gate = matrix_of(&gate, &gate_bias, x.type, job.width);
     job.up = matrix_of(&up, &up_bias, x.type, job.width);
@@ -90,15 +118,14 @@ static void op_gated_mlp(kb_word *stack, uint64_t argument_count, uint64_t outpu
     job.hidden_width = gate.sizes[0];
     job.down = matrix_of(&down, &down_bias, x.type, job.hidden_width);
     job.out_width = down.sizes[0];
-    int64_t hidden_sizes[] = {job.rows, job.hidden_width}, sizes[KB_MAX_DIMS];
-    memcpy(sizes, x.sizes, (size_t)x.ndim * sizeof *sizes);
-    sizes[x.ndim - 1] = job.out_width;
+    int64_t hidden_sizes[] = {job.rows, job.hidden_width};
     KB_OWNED kb_tensor hidden = kb_tensor_new_contiguous(x.device, 2, hidden_sizes, x.type);
-    KB_OWNED kb_tensor y = kb_tensor_new_contiguous(x.device, x.ndim, sizes, x.type);
+    KB_OWNED kb_tensor y = output_new(&x, job.out_width);
     job.hidden = hidden.data;
     job.out = y.data;
     kb_parallel(mlp_hidden_units(&job), mlp_hidden_cost(&job), mlp_hidden_range, &job);
-    kb_parallel(mlp_out_units(&job), mlp_out_cost(&job), mlp_out_range, &job);
+    mlp_product product = mlp_out_product(&job);
+    kb_parallel(job.out_width, mlp_product_cost(&product), mlp_product_range, &product);
     stack[0] = kb_tensor_give(&y);
 }
 
@@ -129,6 +156,7 @@ const kb_op mlp_ops[MLP_OP_COUNT] = {
     OPS(silu_mul),
     OPS(gelu_mul),
     OPS(gelu_tanh_mul),
+    {"linear", "linear(Tensor x, Tensor weight, Tensor? bias) -> Tensor", op_linear},
     {"gated_mlp",
      "gated_mlp(Tensor x, Tensor gate_weight, Tensor? gate_bias, Tensor up_weight, "
      "Tensor? up_bias, Tensor down_weight, Tensor? down_bias, int kind) -> Tensor",

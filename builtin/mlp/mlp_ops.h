@@ -6,7 +6,7 @@
 #include "kb_tensor.h"
 #include "mlp_run.h"
 
-enum { MLP_OP_COUNT = 7 };
+enum { MLP_OP_COUNT = 8 };
 
 extern const kb_op mlp_ops[MLP_OP_COUNT];
 

@@ -2,8 +2,8 @@
 #ifndef MLP_RUN_H
 #define MLP_RUN_H
 
-/* A gated MLP for a few rows, y = down(activation(gate(x)) * up(x)), and its division among
- * threads. */
+/* Products of a few rows, and a gated MLP of them, y = down(activation(gate(x)) * up(x)), with
+ * their division among threads. */
 #include "activation_math.h"
 #include "mlp_math.h"
 
@@ -11,6 +11,14 @@ typedef struct mlp_matrix {
     const void *weight; /* contiguous: a row for each output */
     const void *bias;   /* or NULL */
 } mlp_matrix;
+
+/* The product of contiguous rows: `rows` x `width` of x become `rows` x `outputs` of out. */
+mlp_product mlp_product_of(kb_dtype type, const void *x, int64_t rows, int64_t width,
+                           const mlp_matrix *matrix, int64_t outputs, void *out);
+
+/* What kb_parallel is called with for the outputs of a product, which is the context. */
+int64_t mlp_product_cost(const mlp_product *product);
+void mlp_product_range(int64_t begin, int64_t end, void *context);
 
 /* All tensors are contiguous and of one type. */
 typedef struct mlp_job {
@@ -23,14 +31,12 @@ typedef struct mlp_job {
     int64_t rows, width, hidden_width, out_width;
 } mlp_job;
 
-/* What kb_parallel is called with, first for `hidden` and then for `out`, whose context is the job.
- */
+/* What kb_parallel is called with for `hidden`, whose context is the job. */
 int64_t mlp_hidden_units(const mlp_job *job);
 int64_t mlp_hidden_cost(const mlp_job *job);
 void mlp_hidden_range(int64_t begin, int64_t end, void *context);
 
-int64_t mlp_out_units(const mlp_job *job);
-int64_t mlp_out_cost(const mlp_job *job);
-void mlp_out_range(int64_t begin, int64_t end, void *context);
+/* And then `out`. */
+mlp_product mlp_out_product(const mlp_job *job);
 
 #endif

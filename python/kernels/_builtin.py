@@ -16,6 +16,7 @@ _LAYERS = {
     ("builtin/activation", "GeluTanhAndMul"): ("GeluTanhAndMul",),
     ("builtin/loss", "ForCausalLMLoss"): ("ForCausalLMLoss",),
     ("builtin/mlp", "GeGLUMLP"): ("GeGLUMLP",),
+    ("builtin/mlp", "Linear"): ("Linear",),
     ("builtin/mlp", "SwiGLUMLP"): ("SwiGLUMLP",),
     ("builtin/norm", "FusedAddLayerNorm"): ("FusedAddLayerNorm",),
     ("builtin/norm", "FusedAddRMSNorm"): ("FusedAddRMSNorm",),

@@ -76,6 +76,7 @@ def make_calls(norm, activation, mlp, rotary, loss, place):
         ("cross_entropy",
          lambda x: loss.cross_entropy(x, target[: x.shape[0]], reduction="none"),
          lambda x: F.cross_entropy(x, target[: x.shape[0]], reduction="none")),
+        ("linear", lambda x: mlp.linear(x, gate, wide), lambda x: F.linear(x, gate, wide)),
         ("gated_mlp", lambda x: mlp.gated_mlp(x, gate, up, down, wide),
          lambda x: F.linear(F.silu(F.linear(x, gate, wide)) * F.linear(x, up), down)),
     ]  # fmt: skip

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""builtin/mlp: the fused activation and the MLP of a few rows against float64; the layers of transformers' MLP."""
+"""builtin/mlp: the fused activation, linear layers and the MLP of a few rows against float64; the layers."""
 
 import pytest
 import torch
@@ -101,9 +101,10 @@ def exact_mlp(x, gate, up, down, gate_bias, up_bias, down_bias, activation="silu
 class Recorder(TorchDispatchMode):
     def __init__(self):
         super().__init__()
-        self.names = []
+        self.names, self.full = [], []
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.full.append(func.name())
         self.names.append(func.name().rpartition("::")[2])
         return func(*args, **(kwargs or {}))
 
@@ -189,6 +190,220 @@ def test_gradients_of_an_mlp(mlp):
         assert torch.allclose(one.grad.double(), other.grad, rtol=1e-4, atol=1e-4)
 
 
+def linear_arguments(rows, width, outputs, dtype, has_bias):
+    """x, weight, bias or None, with results of about 1."""
+    weight = (torch.randn(outputs, width) / max(1, width) ** 0.5).to(dtype)
+    bias = torch.randn(outputs).to(dtype) if has_bias else None
+    return torch.randn(rows, width).to(dtype), weight, bias
+
+
+def exact_linear(x, weight, bias):
+    return F.linear(x.double(), weight.double(), None if bias is None else bias.double())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("has_bias", [True, False])
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 5])
+def test_a_product_agrees_with_float64(mlp, isa, rows, has_bias, dtype):
+    arguments = linear_arguments(rows, 301, 33, dtype, has_bias)
+    y, expected = mlp.linear(*arguments), exact_linear(*arguments)
+    # One rounding.
+    tolerance = {torch.float32: 1e-6, torch.bfloat16: 4e-3, torch.float16: 5e-4}[dtype]
+    assert y.dtype == dtype
+    assert torch.allclose(y.double(), expected, rtol=tolerance, atol=2e-6)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    lead=st.lists(st.integers(0, 2), max_size=3), width=sizes, outputs=sizes,
+    dtype=st.sampled_from(DTYPES), has_bias=st.booleans(), gap=st.integers(0, 3),
+    transposed=st.booleans(),
+)  # fmt: skip
+def test_a_product_of_any_shape(mlp, lead, width, outputs, dtype, has_bias, gap, transposed):
+    _, weight, bias = linear_arguments(1, width, outputs, dtype, has_bias)
+    x = torch.randn(*lead, width + gap).to(dtype)[..., :width]
+    if transposed:
+        weight = weight.t().contiguous().t()
+    y, expected = mlp.linear(x, weight, bias), exact_linear(x, weight, bias)
+    assert y.shape == (*lead, outputs) and y.dtype == dtype and y.is_contiguous()
+    tolerance = 2 * TOLERANCE[dtype]
+    assert torch.allclose(y.double(), expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_product_depends_neither_on_threads_nor_on_other_rows(mlp, dtype):
+    x, weight, bias = linear_arguments(4, 515, 254, dtype, True)
+    threads = torch.get_num_threads()
+    y = mlp.linear(x, weight, bias)
+    for number in (1, 2, 3):
+        torch.set_num_threads(number)
+        try:
+            for first in range(4):
+                for last in range(first + 1, 5):
+                    assert torch.equal(mlp.linear(x[first:last], weight, bias), y[first:last])
+        finally:
+            torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("requires_grad", [True, False])
+def test_opcheck_of_a_product(mlp, requires_grad):
+    x, weight, bias = linear_arguments(3, 8, 24, torch.float32, True)
+    op = mlp._ops.ops.linear.default
+    strided = x.t().contiguous().t()
+    torch.library.opcheck(op, (x.requires_grad_(requires_grad), weight, bias))
+    torch.library.opcheck(op, (strided, weight.requires_grad_(requires_grad), None))
+
+
+def test_the_op_of_a_product_refuses_what_does_not_fit(mlp):
+    x, weight, bias = linear_arguments(3, 8, 24, torch.float32, True)
+    op = mlp._ops.ops.linear.default
+    for arguments in [(x[0, 0], weight, bias), (x, weight[:, :7], bias), (x, weight[0], None),
+                      (x, weight, bias[:5]), (x, weight.double(), bias)]:  # fmt: skip
+        with pytest.raises(RuntimeError):
+            op(*arguments)
+
+
+def test_gradients_of_a_product(mlp):
+    arguments = [t.requires_grad_() for t in linear_arguments(3, 8, 24, torch.float32, True)]
+    exact = [t.detach().double().requires_grad_() for t in arguments]
+    mlp.linear(*arguments).square().sum().backward()
+    F.linear(*exact).square().sum().backward()
+    for one, other in zip(arguments, exact, strict=True):
+        assert torch.allclose(one.grad.double(), other.grad, rtol=1e-5, atol=1e-5)
+
+
+def test_a_product_is_written_to_out(mlp):
+    x, weight, bias = linear_arguments(2, 8, 24, torch.float32, True)
+    expected = mlp.linear(x, weight, bias)
+    for out in (torch.zeros(2, 24), torch.zeros(24, 2).t()):
+        assert mlp.linear(x, weight, bias, out=out) is out and torch.equal(out, expected)
+    square = torch.randn(8, 8)
+    expected = mlp.linear(x, square)
+    assert torch.equal(mlp.linear(x, square, out=x), expected) and torch.equal(x, expected)
+    with pytest.raises(ValueError, match="out has shape"):
+        mlp.linear(x, weight, out=torch.zeros(5))
+
+
+def of_linear(mlp, module):
+    module.forward = mlp.layers.Linear.forward.__get__(module)
+    return module.eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("shape", [(1, 8), (1, 4, 8), (8,), (0, 8)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_linear_of_few_rows_is_one_op(mlp, bias, shape):
+    module, x = torch.nn.Linear(8, 24, bias=bias), torch.randn(shape)
+    expected = module(x)
+    of_linear(mlp, module)
+    with Recorder() as recorder:
+        y = module(input=x)
+    assert recorder.full == [mlp._ops.ops.linear.default.name()]
+    assert torch.allclose(y, expected, atol=1e-6) and torch.equal(module(x), y)
+
+
+class Kept(torch.nn.Parameter):
+    """A parameter that could be stored in another form."""
+
+
+def variants_of_linear():
+    """Name, a change of an nn.Linear(8, 24), dtype of its input."""
+    half = torch.nn.Parameter(torch.randn(8, 24)).t
+    return [
+        ("transposed", lambda m: setattr(m, "weight", torch.nn.Parameter(half().detach()))),
+        ("subclass", lambda m: setattr(m, "weight", Kept(m.weight.detach()))),
+        ("broadcast bias", lambda m: setattr(m, "bias", torch.nn.Parameter(torch.ones(1)))),
+        ("float64", lambda m: m.double()),
+        ("vector", lambda m: (setattr(m, "weight", torch.nn.Parameter(torch.ones(8))),
+                              setattr(m, "bias", None))),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name, change", variants_of_linear())
+def test_other_weights_are_for_the_product_of_torch(mlp, name, change):
+    module = torch.nn.Linear(8, 24)
+    change(module)
+    x = torch.randn(2, 8, dtype=module.weight.dtype)
+    with torch.no_grad():
+        expected = module(x)
+        of_linear(mlp, module)
+        with Recorder() as recorder:
+            y = module(x)
+    assert torch.equal(y, expected) and mlp._ops.ops.linear.default.name() not in recorder.full
+    assert type(y) is type(expected)
+
+
+@pytest.mark.parametrize(
+    "rows, outputs, dtype, ours",
+    [(2, 512, torch.bfloat16, True), (2, 513, torch.bfloat16, False), (1, 513, torch.bfloat16, True),
+     (2, 513, torch.float16, True), (4, 257, torch.bfloat16, False)],
+)  # fmt: skip
+def test_large_products_of_several_bfloat16_rows_are_for_torch(mlp, rows, outputs, dtype, ours):
+    module = of_linear(mlp, torch.nn.Linear(512, outputs, bias=False).to(dtype))
+    x = torch.randn(rows, 512).to(dtype)
+    with Recorder() as recorder:
+        module(x)
+    assert (mlp._ops.ops.linear.default.name() in recorder.full) is ours
+
+
+def test_more_rows_through_a_linear_are_for_the_product_of_torch(mlp):
+    module, x = torch.nn.Linear(8, 24), torch.randn(5, 8)
+    expected = module(x).detach()
+    with Recorder() as recorder:
+        y = of_linear(mlp, module)(x)
+    assert torch.equal(y, expected) and "addmm" in recorder.names
+
+
+def test_parametrized_and_derived_linears_compute_what_they_did(mlp):
+    from torch.nn.utils import parametrizations
+
+    x = torch.randn(2, 8)
+    derived = Doubled(8, 24)
+    for module in (parametrizations.weight_norm(torch.nn.Linear(8, 24)), derived):
+        expected = module(x)
+        assert torch.allclose(of_linear(mlp, module)(x), expected, atol=1e-6)
+        assert torch.allclose(torch.compile(module, backend="eager")(x), expected, atol=1e-6)
+    torch._dynamo.reset()
+
+
+def test_a_linear_under_autocast_and_with_gradients_is_as_before(mlp):
+    module, x = torch.nn.Linear(8, 24), torch.randn(2, 8)
+    expected = module(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        low = module(x)
+    module.forward = mlp.layers.Linear.forward.__get__(module)
+    y = module(x)
+    assert y.requires_grad and torch.equal(y, expected)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert module(x).dtype == torch.bfloat16 and torch.equal(module(x), low)
+
+
+def test_errors_of_a_linear_are_those_of_torch(mlp):
+    module = of_linear(mlp, torch.nn.Linear(8, 24))
+    for x in (torch.randn(2, 7), torch.randn(2, 8).double(), torch.ones(2, 8).long(), [1.0]):
+        with pytest.raises((RuntimeError, TypeError)) as expected:
+            F.linear(x, module.weight, module.bias)
+        with pytest.raises(type(expected.value)) as found:
+            module(x)
+        assert str(found.value) == str(expected.value)
+
+
+def test_a_compiled_linear_with_few_rows_and_many(mlp):
+    torch._dynamo.reset()
+    module, graphs = of_linear(mlp, torch.nn.Linear(8, 24)), []
+
+    def backend(graph, inputs):
+        graphs.append(str(graph.graph))
+        return graph
+
+    compiled = torch.compile(module, fullgraph=True, backend=backend)
+    name = f"{mlp._ops.ops.linear.default.name().partition('::')[0]}.linear"
+    for rows, ours in ((1, True), (64, False), (2, True)):
+        x = torch.randn(rows, 8)
+        assert torch.allclose(compiled(x), module(x), atol=1e-6)
+        assert (name in graphs[-1]) is ours
+    torch._dynamo.reset()
+
+
 class Mlp(torch.nn.Module):
     def __init__(self, act_fn):
         super().__init__()
@@ -230,6 +445,16 @@ def test_a_few_rows_through_plain_linears_are_one_op(mlp, shape):
         y = module(x)
     assert recorder.names == ["gated_mlp"]
     assert torch.allclose(y, expected, atol=1e-6) and torch.equal(module(x), y)
+
+
+def test_projections_that_are_ours_stay_part_of_the_one_op(mlp):
+    module = of_ours(mlp, Mlp(torch.nn.SiLU()))
+    for linear in (module.gate_proj, module.up_proj, module.down_proj):
+        of_linear(mlp, linear)
+    x = torch.randn(1, 8)
+    with Recorder() as recorder:
+        module(x)
+    assert recorder.names == ["gated_mlp"]
 
 
 def test_more_rows_are_for_the_products_of_torch(mlp):

@@ -28,6 +28,7 @@ from kernels import (
     get_local_kernel,
     kernelize,
     register_kernel_mapping,
+    replace_kernel_forward_from_hub,
     use_kernel_forward_from_hub,
     use_kernel_mapping,
 )
@@ -444,9 +445,29 @@ def test_the_builtin_mapping_serves_real_layers():
     assert torch.allclose(model(x), expected, atol=1e-6)
 
 
+def test_the_builtin_mapping_serves_linear_layers_and_those_derived_from_them(monkeypatch):
+    class Doubled(nn.Linear):
+        def forward(self, input):
+            return 2 * super().forward(input)
+
+    for attribute in ("kernel_layer_name", "kernel_condition"):
+        monkeypatch.setattr(nn.Linear, attribute, None, raising=False)
+    replace_kernel_forward_from_hub(nn.Linear, "Linear")
+    model = nn.Sequential(nn.Linear(8, 24), Doubled(24, 8, bias=False)).requires_grad_(False)
+    x = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
+    expected = model(x)
+    with use_kernel_mapping(builtin_mapping()):
+        kernelize(model, mode=Mode.INFERENCE)
+    assert {(d.repo, d.repo_layer, d.applied) for d in explain(model)} == {
+        ("builtin/mlp", "Linear", True)
+    }
+    assert torch.allclose(model(x), expected, atol=1e-6)
+
+
 def test_the_builtin_mapping_has_the_names_of_transformers_and_of_the_reference():
     mapping = builtin_mapping()
     assert {"LayerNorm", "RMSNorm", "LlamaRMSNorm", "SiLU", "SiluAndMul", "GeLU"} <= set(mapping)
+    assert {"Linear", "SwiGLUMLP", "GeGLUMLP"} <= set(mapping)
     for devices in mapping.values():
         assert devices["cpu"].load().forward
 

@@ -70,22 +70,27 @@ def gated_mlp_reference(x, gate, gate_bias, up, up_bias, down, down_bias, kind):
     )
 
 
-gated_mlp = ops.gated_mlp.default
+def _define_of_few_rows(name, reference, last_weight):
+    """Gives the C op of a product its fake implementation and the reference's gradient, and returns
+    it. `last_weight`: which argument has a row for each element of the result."""
+    op = getattr(ops, name).default
+
+    def fake(x, *others):
+        return x.new_empty((*x.shape[:-1], others[last_weight - 1].shape[0]))
+
+    def setup(ctx, inputs, output):
+        ctx.plain = inputs[tensor_count:]
+        ctx.save_for_backward(*inputs[:tensor_count])
+
+    def grads(ctx, grad):
+        return backward_through(reference, (*ctx.saved_tensors, *ctx.plain), grad)
+
+    tensor_count = sum("Tensor" in str(a.type) for a in op._schema.arguments)
+    torch.library.register_fake(op, fake)
+    torch.library.register_autograd(op, grads, setup_context=setup)
+    register_vmap(op)
+    return op
 
 
-@torch.library.register_fake(gated_mlp)
-def _(x, gate, gate_bias, up, up_bias, down, down_bias, kind):
-    return x.new_empty((*x.shape[:-1], down.shape[0]))
-
-
-def _gated_mlp_setup(ctx, inputs, output):
-    *tensors, ctx.kind = inputs
-    ctx.save_for_backward(*tensors)
-
-
-def _gated_mlp_grads(ctx, grad):
-    return backward_through(gated_mlp_reference, (*ctx.saved_tensors, ctx.kind), grad)
-
-
-torch.library.register_autograd(gated_mlp, _gated_mlp_grads, setup_context=_gated_mlp_setup)
-register_vmap(gated_mlp)
+gated_mlp = _define_of_few_rows("gated_mlp", gated_mlp_reference, 5)
+linear = _define_of_few_rows("linear", F.linear, 1)

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An activation of one tensor times another in one pass, and a whole gated MLP for a few rows."""
+"""An activation of one tensor times another in one pass; a linear layer and a gated MLP for a few rows."""
 
 import torch
 import torch.nn.functional as F
 from torch.compiler import is_dynamo_compiling
 
 from . import _mlp_kern, _ops
-from ._glue import ArgumentError, check_float, takes_op
+from ._glue import ArgumentError, check_float, takes_op, write_out
 from ._ops import KINDS, OPS, REFERENCES
 
 # Up to here the products are as quick as memory gives the weights; beyond, torch's are quicker.
 FEW_ROWS = 4
+# Several bfloat16 rows with more multiplications are quicker with torch, whose kernels have BF16 instructions for them.
+FEW_BF16_PRODUCTS = 2**19
 
 
 def _any_way(name, gate, up):
@@ -106,30 +108,91 @@ def gelu_tanh_mul(gate, up):
 FUSED = {"silu": silu_mul, "gelu": gelu_mul, "gelu_tanh": gelu_tanh_mul}
 
 
-def _takes_gated_mlp(tensors):
-    given = [tensor for tensor in tensors if tensor is not None]
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given):
-        return False
-    return takes_op(*given) and all(
-        tensor.dtype == given[0].dtype and tensor.is_contiguous() for tensor in given
+def _fit(x, parameters):
+    """Whether weights are matrices for x, and biases vectors for them; F.linear takes more, and says
+    what is wrong."""
+    weights, biases = parameters[::2], parameters[1::2]
+    return (
+        all(weight.ndim == 2 for weight in weights)
+        and x.shape[-1] == weights[0].shape[1]
+        and all(
+            bias is None or bias.shape == weight.shape[:1]
+            for weight, bias in zip(weights, biases, strict=True)
+        )
     )
 
 
-def few_rows_mlp(x, parameters, activation):
-    """The MLP in one call, or None where torch's products are the better or the only way.
+def _takes_products(x, parameters):
+    given = [x, *(tensor for tensor in parameters if tensor is not None)]
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given):
+        return False
+    return (
+        takes_op(*given)
+        and all(tensor.dtype == x.dtype and tensor.is_contiguous() for tensor in given)
+        and _fit(x, parameters)
+    )
 
-    `parameters`: weight and bias or None of gate, up and down.
+
+def _few_rows(direct, op, x, parameters, *options):
+    """Products of a few rows in one call, or None where torch's are the better or the only way.
+
+    `parameters`: weight and bias or None of each matrix.
     """
     if x.device.type == "cuda" or torch.is_autocast_enabled("cpu"):
         return None
     if x.ndim < 1 or x.numel() > FEW_ROWS * x.shape[-1]:
         return None
-    kind = KINDS[activation]
     if not is_dynamo_compiling():
-        y = _mlp_kern.gated_mlp(x, *parameters, kind)
+        y = direct(x, *parameters, *options)
         if y is not NotImplemented:
             return y
-    return _ops.gated_mlp(x, *parameters, kind) if _takes_gated_mlp((x, *parameters)) else None
+    return op(x, *parameters, *options) if _takes_products(x, parameters) else None
+
+
+def few_rows_mlp(x, parameters, activation):
+    """The MLP in one call, or None. `parameters`: weight and bias or None of gate, up and down."""
+    return _few_rows(_mlp_kern.gated_mlp, _ops.gated_mlp, x, parameters, KINDS[activation])
+
+
+def _is_quicker_in_torch(x, weight):
+    """From sizes alone, so that the number of threads does not change a bit of the result."""
+    if x.dtype != torch.bfloat16 or x.ndim < 1 or x.numel() == x.shape[-1]:
+        return False
+    return x.numel() * weight.shape[0] > FEW_BF16_PRODUCTS
+
+
+def linear_any(x, weight, bias):
+    """`torch.nn.functional.linear`, by whatever way is right for these arguments."""
+    y = None
+    if isinstance(x, torch.Tensor) and not _is_quicker_in_torch(x, weight):
+        y = _few_rows(_mlp_kern.linear, _ops.linear, x, (weight, bias))
+    return F.linear(x, weight, bias) if y is None else y
+
+
+def linear(x, weight, bias=None, out=None):
+    """`x @ weight.T + bias`, as `torch.nn.functional.linear`.
+
+    Args:
+        x: tensor of a dimension or more. Up to 4 rows of float32, bfloat16 or float16 on the CPU are
+            computed by this kernel where no gradient is wanted (several of bfloat16 up to 524,288
+            multiplications); everything else by torch.
+        weight: matrix with a row for each element of the result.
+        bias: vector or None (the default).
+        out: a tensor to write the result into; None (the default) makes a new one.
+
+    Returns:
+        `out`, or a new tensor of x's shape, but for the last dimension.
+
+    Raises:
+        RuntimeError: shapes or dtypes that torch.nn.functional.linear does not take.
+        ValueError: out does not match the result.
+
+    Example:
+        >>> mlp.linear(torch.tensor([100.0]), torch.tensor([[2.0], [3.0]])).tolist()
+        [200.0, 300.0]
+    """
+    y = linear_any(x, weight, bias)
+    return y if out is None else write_out(out, y)
 
 
 def gated_mlp(

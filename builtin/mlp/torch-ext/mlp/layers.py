@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers whose `forward` replaces that of a Llama-style MLP: `self` is then the user's module.
+"""Layers whose `forward` replaces that of `nn.Linear` or of a Llama-style MLP: `self` is then the user's module.
 
-They read `gate_proj`, `up_proj`, `down_proj`, and `act_fn` where there is one. A few rows through
+The MLPs read `gate_proj`, `up_proj`, `down_proj`, and `act_fn` where there is one. A few rows through
 plain `nn.Linear` modules are computed in one call, without the modules' own. Otherwise these are
 called as they are, and between the products one pass over memory takes the place of two. An
 `act_fn` that no fused function computes is called as before.
@@ -10,9 +10,9 @@ called as they are, and between the products one pass over memory takes the plac
 from torch import nn
 from torch.nn.modules import module as hooks
 
-from .functional import FUSED, few_rows_mlp
+from .functional import FUSED, few_rows_mlp, linear_any
 
-__all__ = ["GeGLUMLP", "SwiGLUMLP"]
+__all__ = ["GeGLUMLP", "Linear", "SwiGLUMLP"]
 
 _ACTIVATIONS = {
     "SiLU": "silu",
@@ -39,9 +39,10 @@ def _activation_of(module, default):
 
 def _is_plain(linear):
     """Whether a call of this module is F.linear with its parameters, and nothing else."""
+    forward = linear.__dict__.get("forward")
     return (
         type(linear) is nn.Linear
-        and "forward" not in linear.__dict__
+        and (forward is None or getattr(forward, "__func__", None) is Linear.forward)
         and not linear._forward_hooks
         and not linear._forward_pre_hooks
     )
@@ -71,6 +72,19 @@ def _forward(layer, x, default):
     if activation is None or gate.shape != up.shape:
         return layer.down_proj(act_fn(gate) * up)
     return layer.down_proj(FUSED[activation](gate, up))
+
+
+class Linear(nn.Module):
+    """For `torch.nn.Linear`; subclasses with a forward of their own compute with that one."""
+
+    can_torch_compile = True
+    has_backward = True
+
+    def forward(self, input):
+        own = type(self).forward
+        if own is not nn.Linear.forward and own is not Linear.forward:
+            return own(self, input)
+        return linear_any(input, self.weight, self.bias)
 
 
 class SwiGLUMLP(nn.Module):
