@@ -81,16 +81,19 @@ static void multiply_parallel(mlp_product *product, int64_t outputs) {
     kb_fast_parallel(outputs, mlp_product_cost(product), mlp_product_range, product);
 }
 
-/* linear(x, weight, bias): a tensor, or NotImplemented */
+/* linear(x, weight, bias, most rows, most multiplications of several bfloat16 rows): a tensor;
+ * NotImplemented; or None where torch's product is the quicker one, which is known first. */
 static PyObject *direct_linear(PyObject *module, PyObject *const *args, Py_ssize_t count) {
     const kb_fast *fast = &kb_state_of(module)->fast;
     kb_plain x, y;
     mlp_matrix matrix;
     int64_t rows, width, outputs;
-    if (!kb_argument_count_is(count, 3)) return NULL;
-    if (!input_open(fast, args[0], &x, &rows, &width) ||
-        !matrix_open(fast, args + 1, x.type, width, &matrix, &outputs))
-        return kb_fast_failed();
+    if (!kb_argument_count_is(count, 5)) return NULL;
+    if (!input_open(fast, args[0], &x, &rows, &width)) return kb_fast_failed();
+    if (rows > PyLong_AsLong(args[3])) Py_RETURN_NONE;
+    if (!matrix_open(fast, args + 1, x.type, width, &matrix, &outputs)) return kb_fast_failed();
+    if (x.type == KB_BF16 && rows > 1 && width * outputs > PyLong_AsLong(args[4]) / rows)
+        Py_RETURN_NONE;
     PyObject *result = output_new(fast, &x, outputs, &y);
     if (!result) return kb_fast_failed();
     mlp_product product = mlp_product_of(x.type, x.data, rows, width, &matrix, outputs, y.data);

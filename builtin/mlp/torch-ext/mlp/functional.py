@@ -133,40 +133,47 @@ def _takes_products(x, parameters):
     )
 
 
-def _few_rows(direct, op, x, parameters, *options):
-    """Products of a few rows in one call, or None where torch's are the better or the only way.
-
-    `parameters`: weight and bias or None of each matrix.
-    """
+def _are_few(x):
+    """Whether our own products of these rows may be the better way."""
     if x.device.type == "cuda" or torch.is_autocast_enabled("cpu"):
-        return None
-    if x.ndim < 1 or x.numel() > FEW_ROWS * x.shape[-1]:
-        return None
-    if not is_dynamo_compiling():
-        y = direct(x, *parameters, *options)
-        if y is not NotImplemented:
-            return y
-    return op(x, *parameters, *options) if _takes_products(x, parameters) else None
+        return False
+    return x.ndim >= 1 and x.numel() <= FEW_ROWS * x.shape[-1]
 
 
 def few_rows_mlp(x, parameters, activation):
-    """The MLP in one call, or None. `parameters`: weight and bias or None of gate, up and down."""
-    return _few_rows(_mlp_kern.gated_mlp, _ops.gated_mlp, x, parameters, KINDS[activation])
+    """The MLP in one call, or None where torch's products are the better or the only way.
+
+    `parameters`: weight and bias or None of gate, up and down.
+    """
+    if not _are_few(x):
+        return None
+    kind = KINDS[activation]
+    if not is_dynamo_compiling():
+        y = _mlp_kern.gated_mlp(x, *parameters, kind)
+        if y is not NotImplemented:
+            return y
+    return _ops.gated_mlp(x, *parameters, kind) if _takes_products(x, parameters) else None
 
 
 def _is_quicker_in_torch(x, weight):
     """From sizes alone, so that the number of threads does not change a bit of the result."""
-    if x.dtype != torch.bfloat16 or x.ndim < 1 or x.numel() == x.shape[-1]:
+    if x.dtype != torch.bfloat16 or x.numel() == x.shape[-1]:
         return False
     return x.numel() * weight.shape[0] > FEW_BF16_PRODUCTS
 
 
 def linear_any(x, weight, bias):
     """`torch.nn.functional.linear`, by whatever way is right for these arguments."""
-    y = None
-    if isinstance(x, torch.Tensor) and not _is_quicker_in_torch(x, weight):
-        y = _few_rows(_mlp_kern.linear, _ops.linear, x, (weight, bias))
-    return F.linear(x, weight, bias) if y is None else y
+    if not is_dynamo_compiling() and not torch.is_autocast_enabled("cpu"):
+        y = _mlp_kern.linear(x, weight, bias, FEW_ROWS, FEW_BF16_PRODUCTS)
+        if y is None:
+            return F.linear(x, weight, bias)
+        if y is not NotImplemented:
+            return y
+    if isinstance(x, torch.Tensor) and _are_few(x) and _takes_products(x, (weight, bias)):
+        if not _is_quicker_in_torch(x, weight):
+            return _ops.linear(x, weight, bias)
+    return F.linear(x, weight, bias)
 
 
 def linear(x, weight, bias=None, out=None):
