@@ -20,13 +20,13 @@ def commits(shared_hub):
         kernel_files("base", variants=VARIANTS, layers=None), branches=["main", "v1"]
     )
     needs = {"kernel-depends": [{"repo-id": "open/base", "version": 1}]}
-    top = shared_hub.repo("open/top").commit(
-        kernel_files("top", variants=VARIANTS, layers=None, metadata=needs), branches=["v3"]
+    top = shared_hub.repo("open/fetched").commit(
+        kernel_files("fetched", variants=VARIANTS, layers=None, metadata=needs), branches=["v3"]
     )
     other = shared_hub.repo("closed/other").commit(
         kernel_files("other", variants=VARIANTS, layers=None), branches=["v1"]
     )
-    return {"open/base": (1, base), "open/top": (3, top), "closed/other": (1, other)}
+    return {"open/base": (1, base), "open/fetched": (3, top), "closed/other": (1, other)}
 
 
 @pytest.fixture
@@ -60,19 +60,19 @@ def build(*variants):
 
 
 def test_the_builds_for_this_environment_are_fetched_at_once(cli, hub, home, project, commits):
-    folder = project("open/top", "open/base")
+    folder = project("open/fetched", "open/base")
     hub.reset_log()
     result = cli("download", folder)
     assert result.returncode == 0, result.stderr
     assert result.stderr.splitlines()[:2] == [
         f"Downloading kernel: open/base (revision: {commits['open/base'][1]})",
-        f"Downloading kernel: open/top (revision: {commits['open/top'][1]})",
+        f"Downloading kernel: open/fetched (revision: {commits['open/fetched'][1]})",
     ] or result.stderr.splitlines()[:2] == [
-        f"Downloading kernel: open/top (revision: {commits['open/top'][1]})",
+        f"Downloading kernel: open/fetched (revision: {commits['open/fetched'][1]})",
         f"Downloading kernel: open/base (revision: {commits['open/base'][1]})",
     ]
     assert [Path(line).name for line in result.stdout.splitlines()] == ["torch-cpu"] * 2
-    assert snapshot(home, "open/top", commits) == build("torch-cpu")
+    assert snapshot(home, "open/fetched", commits) == build("torch-cpu")
     assert snapshot(home, "open/base", commits) == build("torch-cpu")
     assert len(hub.log()) == 1 + 2 + 4  # the publisher, the listings, the files
     hub.reset_log()
@@ -81,8 +81,8 @@ def test_the_builds_for_this_environment_are_fetched_at_once(cli, hub, home, pro
 
 
 def test_all_variants_are_every_build_and_nothing_else(cli, home, hub, project, commits):
-    assert cli("download", project("open/top", "open/base"), "--all-variants").returncode == 0
-    for repo in ("open/top", "open/base"):
+    assert cli("download", project("open/fetched", "open/base"), "--all-variants").returncode == 0
+    for repo in ("open/fetched", "open/base"):
         assert snapshot(home, repo, commits) == build(*VARIANTS)
     hub.reset_log()
     again = cli("download", project("open/base"), "--all-variants", HF_HUB_OFFLINE="1")
@@ -131,7 +131,7 @@ def test_what_nobody_vouches_for_is_fetched_with_a_warning(cli, home, project, c
 
 
 def test_a_dependency_that_is_not_locked_is_an_error(cli, project):
-    result = cli("download", project("open/top"))
+    result = cli("download", project("open/fetched"))
     assert result.returncode == 1
     assert "Kernel `open/base` (version: 1) is not locked" in result.stderr
 
@@ -169,33 +169,33 @@ def load(python, environment, repo, folder):
 
 @pytest.mark.parametrize("option", [(), ("--all-variants",)])
 def test_upstream_loads_what_was_downloaded_here(cli, hub, home, project, option):
-    folder = project("open/top", "open/base")
+    folder = project("open/fetched", "open/base")
     assert cli("download", folder, *option).returncode == 0
     environment = {**os.environ, **hub.environment(home)}
     environment.pop("PYTHONPATH", None)
-    found = load(os.environ["KN_PEER_PYTHON"], environment, "open/top", folder)
-    assert found.stdout == "top\n", found.stderr
+    found = load(os.environ["KN_PEER_PYTHON"], environment, "open/fetched", folder)
+    assert found.stdout == "fetched\n", found.stderr
 
 
 @pytest.mark.parametrize("option", [(), ("--all-variants",)])
 def test_what_upstream_downloaded_loads_here(peer_cli, hub, tmp_path, project, option):
     import sys
 
-    folder = project("open/top", "open/base")
+    folder = project("open/fetched", "open/base")
     done = peer_cli("download", str(folder), *option)
     assert done.returncode == 0, done.stderr
     found = load(
-        sys.executable, {**os.environ, **hub.environment(tmp_path / "peer")}, "open/top", folder
+        sys.executable, {**os.environ, **hub.environment(tmp_path / "peer")}, "open/fetched", folder
     )
-    assert found.stdout == "top\n", found.stderr
+    assert found.stdout == "fetched\n", found.stderr
 
 
 @pytest.mark.parametrize("option", [(), ("--all-variants",)])
 def test_both_fetch_the_same_files(cli, peer_cli, home, tmp_path, project, commits, option):
-    folder = project("open/top", "open/base")
+    folder = project("open/fetched", "open/base")
     assert cli("download", folder, *option).returncode == 0
     assert peer_cli("download", str(folder), *option).returncode == 0
-    for repo in ("open/top", "open/base"):
+    for repo in ("open/fetched", "open/base"):
         assert snapshot(home, repo, commits) == snapshot(tmp_path / "peer", repo, commits)
 
 

@@ -81,8 +81,8 @@ def test_where_every_source_is_wrong_nothing_is_left(hub, second, get, tmp_path)
 
 
 def test_a_hub_that_is_gone_is_passed_over(hub, second, get):
-    both(hub, second, "gone")
+    both(hub, second, "vanished")
     hub.stop()
-    status, file, said = get("gone")
+    status, file, said = get("vanished")
     assert status == 0, said
     assert file.is_file()

@@ -41,6 +41,7 @@ class Table(ctypes.Structure):
         ("size", ctypes.c_size_t),
         ("digests", ctypes.c_void_p * 4),
         ("toml_to_json", TO_JSON),
+        ("toml_to_places", ctypes.c_void_p),
         ("transport_new", ctypes.c_void_p),
     ]
 
