@@ -13,7 +13,7 @@ static const char *read_file(const char *path, size_t *length) {
     if (!file) return NULL;
     *length = fread(text, 1, LOCK_MAX + 1, file);
     int error = ferror(file) ? errno : *length > LOCK_MAX ? EFBIG : 0;
-    fclose(file);
+    if (fclose(file) && !error) error = errno;
     text[error ? 0 : *length] = '\0';
     errno = error;
     return error ? NULL : text;

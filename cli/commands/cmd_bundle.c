@@ -144,9 +144,11 @@ static int add_target(cli *c, const char *name, targets *t) {
 /* Those of --target; without any, the environment. */
 static int read_targets(cli *c, targets *t) {
     int status = CLI_OK;
-    const char *name;
-    for (size_t i = 0; (name = cli_value_at(c, "--target", i)) && !status; i++)
+    for (size_t i = 0; !status; i++) {
+        const char *name = cli_value_at(c, "--target", i);
+        if (!name) break;
         status = add_target(c, name, t);
+    }
     if (status || t->count) return status;
     status = cli_environment(c, true);
     t->items[0] = (kn_target){.size = sizeof t->items[0],

@@ -66,9 +66,8 @@ KN_API kn_mapping_answer kn_mapping_find(const kn_mapping *mapping, const char *
 
 /* As kn_mapping_find, with the reason as a sentence in `message`, cut at its end. */
 KN_API kn_mapping_answer kn_mapping_explain(const kn_mapping *mapping, const char *layer,
-                                            kn_device_type device, int64_t capability,
-                                            kn_mode mode, kn_mode_repo *out,
-                                            char message[KN_MAPPING_TEXT_MAX]);
+                                            kn_device_type device, int64_t capability, kn_mode mode,
+                                            kn_mode_repo *out, char message[KN_MAPPING_TEXT_MAX]);
 
 /* Whether what `layer` gets on `device` depends on the capability. */
 KN_API bool kn_mapping_has_ranges(const kn_mapping *mapping, const char *layer,

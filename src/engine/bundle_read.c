@@ -73,7 +73,7 @@ static kn_status expect(reading *r, const char *name, kni_tar_entry *out, int64_
 /* A file that is kept in memory, with a NUL behind it. */
 static kn_status read_text(reading *r, const char *name, size_t limit, char **out, size_t *length) {
     kni_tar_entry entry;
-    int64_t offset;
+    int64_t offset = 0;
     *out = NULL;
     kn_status status = expect(r, name, &entry, &offset);
     if (status) return status;
@@ -96,15 +96,15 @@ static kn_status fail_damaged(const reading *r, const char *name) {
 
 /* The manifest against the digest that follows it. */
 static kn_status read_manifest(reading *r) {
-    char *text, *check = NULL, expected[CHECK_MAX];
-    size_t length, check_length;
+    char *text = NULL, *check = NULL, expected[CHECK_MAX];
+    size_t length = 0, check_length = 0;
     kn_status status = read_text(r, KNI_BUNDLE_MANIFEST, KNI_JSON_LIMIT, &text, &length);
     if (!status) status = read_text(r, KNI_BUNDLE_CHECK, CHECK_MAX, &check, &check_length);
     if (!status && !kni_sha256_text(r->alloc, r->net, text, length, r->bundle->digest))
         status = no_memory(r->err);
     if (!status) {
         snprintf(expected, sizeof expected, "%s  " KNI_BUNDLE_MANIFEST "\n", r->bundle->digest);
-        if (strcmp(check, expected) != 0) status = fail_damaged(r, KNI_BUNDLE_MANIFEST);
+        if (!check || strcmp(check, expected) != 0) status = fail_damaged(r, KNI_BUNDLE_MANIFEST);
     }
     if (!status) status = kni_bundle_parse(text, length, r->bundle, r->err);
     kni_free(r->alloc, text);

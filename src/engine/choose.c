@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The variant for this machine, and which of its files are not in the cache as they should be. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,6 +79,7 @@ static kn_status choose_variant(kni_batch *batch, kni_want *w, kn_error *err) {
     kn_status status = kni_want_backends(w, &batch->run->system, backends, &count, err);
     if (!status) status = kni_listing_variants(&w->listing, &names, &name_count, err);
     if (status) return status;
+    assert(count <= sizeof backends / sizeof *backends);
     if (w->offline) keep_begun(w, names, &name_count);
     kn_variants *refused = NULL;
     kn_system system = batch->run->system;

@@ -430,8 +430,6 @@ void kni_batch_show_life(kni_batch *batch);
 
 /* ---- online.c: the network, once it is needed ---- */
 
-/* The module for network and digests, loaded once by the engine. */
-kn_status kni_engine_net(kn_engine *engine, const kni_net **out, kn_error *err);
 kn_status kni_batch_net(kni_batch *batch, const kni_net **out, kn_error *err);
 /* Makes the transfers with the batch's session. */
 kn_status kni_batch_transfer(kni_batch *batch, kni_transfer *const *transfers, size_t count,

@@ -134,8 +134,7 @@ kn_mapping_answer kn_mapping_explain(const kn_mapping *mapping, const char *laye
     kni_text text;
     kni_text_init(&text, kni_alloc_or_default(NULL));
     *out = (kn_mode_repo){0, NULL};
-    kn_mapping_answer answer =
-        kn_mapping_find(mapping, layer, device, capability, mode, out);
+    kn_mapping_answer answer = kn_mapping_find(mapping, layer, device, capability, mode, out);
     explain_answer(&text, mode, mapping, layer, &about, answer, out->mode);
     snprintf(message, KN_MAPPING_TEXT_MAX, "%s",
              text.length && !text.failed ? text.bytes : kn_reason_text(outcomes[answer].reason));

@@ -19,19 +19,21 @@ kn_status kni_net_path(const kn_alloc *alloc, const char *chosen, char **out, kn
     return *out ? KN_OK : kni_no_memory(err, "looking for the network module");
 }
 
-static kn_status find_entry(const char *path, const char *symbol, kni_function *out,
-                            kn_error *err) {
+/* NULL: it could not be found, as err says. */
+static kni_function find_entry(const char *path, const char *symbol, kn_error *err) {
     kni_library *library;
+    kni_function entry = NULL;
     kn_error cause;
     kn_error_init(&cause);
-    if (kni_library_open(path, &library, &cause) ||
-        kni_library_function(library, path, symbol, out, &cause)) {
-        return kni_fail(err, KN_ERR_RUNTIME,
-                        "the network module is needed here: %s; install kernels again, or unset "
-                        "KERNELS_NET_LIBRARY if it is set",
-                        cause.message);
+    if (!kni_library_open(path, &library, &cause) &&
+        !kni_library_function(library, path, symbol, &entry, &cause)) {
+        return entry;
     }
-    return KN_OK;
+    kni_fail(err, KN_ERR_RUNTIME,
+             "the network module is needed here: %s; install kernels again, or unset "
+             "KERNELS_NET_LIBRARY if it is set",
+             cause.message);
+    return NULL;
 }
 
 static kn_status fail_other_build(const char *path, kn_error *err) {
@@ -43,9 +45,8 @@ static kn_status fail_other_build(const char *path, kn_error *err) {
 
 kn_status kni_net_load(const char *path, const kni_net **out, kn_error *err) {
     *out = NULL;
-    kni_function entry;
-    kn_status status = find_entry(path, KNI_NET_SYMBOL, &entry, err);
-    if (status) return status;
+    kni_function entry = find_entry(path, KNI_NET_SYMBOL, err);
+    if (!entry) return KN_ERR_RUNTIME;
     const kni_net *net = ((kni_net_entry)entry)();
     if (!net || net->size != sizeof *net) return fail_other_build(path, err);
     *out = net;
@@ -54,9 +55,8 @@ kn_status kni_net_load(const char *path, const kni_net **out, kn_error *err) {
 
 kn_status kni_serve_load(const char *path, const kni_serve **out, kn_error *err) {
     *out = NULL;
-    kni_function entry;
-    kn_status status = find_entry(path, KNI_SERVE_SYMBOL, &entry, err);
-    if (status) return status;
+    kni_function entry = find_entry(path, KNI_SERVE_SYMBOL, err);
+    if (!entry) return KN_ERR_RUNTIME;
     const kni_serve *serve = ((kni_serve_entry)entry)();
     if (!serve || serve->size != sizeof *serve) return fail_other_build(path, err);
     *out = serve;

@@ -207,10 +207,8 @@ kn_status convert(kni_text *text, std::string_view bytes, bool with_places, cons
     }
 }
 
-} // namespace
-
-static kn_status read_document(const kn_alloc *alloc, const char *bytes, size_t length,
-                               bool with_places, const char *origin, char **out, kn_error *err) {
+kn_status read_document(const kn_alloc *alloc, const char *bytes, size_t length, bool with_places,
+                        const char *origin, char **out, kn_error *err) {
     *out = nullptr;
     kn_status status = kni_toml_check(bytes, length, origin, err);
     if (status) return status;
@@ -225,6 +223,8 @@ static kn_status read_document(const kn_alloc *alloc, const char *bytes, size_t 
     kni_text_clear(&text);
     return status;
 }
+
+} // namespace
 
 kn_status kni_toml_to_json(const kn_alloc *alloc, const char *bytes, size_t length,
                            const char *origin, char **out, kn_error *err) {
