@@ -54,6 +54,11 @@ def test_quickstart_prints_what_runs(tmp_path):
     assert "builtin/norm:LayerNorm" in printed
 
 
+def test_demo_finds_equal_results(tmp_path):
+    printed = run_python(ROOT / "examples" / "demo.py", "--seconds", "0.1", cwd=tmp_path)
+    assert printed.endswith("All results agree within the tolerances.\n")
+
+
 def test_plan_for_gpu_needs_no_gpu(tmp_path):
     printed = run_python(ROOT / "examples" / "plan_for_gpu.py", cwd=tmp_path)
     assert "cuda 80  INFERENCE  my-org/norms:RMSNorm " in printed
