@@ -58,7 +58,8 @@ static void *unconst(const void *handle) { return (void *)(uintptr_t)handle; }
 
 static kn_status host_system(void *ctx, kn_system *out, kn_error *err) {
     (void)ctx, (void)err;
-    *out = (kn_system){sizeof *out, -1, -1, -1, -1, -1, "cpu", "x86_64", "linux", false, NULL};
+    *out =
+        (kn_system){sizeof *out, -1, -1, -1, -1, -1, "cpu", "x86_64", "linux", false, NULL, false};
     return KN_OK;
 }
 

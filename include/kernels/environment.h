@@ -22,6 +22,7 @@ typedef struct kn_environment_info {
     const char *torch;    /* its version, "2.13.0+cu130" */
     const char *tvm_ffi;  /* its version */
     kn_system system;     /* its backend is that of torch; without torch "cpu" */
+    const char *tvm_ffi_library; /* the file libtvm_ffi.so of tvm-ffi */
 } kn_environment_info;
 
 /* `python`: a prefix ("/home/me/.venv"), an interpreter ("/home/me/.venv/bin/python"), or the name

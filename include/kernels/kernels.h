@@ -15,6 +15,7 @@
 #include <kernels/mapping.h>
 #include <kernels/metadata.h>
 #include <kernels/mode.h>
+#include <kernels/native.h>
 #include <kernels/plan.h>
 #include <kernels/prefetch.h>
 #include <kernels/repo.h>

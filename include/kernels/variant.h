@@ -25,6 +25,7 @@ typedef struct kn_system {
     const char *os;      /* "linux" */
     bool free_threaded;  /* CPython without the GIL and before 3.15: no arch variants */
     const char *python;  /* its version, "3.11"; NULL: the host is no Python */
+    bool native;         /* a native kernel is wanted: only tvm-ffi builds will do */
 } kn_system;
 
 /* The ranking of a kernel's variants on a system: what fits first, best first; then the rest by

@@ -17,6 +17,7 @@ static void free_empty(kn_engine *engine) {
     kni_lock_free(engine->lock);
     kni_free(engine->alloc, engine->builtin_folder);
     kni_free(engine->alloc, engine->net_library);
+    kni_free(engine->alloc, engine->tvm_ffi_library);
     kni_free(engine->alloc, engine->site_config);
     kni_config_free(engine->config);
     kni_free(engine->alloc, engine);
@@ -29,6 +30,7 @@ kn_status kn_engine_new(const kn_engine_options *options, kn_engine **out, kn_er
     if (!engine) return kni_no_memory(err, "starting the engine");
     engine->alloc = alloc;
     engine->lock = kni_lock_new(alloc);
+    kni_machine(engine->arch, engine->os);
     engine->transport_new = options->transport_new;
     engine->transport_ctx = options->transport_ctx;
     engine->builtin_folder = kni_text_copy(alloc, options->builtin_folder);

@@ -294,8 +294,9 @@ static kn_status finish_one(kni_batch *batch, kni_want *w, kn_error *err) {
     const kn_metadata *metadata = w->kernel ? w->kernel->source.metadata : w->metadata;
     if (!status && metadata) status = kni_want_check_denied(batch, w, metadata, err);
     if (!status && w->depth == KNI_DEPTH_LOCK) status = kni_locking_add_depends(batch, w, err);
-    if (!status && metadata && w->depth >= KNI_DEPTH_METADATA)
-        status = add_depends(batch, w, metadata, err);
+    /* What a kernel depends on is Python code, as is that which calls it. */
+    bool may_depend = w->depth >= KNI_DEPTH_METADATA && !batch->run->native;
+    if (!status && metadata && may_depend) status = add_depends(batch, w, metadata, err);
     if (!status) w->step = KNI_WANT_DONE;
     return status;
 }

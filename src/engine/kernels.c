@@ -16,6 +16,7 @@ kn_status kni_run_system(kni_run *run, kn_error *err) {
     run->system = (kn_system){.size = sizeof run->system};
     kn_status status = run->host->system(run->host->ctx, &run->system, err);
     run->has_system = status == KN_OK;
+    run->system.native = run->native;
     return status;
 }
 
@@ -27,6 +28,7 @@ void kni_kernel_free(const kn_alloc *alloc, kni_kernel *kernel) {
     kni_free(alloc, kernel->revision);
     kni_free(alloc, kernel->commit);
     kni_free(alloc, kernel->depends);
+    kni_native_free(kernel->native);
     kni_free(alloc, kernel);
 }
 
@@ -154,7 +156,7 @@ static kn_status collect(kni_batch *batch, kni_sought *sought, const size_t *num
     for (size_t i = 0; i < batch->count && !status; i++) {
         const kni_want *w = batch->wants[i];
         if (w->step != KNI_WANT_DONE) continue;
-        status = link_kernel(batch->engine, batch, w, err);
+        if (!batch->run->native) status = link_kernel(batch->engine, batch, w, err);
         if (!status) status = remember(batch->engine, w, err);
     }
     for (size_t i = 0; i < count && !status; i++) {
@@ -288,13 +290,12 @@ kn_status kni_engine_check_gpu(kni_run *run, const kn_metadata *metadata, const 
     return status;
 }
 
-/* Everything that can be said against a kernel before its code runs. */
-static kn_status check_kernel(kni_run *run, const kni_kernel *kernel, bool any_arch,
-                              kn_error *err) {
+kn_status kni_engine_check_kernel(kni_run *run, const kni_kernel *kernel, bool any_arch,
+                                  kn_error *err) {
     const kn_metadata *metadata = kernel->source.metadata;
     kn_metadata_info info = {.size = sizeof info};
     kn_metadata_get(metadata, &info);
-    kn_status status = check_depends(run, metadata, err);
+    kn_status status = run->native ? KN_OK : check_depends(run, metadata, err);
     if (!status) status = kni_minver_check(&info, kernel->source.variant, err);
     bool refused;
     if (!status && !any_arch)
@@ -384,7 +385,7 @@ kn_status kni_engine_import(kni_run *run, kni_kernel *kernel, const char *repo, 
     kn_status status = collect_closure(kernel, &c, err);
     for (size_t i = 0; i < c.count && !status; i++) {
         if (!is_imported(run->engine, c.items[i]))
-            status = check_kernel(run, c.items[i], any_arch, err);
+            status = kni_engine_check_kernel(run, c.items[i], any_arch, err);
     }
     for (size_t i = 0; i < c.count && !status; i++) {
         const char *name = c.items[i] == kernel ? repo : c.items[i]->repo;

@@ -7,8 +7,8 @@
 #include "layers/repo.h"
 #include "os/files.h"
 
-/* The one kernel that `info` names. */
-static kn_status resolve(kni_run *run, const kn_repo_info *info, kni_kernel **out, kn_error *err) {
+kn_status kni_engine_resolve_one(kni_run *run, const kn_repo_info *info, kni_kernel **out,
+                                 kn_error *err) {
     kni_sought sought = {.info = *info, .device = KN_DEVICE_OTHER};
     *out = NULL;
     kn_status status = kni_engine_resolve(run, &sought, 1, true, err);
@@ -24,7 +24,7 @@ kn_status kn_engine_get_kernel(kn_engine *engine, const kn_host *host, const kn_
     kni_run run;
     kni_run_init(&run, engine, host, NULL);
     kni_kernel *found;
-    kn_status status = resolve(&run, info, &found, err);
+    kn_status status = kni_engine_resolve_one(&run, info, &found, err);
     if (!status)
         status = kni_engine_import(&run, found, kni_repo_display(info), info->any_arch, err);
     if (!status) {
@@ -42,7 +42,7 @@ kn_status kn_engine_get_layer(kn_engine *engine, const kn_host *host, const kn_r
     kni_run_init(&run, engine, host, NULL);
     const char *repo = kni_repo_display(info);
     kni_kernel *found = NULL;
-    kn_status status = info->layer_name ? resolve(&run, info, &found, err)
+    kn_status status = info->layer_name ? kni_engine_resolve_one(&run, info, &found, err)
                                         : kni_fail(err, KN_ERR_VALUE, "%s names no layer", repo);
     if (!status) status = kni_engine_import(&run, found, repo, info->any_arch, err);
     if (!status) status = kni_engine_layer(&run, found, info->layer_name, repo, out, err);

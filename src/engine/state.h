@@ -4,11 +4,14 @@
 #ifndef KNI_ENGINE_STATE_H
 #define KNI_ENGINE_STATE_H
 
-#include <kernels/engine.h>
+#include <kernels/native.h>
 
 #include "layers/plan.h"
 #include "load/source.h"
+#include "native/kernel.h"
+#include "native/runtime.h"
 #include "os/lock.h"
+#include "os/machine.h"
 
 /* A layer of an imported kernel. */
 typedef struct kni_loaded_layer {
@@ -26,6 +29,7 @@ typedef struct kni_kernel {
     bool is_linked;
     bool is_forgotten; /* not to be found any more: another one takes its place */
     void *handle;
+    kn_native *native; /* once it was opened as such */
     kni_loaded_layer *layers;
     size_t count, capacity;
 } kni_kernel;
@@ -93,14 +97,18 @@ struct kn_engine {
     size_t claim_count, claim_capacity;
     kn_status (*transport_new)(void *ctx, kn_transport *out, kn_error *err); /* NULL: libcurl */
     void *transport_ctx;
-    char *site_config;         /* NULL: none but the machine's */
-    struct kn_config *config;  /* once it was needed */
+    char *site_config;        /* NULL: none but the machine's */
+    struct kn_config *config; /* once it was needed */
+    char *tvm_ffi_library;    /* as the caller says; NULL: it is looked for */
+    kni_ffi tvm_ffi;          /* once `has_tvm_ffi` */
+    bool has_tvm_ffi;
     char *net_library;         /* NULL: beside the library */
     const struct kni_net *net; /* the network's module, once it was needed */
     kni_idle_transport *idle[4];
     size_t idle_count;
     char **told; /* what has been logged: once is enough */
     size_t told_count, told_capacity;
+    char arch[KNI_MACHINE_TEXT_MAX], os[KNI_MACHINE_TEXT_MAX];
 };
 
 /* One call of the engine. */
@@ -113,6 +121,7 @@ typedef struct kni_run {
     kn_plan *plan;
     kn_system system;
     bool has_system;
+    bool native;        /* native builds are wanted, and no Python code is run */
     bool user_code_ran; /* the model may have changed since the walk */
     kni_claim *staged;  /* what the model is going to claim of shared functions */
     size_t staged_count, staged_capacity;
@@ -151,11 +160,17 @@ typedef struct kni_sought {
  * made. Fails as a whole for want of memory and when it is cancelled; else each has its status. */
 kn_status kni_engine_resolve(kni_run *run, kni_sought *sought, size_t count, bool may_ask,
                              kn_error *err);
+/* The one kernel that `info` names (single.c). */
+kn_status kni_engine_resolve_one(kni_run *run, const kn_repo_info *info, kni_kernel **out,
+                                 kn_error *err);
 /* The engine's kernel in that folder, which is `kernel` (taken over) when it is new. NULL: no
  * memory. */
 kni_kernel *kni_engine_keep_kernel(kn_engine *engine, kni_kernel *kernel);
 /* The kernel that a decision names as resolved; NULL when it names none. */
 kni_kernel *kni_engine_kernel(kn_engine *engine, const void *identity);
+/* Everything that can be said against a kernel before its code runs. */
+kn_status kni_engine_check_kernel(kni_run *run, const kni_kernel *kernel, bool any_arch,
+                                  kn_error *err);
 /* Imports a kernel after those that it depends on, once nothing speaks against any of them.
  * `any_arch`: a build for other devices is imported, too. */
 kn_status kni_engine_import(kni_run *run, kni_kernel *kernel, const char *repo, bool any_arch,

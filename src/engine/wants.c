@@ -87,6 +87,7 @@ static kn_status make_key(const kni_batch *batch, kni_want *w, kn_error *err) {
                   s->offline || w->cache_only, s->strict_trust, (long long)s->ref_age_s,
                   (long long)s->version_age_s, s->endpoint, s->cache);
     if (w->build) kni_text_addf(&text, "%s|", w->build);
+    if (batch->run->native) kni_text_add(&text, "native|");
     if (w->path)
         kni_text_add(&text, w->path);
     else

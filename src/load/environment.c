@@ -20,6 +20,7 @@ struct kn_environment {
     char *folders[FOLDERS_MAX]; /* of packages, in the order in which Python looks */
     size_t folder_count;
     char *kernels;
+    char *tvm_ffi_library;
     const char *packages; /* one of `folders` */
     char torch[KNI_TORCH_TEXT_MAX], tvm_ffi[KNI_TORCH_TEXT_MAX];
     char backend[KNI_TORCH_TEXT_MAX];
@@ -210,6 +211,19 @@ static kn_status read_torch(kn_environment *e, const char *folder, const char *l
     return status;
 }
 
+/* *out becomes the path of `name` in `folder` where that is there, unless it has been found. */
+static kn_status find_path(kn_environment *e, const char *folder, const char *name,
+                           bool (*is_there)(const char *path), char **out, kn_error *err) {
+    if (*out) return KN_OK;
+    char *path = kni_path_join(e->alloc, folder, name);
+    if (!path) return no_memory(err);
+    if (is_there(path))
+        *out = path;
+    else
+        kni_free(e->alloc, path);
+    return KN_OK;
+}
+
 static kn_status look_into(kn_environment *e, const char *folder, kn_error *err) {
     char listed[KNI_TORCH_TEXT_MAX];
     kni_names names = {.alloc = e->alloc};
@@ -219,12 +233,10 @@ static kn_status look_into(kn_environment *e, const char *folder, kn_error *err)
     if (!e->tvm_ffi[0]) version_in(&names, "apache_tvm_ffi", e->tvm_ffi);
     version_in(&names, "torch", listed);
     if (!e->torch[0]) status = read_torch(e, folder, listed, err);
-    char *kernels = kni_path_join(e->alloc, folder, "kernels");
-    if (!kernels) status = no_memory(err);
-    if (!e->kernels && kernels && kni_path_is_directory(kernels))
-        e->kernels = kernels;
-    else
-        kni_free(e->alloc, kernels);
+    if (!status) status = find_path(e, folder, "kernels", kni_path_is_directory, &e->kernels, err);
+    if (!status)
+        status = find_path(e, folder, "tvm_ffi/lib/libtvm_ffi.so", kni_path_is_file,
+                           &e->tvm_ffi_library, err);
     kni_names_clear(&names);
     return status;
 }
@@ -379,6 +391,7 @@ void kn_environment_get(const kn_environment *e, kn_environment_info *out) {
         .kernels = e->kernels,
         .torch = or_null(e->torch),
         .tvm_ffi = or_null(e->tvm_ffi),
+        .tvm_ffi_library = e->tvm_ffi_library,
     };
     info.system = (kn_system){
         .size = sizeof info.system,
@@ -400,5 +413,6 @@ void kn_environment_free(kn_environment *e) {
     kni_free(e->alloc, e->prefix);
     kni_free(e->alloc, e->base);
     kni_free(e->alloc, e->kernels);
+    kni_free(e->alloc, e->tvm_ffi_library);
     kni_free(e->alloc, e);
 }

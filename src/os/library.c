@@ -20,7 +20,7 @@ static const char *reason(void) {
     return text ? text : "the loader gives no reason";
 }
 
-kn_status kni_library_open(const char *path, kni_library **out, kn_error *err) {
+static kn_status open_at(const char *path, int flags, kni_library **out, kn_error *err) {
     *out = NULL;
     if (!strchr(path, '/')) {
         return kni_fail(err, KN_ERR_VALUE,
@@ -31,10 +31,28 @@ kn_status kni_library_open(const char *path, kni_library **out, kn_error *err) {
         return kni_fail(err, KN_ERR_NOT_FOUND, "cannot load '%s': there is no file at this path",
                         path);
     }
-    void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    void *handle = dlopen(path, RTLD_NOW | RTLD_NODELETE | flags);
     if (!handle) return kni_fail(err, KN_ERR_OS, "cannot load '%s': %s", path, reason());
     *out = (kni_library *)handle;
     return KN_OK;
+}
+
+kn_status kni_library_open(const char *path, kni_library **out, kn_error *err) {
+    return open_at(path, RTLD_LOCAL, out, err);
+}
+
+kn_status kni_library_open_shared(const char *path, kni_library **out, kn_error *err) {
+    return open_at(path, RTLD_GLOBAL, out, err);
+}
+
+kn_status kni_library_search(const char *name, kni_library **out, kn_error *err) {
+    void *handle = dlopen(name, RTLD_NOW | RTLD_NODELETE | RTLD_GLOBAL);
+    *out = (kni_library *)handle;
+    return handle ? KN_OK : kni_fail(err, KN_ERR_NOT_FOUND, "%s", reason());
+}
+
+kni_library *kni_library_loaded(const char *name) {
+    return (kni_library *)dlopen(name, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE | RTLD_GLOBAL);
 }
 
 kn_status kni_library_function(kni_library *library, const char *path, const char *name,

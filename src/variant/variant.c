@@ -137,7 +137,16 @@ static void check_noarch(const kni_variant_name *variant, kni_backend of_system,
     kni_text_addf(reason, ") does not match system backend (%s) and is not universal", name);
 }
 
+/* Callers that were built before the field was there have a smaller struct. */
+static bool wants_native(const kn_system *system) {
+    return system->size >= offsetof(kn_system, native) + sizeof system->native && system->native;
+}
+
 static void check_name(const kni_variant_name *variant, const machine *on, kni_text *reason) {
+    if (wants_native(on->system) && variant->framework != KNI_FRAMEWORK_TVM_FFI) {
+        kni_text_add(reason, "not a native (tvm-ffi) build: it needs Python and torch");
+        return;
+    }
     if (variant->framework == KNI_FRAMEWORK_NOARCH) {
         check_noarch(variant, on->backend, reason);
         return;
@@ -184,10 +193,11 @@ static int compare_ranked(const void *a, const void *b) {
 }
 
 static kn_status check_system(const kn_system *system, kni_backend *backend, kn_error *err) {
-    if (!system || system->size < sizeof *system || !system->arch || !system->os) {
+    bool fits = system && system->size >= offsetof(kn_system, native);
+    if (!fits || !system->arch || !system->os) {
         return kni_fail(err, KN_ERR_VALUE,
                         "the system description has no %s: fill every field of kn_system",
-                        !system || system->size < sizeof *system ? "valid size" : "arch or os");
+                        fits ? "arch or os" : "valid size");
     }
     if (!system->backend || !kni_backend_parse(system->backend, strlen(system->backend), backend)) {
         return kni_fail(

@@ -22,6 +22,7 @@ RANK = {
     "trust": 2,
     "load": 2,
     "net": 2,
+    "native": 2,
     "engine": 3,
     "serve": 3,
 }

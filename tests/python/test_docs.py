@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from native_support import write_kernel
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -71,7 +72,7 @@ def test_links_between_documents_lead_somewhere():
             assert (document.parent / target).exists(), f"{document.name}: {target}"
 
 
-def compile_and_run(source, program):
+def compile_and_run(source, program, *arguments):
     """What a C program prints that is compiled as the documentation says."""
     if "KN_SHARED_LIB" not in os.environ:
         pytest.fail("set KN_SHARED_LIB to libkernels.so, or run `make test`")
@@ -83,13 +84,22 @@ def compile_and_run(source, program):
     )
     environment = {**os.environ, "LD_LIBRARY_PATH": str(folder)}
     return subprocess.run(
-        [program], env=environment, capture_output=True, text=True, check=True
+        [program, *arguments], env=environment, capture_output=True, text=True, check=True
     ).stdout
 
 
 def test_c_example_prints_what_the_architecture_shows(tmp_path):
     printed = compile_and_run(ROOT / "examples" / "c_host.c", tmp_path / "c_host")
     assert printed in (ROOT / "docs" / "architecture.md").read_text()
+
+
+def test_c_code_about_native_kernels_calls_one(tmp_path):
+    text = (ROOT / "docs" / "native.md").read_text()
+    [code] = re.findall(r"^```c\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    source = tmp_path / "native.c"
+    source.write_text(code)
+    kernel = write_kernel(tmp_path / "fixture", "fixture")
+    assert compile_and_run(source, tmp_path / "native", kernel, "add_one") == "2 3 4\n"
 
 
 def test_c_code_in_the_architecture_prints_what_it_shows(tmp_path):

@@ -39,7 +39,7 @@ static int set_bundle(void **state) {
 static const kn_target cpu = {
     .size = sizeof cpu,
     .name = "torch=2.13,backend=cpu",
-    .system = {sizeof(kn_system), 2, 13, 1, -1, -1, "cpu", "x86_64", "linux", false, NULL},
+    .system = {sizeof(kn_system), 2, 13, 1, -1, -1, "cpu", "x86_64", "linux", false, NULL, false},
     .capability = KN_CAPABILITY_UNKNOWN,
 };
 

@@ -22,6 +22,7 @@ static int set_up(void **state) {
     scratch_file(&scratch, SITE "/torch/share/cmake/Torch/TorchConfig.cmake",
                  "set(TORCH_CXX_FLAGS \"-D_GLIBCXX_USE_CXX11_ABI=1\")\n");
     scratch_file(&scratch, SITE "/apache_tvm_ffi-0.1.5.dist-info/METADATA", "");
+    scratch_file(&scratch, SITE "/tvm_ffi/lib/libtvm_ffi.so", "");
     scratch_directory(&scratch, SITE "/kernels");
     scratch_file(&scratch, "base/bin/python3.11", "");
     scratch_link(&scratch, "venv/bin/python", scratch_path(&scratch, "base/bin/python3.11"));
@@ -51,6 +52,8 @@ static void assert_is_the_venv(const char *named) {
     assert_string_equal(info.python, "3.11");
     assert_string_equal(info.torch, "2.10.1+cu130");
     assert_string_equal(info.tvm_ffi, "0.1.5");
+    assert_string_equal(info.tvm_ffi_library,
+                        scratch_path(&scratch, SITE "/tvm_ffi/lib/libtvm_ffi.so"));
     assert_string_equal(info.packages, scratch_path(&scratch, SITE));
     assert_string_equal(info.kernels, scratch_path(&scratch, SITE "/kernels"));
     assert_int_equal(info.system.torch_major, 2);

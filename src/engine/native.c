@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Native kernels: found and fetched as all kernels are, then opened and not imported. */
+#include <kernels/native.h>
+
+#include <string.h>
+
+#include "base/error.h"
+#include "engine/fetch.h"
+#include "load/native_library.h"
+#include "load/tvm_ffi_place.h"
+#include "native/failure.h"
+
+/* ---- libtvm_ffi ---- */
+
+kn_status kn_engine_use_tvm_ffi(kn_engine *engine, const char *path, kn_error *err) {
+    char *copy = kni_text_copy(engine->alloc, path);
+    if (path && !copy) return kni_no_memory(err, "naming libtvm_ffi");
+    kni_lock_take(engine->lock);
+    char *before = engine->tvm_ffi_library;
+    engine->tvm_ffi_library = copy;
+    kni_lock_drop(engine->lock);
+    kni_free(engine->alloc, before);
+    return KN_OK;
+}
+
+static kn_status find_place(kn_engine *engine, kni_tvm_ffi_place *out, kn_error *err) {
+    out->path = NULL;
+    kni_lock_take(engine->lock);
+    char *said = kni_text_copy(engine->alloc, engine->tvm_ffi_library);
+    bool ok = said || !engine->tvm_ffi_library;
+    kni_lock_drop(engine->lock);
+    if (!ok) return kni_no_memory(err, "looking for libtvm_ffi");
+    kn_status status = kni_tvm_ffi_find(engine->alloc, said, out, err);
+    kni_free(engine->alloc, said);
+    return status;
+}
+
+static kn_status load_from(const kni_tvm_ffi_place *place, kni_ffi *out, kn_error *err) {
+    if (place->path) return kni_ffi_load(place->path, out, err);
+    if (kni_ffi_load(NULL, out, NULL) == KN_OK) return KN_OK;
+    return kni_fail(err, KN_ERR_NOT_FOUND,
+                    "libtvm_ffi.so is needed here and was not found: install it with 'pip install "
+                    "apache-tvm-ffi' into the Python environment that VIRTUAL_ENV names or "
+                    "python3 belongs to, or name the file with " KNI_TVM_FFI_VARIABLE);
+}
+
+/* The one of this process, which is loaded if there is none. */
+static kn_status get_tvm_ffi(kn_engine *engine, kni_ffi *out, kn_error *err) {
+    kni_lock_take(engine->lock);
+    bool is_there = engine->has_tvm_ffi;
+    *out = engine->tvm_ffi;
+    kni_lock_drop(engine->lock);
+    if (is_there) return KN_OK;
+    if (!kni_ffi_find(out)) {
+        kni_tvm_ffi_place place;
+        kn_status status = find_place(engine, &place, err);
+        if (!status) status = load_from(&place, out, err);
+        kni_free(engine->alloc, place.path);
+        if (status) return status;
+    }
+    kn_status status = kni_ffi_check(out, err);
+    if (status) return status;
+    kni_lock_take(engine->lock);
+    engine->tvm_ffi = *out;
+    engine->has_tvm_ffi = true;
+    kni_lock_drop(engine->lock);
+    return KN_OK;
+}
+
+kn_status kn_engine_set_stream(kn_engine *engine, kn_tensor_device device, void *stream,
+                               void **previous, kn_error *err) {
+    kni_ffi ffi;
+    if (previous) *previous = NULL;
+    kn_status status = get_tvm_ffi(engine, &ffi, err);
+    if (status) return status;
+    if (ffi.set_stream(device.place, device.index, stream, previous) == 0) return KN_OK;
+    kn_value error = kni_ffi_take_raised();
+    return kni_native_failed("TVMFFIEnvSetStream", &error, err);
+}
+
+/* ---- the machine ---- */
+
+/* Of the one in this process, the package, or, failing that, the library itself. */
+static kn_status tvm_ffi_version(kn_engine *engine, int *major, int *minor, kn_error *err) {
+    kni_ffi ffi;
+    kni_tvm_ffi_place place = {.path = NULL, .major = -1};
+    *major = KNI_FFI_MAJOR;
+    *minor = KNI_FFI_MINOR;
+    bool found = kni_ffi_find(&ffi);
+    kn_status status = found ? KN_OK : find_place(engine, &place, err);
+    if (!status && !found && place.major < 0) {
+        status = place.path ? kni_ffi_load(place.path, &ffi, err) : KN_OK;
+        found = place.path ? !status : !kni_ffi_load(NULL, &ffi, NULL);
+    }
+    if (found) {
+        *major = (int)ffi.version.major;
+        *minor = (int)ffi.version.minor;
+    } else if (place.major >= 0) {
+        *major = place.major;
+        *minor = place.minor;
+    }
+    kni_free(engine->alloc, place.path);
+    return status;
+}
+
+kn_status kn_engine_native_system(kn_engine *engine, kn_system *out, kn_error *err) {
+    *out = (kn_system){.size = sizeof *out,
+                       .torch_major = -1,
+                       .torch_minor = -1,
+                       .torch_cxx11_abi = -1,
+                       .backend = "cpu",
+                       .arch = engine->arch,
+                       .os = engine->os};
+    return tvm_ffi_version(engine, &out->tvm_ffi_major, &out->tvm_ffi_minor, err);
+}
+
+static kn_status own_system(void *ctx, kn_system *out, kn_error *err) {
+    return kn_engine_native_system(ctx, out, err);
+}
+
+static void own_log(void *ctx, kn_log_level level, kn_log_topic topic, const char *message) {
+    (void)ctx, (void)level, (void)topic, (void)message;
+}
+
+static bool own_cancelled(void *ctx) {
+    (void)ctx;
+    return false;
+}
+
+/* For programs that give none. */
+static kn_host own_host(kn_engine *engine) {
+    return (kn_host){.size = sizeof(kn_host),
+                     .ctx = engine,
+                     .system = own_system,
+                     .log = own_log,
+                     .cancelled = own_cancelled};
+}
+
+/* ---- kernels ---- */
+
+/* Whether the loader missed what libtvm_ffi has. */
+static bool misses_tvm_ffi(const kn_error *cause) {
+    return strstr(cause->message, KNI_FFI_LIBRARY) || strstr(cause->message, "TVMFFI");
+}
+
+/* The one place where a kernel's code comes into the process without Python. */
+static kn_status open_library(kn_engine *engine, const char *path, kni_library **out,
+                              kn_error *err) {
+    kni_ffi ffi;
+    kn_error cause;
+    kn_error_init(&cause);
+    kn_status status = kni_library_open(path, out, &cause);
+    if (status == KN_ERR_OS && misses_tvm_ffi(&cause)) {
+        status = get_tvm_ffi(engine, &ffi, err);
+        return status ? status : kni_library_open(path, out, err);
+    }
+    if (status) return kni_fail(err, status, "%s", cause.message);
+    return kni_ffi_find(&ffi) ? kni_ffi_check(&ffi, err) : KN_OK;
+}
+
+static kn_status open_kernel(kn_engine *engine, const kni_kernel *kernel, kn_native **out,
+                             kn_error *err) {
+    kn_metadata_info metadata = {.size = sizeof metadata};
+    kn_metadata_get(kernel->source.metadata, &metadata);
+    char *path;
+    kni_library *library;
+    kn_status status = kni_native_library_find(engine->alloc, &kernel->source, &path, err);
+    if (status) return status;
+    const kni_native_about about = {metadata.name, kernel->source.variant, kernel->source.folder,
+                                    path};
+    status = open_library(engine, path, &library, err);
+    if (!status) status = kni_native_new(engine->alloc, &about, library, out, err);
+    kni_free(engine->alloc, path);
+    return status;
+}
+
+/* The one that was opened first counts. */
+static kn_native *keep(kn_engine *engine, kni_kernel *kernel, kn_native *made) {
+    kni_lock_take(engine->lock);
+    kn_native *before = kernel->native;
+    if (!before) kernel->native = made;
+    kni_lock_drop(engine->lock);
+    if (before) kni_native_free(made);
+    return before ? before : made;
+}
+
+static kn_status get_native(kni_run *run, const kn_repo_info *info, kn_native **out,
+                            kn_error *err) {
+    kni_kernel *kernel;
+    kn_status status = kni_engine_resolve_one(run, info, &kernel, err);
+    if (status) return status;
+    kni_lock_take(run->engine->lock);
+    *out = kernel->native;
+    kni_lock_drop(run->engine->lock);
+    if (*out) return KN_OK;
+    kn_native *made;
+    status = kni_engine_check_kernel(run, kernel, info->any_arch, err);
+    if (!status) status = open_kernel(run->engine, kernel, &made, err);
+    if (!status) *out = keep(run->engine, kernel, made);
+    return status;
+}
+
+kn_status kn_engine_get_native(kn_engine *engine, const kn_host *host, const kn_repo_info *info,
+                               kn_native **out, kn_error *err) {
+    *out = NULL;
+    kni_run run;
+    const kn_host own = own_host(engine);
+    kni_run_init(&run, engine, host ? host : &own, NULL);
+    run.native = true;
+    kn_status status = get_native(&run, info, out, err);
+    kni_run_clear(&run);
+    return status;
+}
