@@ -6,6 +6,10 @@
  * by one file for each instruction set, after its lanes. */
 #include "activation_math.h"
 #include "kb_lanes.h"
+/* after the lanes */
+#ifdef KB_HAS_LOOKUP
+#include "activation_cdf.h"
+#endif
 
 KB_INLINE kb_v polynomial5(kb_v t, const float *coefficients) {
     kb_v p = kbv_set(coefficients[5]);
@@ -44,23 +48,32 @@ KB_INLINE kb_v sigmoid_argument(kb_v x, activation_kind kind) {
     return kbv_set(1.702f) * x;
 }
 
-/* The negative of what the sigmoid is taken of, in powers of 2 rather than of e. For GELU it is
- * log(Phi(x) / Phi(-x)), fitted so that the relative error of Phi(x) stays below 1.3e-3 from -5.2
- * on, a third of bfloat16's last place; beyond, it goes to 0 more slowly than Phi. */
+/* The negative of what the sigmoid is taken of, in powers of 2 rather than of e; not for GELU. */
 KB_INLINE kb_v sigmoid_exponent(kb_v x, activation_kind kind) {
     if (kind == ACTIVATION_SILU) return x * kbv_set(-1.4426950f);
-    if (kind == ACTIVATION_QUICK_GELU) return x * kbv_set(-2.4554670f);
     if (kind == ACTIVATION_GELU_TANH)
         return x * kbv_fma(x * x, kbv_set(-1.0294324e-1f), kbv_set(-2.3022082f));
+    return x * kbv_set(-2.4554670f);
+}
+
+#ifdef KB_HAS_LOOKUP
+KB_INLINE kb_v gelu_short(kb_v x) { return x * normal_cdf_short(x); }
+#else
+/* Phi(x) as the sigmoid of log(Phi(x) / Phi(-x)), fitted so that its relative error stays below
+ * 1.3e-3 from -5.2 on, a third of bfloat16's last place; beyond, it goes to 0 more slowly. */
+KB_INLINE kb_v gelu_short(kb_v x) {
     kb_v t = kbv_min(kbv_set(5.2f * 5.2f), x * x); /* a NaN stays one */
     kb_v p = kbv_fma(kbv_set(-1.3040247e-5f), t, kbv_set(1.4237956e-3f));
     p = kbv_fma(p, t, kbv_set(-1.0939856e-1f));
-    return x * kbv_fma(p, t, kbv_set(-2.2976437f));
+    return kbv_times_sigmoid_short(x, x * kbv_fma(p, t, kbv_set(-2.2976437f)));
 }
+#endif
 
 /* The value is rounded to `type`: for bfloat16 less will do. */
 KB_INLINE kb_v activate(kb_v x, activation_kind kind, kb_dtype type) {
-    if (type == KB_BF16) return kbv_times_sigmoid_short(x, sigmoid_exponent(x, kind));
+    if (type == KB_BF16)
+        return kind == ACTIVATION_GELU ? gelu_short(x)
+                                       : kbv_times_sigmoid_short(x, sigmoid_exponent(x, kind));
     if (kind == ACTIVATION_GELU) return x * normal_cdf(x);
     return kbv_times_sigmoid(x, sigmoid_argument(x, kind));
 }
@@ -97,51 +110,66 @@ typedef struct variant {
 
 typedef void (*variant_range)(const activation_job *job, int64_t begin, int64_t end, variant v);
 
+KB_INLINE kb_pair activate_pair(kb_pair x, variant v) {
+    return (kb_pair){activate(x.a, v.kind, v.type), activate(x.b, v.kind, v.type)};
+}
+
+KB_INLINE kb_pair derivative_pair(kb_pair x, variant v) {
+    return (kb_pair){derivative(x.a, v.kind), derivative(x.b, v.kind)};
+}
+
 KB_INLINE void forward_step(const activation_job *job, int64_t i, int64_t count, variant v) {
-    kb_v x = kbv_get(job->x, i, count, v.type);
-    kbv_put(job->out, i, count, v.type, activate(x, v.kind, v.type), job->stream);
+    kb_pair x = kbv_get_pair(job->x, i, count, v.type);
+    kbv_put_pair(job->out, i, count, v.type, activate_pair(x, v), job->stream);
 }
 
 KB_INLINE void forward_range(const activation_job *job, int64_t begin, int64_t end, variant v) {
     int64_t i = begin;
-    for (; i + KB_LANES <= end; i += KB_LANES) forward_step(job, i, KB_LANES, v);
+    for (; i + KB_PAIR <= end; i += KB_PAIR) forward_step(job, i, KB_PAIR, v);
     if (i < end) forward_step(job, i, end - i, v);
 }
 
 KB_INLINE void backward_step(const activation_job *job, int64_t i, int64_t count, variant v) {
-    kb_v slope = derivative(kbv_get(job->x, i, count, v.type), v.kind);
-    kb_v grad = kbv_get(job->grad, i, count, v.type);
-    kbv_put(job->out, i, count, v.type, grad * slope, job->stream);
+    kb_pair slope = derivative_pair(kbv_get_pair(job->x, i, count, v.type), v);
+    kb_pair grad = kbv_get_pair(job->grad, i, count, v.type);
+    kbv_put_pair(job->out, i, count, v.type, kbv_pair_product(grad, slope), job->stream);
 }
 
 KB_INLINE void backward_range(const activation_job *job, int64_t begin, int64_t end, variant v) {
     int64_t i = begin;
-    for (; i + KB_LANES <= end; i += KB_LANES) backward_step(job, i, KB_LANES, v);
+    for (; i + KB_PAIR <= end; i += KB_PAIR) backward_step(job, i, KB_PAIR, v);
     if (i < end) backward_step(job, i, end - i, v);
 }
 
 /* One row of a gated job. */
 typedef struct gated_row {
     const void *x, *factor, *grad;
+    const void *next_x, *next_factor; /* of the row after it */
     void *out, *factor_out;
     bool stream;
 } gated_row;
 
 KB_INLINE gated_row row_of(const activation_job *job, int64_t row, kb_dtype type) {
     return (gated_row){
-        kb_at(job->x, row * job->x_stride, type),
-        kb_at(job->factor, row * job->factor_stride, type),
-        kb_at(job->grad, row * job->grad_stride, type),
-        kb_at_mut(job->out, row * job->out_stride, type),
-        kb_at_mut(job->factor_out, row * job->out_stride, type),
-        job->stream,
+        .x = kb_at(job->x, row * job->x_stride, type),
+        .factor = kb_at(job->factor, row * job->factor_stride, type),
+        .grad = kb_at(job->grad, row * job->grad_stride, type),
+        .next_x = kb_at(job->x, (row + 1) * job->x_stride, type),
+        .next_factor = kb_at(job->factor, (row + 1) * job->factor_stride, type),
+        .out = kb_at_mut(job->out, row * job->out_stride, type),
+        .factor_out = kb_at_mut(job->factor_out, row * job->out_stride, type),
+        .stream = job->stream,
     };
 }
 
 KB_INLINE void gated_forward_step(const gated_row *row, int64_t i, int64_t count, variant v) {
-    kb_v value = kbv_round_to(activate(kbv_get(row->x, i, count, v.type), v.kind, v.type), v.type);
-    kb_v factor = kbv_get(row->factor, i, count, v.type);
-    kbv_put(row->out, i, count, v.type, value * factor, row->stream);
+    /* The processor fetches ahead within a page, and rows are about as long as one. */
+    __builtin_prefetch(kb_at(row->next_x, i, v.type), 0, 2);
+    __builtin_prefetch(kb_at(row->next_factor, i, v.type), 0, 2);
+    kb_pair value = activate_pair(kbv_get_pair(row->x, i, count, v.type), v);
+    kb_pair factor = kbv_get_pair(row->factor, i, count, v.type);
+    value = kbv_pair_product(kbv_round_pair_to(value, v.type), factor);
+    kbv_put_pair(row->out, i, count, v.type, value, row->stream);
 }
 
 KB_INLINE void gated_forward_range(const activation_job *job, int64_t begin, int64_t end,
@@ -149,18 +177,20 @@ KB_INLINE void gated_forward_range(const activation_job *job, int64_t begin, int
     for (int64_t r = begin; r < end; r++) {
         gated_row row = row_of(job, r, v.type);
         int64_t i = 0;
-        for (; i + KB_LANES <= job->width; i += KB_LANES) gated_forward_step(&row, i, KB_LANES, v);
+        for (; i + KB_PAIR <= job->width; i += KB_PAIR) gated_forward_step(&row, i, KB_PAIR, v);
         if (i < job->width) gated_forward_step(&row, i, job->width - i, v);
     }
 }
 
 KB_INLINE void gated_backward_step(const gated_row *row, int64_t i, int64_t count, variant v) {
-    kb_v x = kbv_get(row->x, i, count, v.type), grad = kbv_get(row->grad, i, count, v.type);
-    kb_v factor = kbv_get(row->factor, i, count, v.type);
-    kb_v inner = kbv_round_to(grad * factor, v.type);
-    kb_v value = kbv_round_to(activate(x, v.kind, v.type), v.type);
-    kbv_put(row->out, i, count, v.type, inner * derivative(x, v.kind), row->stream);
-    kbv_put(row->factor_out, i, count, v.type, grad * value, row->stream);
+    kb_pair x = kbv_get_pair(row->x, i, count, v.type);
+    kb_pair grad = kbv_get_pair(row->grad, i, count, v.type);
+    kb_pair factor = kbv_get_pair(row->factor, i, count, v.type);
+    kb_pair inner = kbv_round_pair_to(kbv_pair_product(grad, factor), v.type);
+    kb_pair value = kbv_round_pair_to(activate_pair(x, v), v.type);
+    kb_pair x_grad = kbv_pair_product(inner, derivative_pair(x, v));
+    kbv_put_pair(row->out, i, count, v.type, x_grad, row->stream);
+    kbv_put_pair(row->factor_out, i, count, v.type, kbv_pair_product(grad, value), row->stream);
 }
 
 KB_INLINE void gated_backward_range(const activation_job *job, int64_t begin, int64_t end,
@@ -168,7 +198,7 @@ KB_INLINE void gated_backward_range(const activation_job *job, int64_t begin, in
     for (int64_t r = begin; r < end; r++) {
         gated_row row = row_of(job, r, v.type);
         int64_t i = 0;
-        for (; i + KB_LANES <= job->width; i += KB_LANES) gated_backward_step(&row, i, KB_LANES, v);
+        for (; i + KB_PAIR <= job->width; i += KB_PAIR) gated_backward_step(&row, i, KB_PAIR, v);
         if (i < job->width) gated_backward_step(&row, i, job->width - i, v);
     }
 }

@@ -3,7 +3,8 @@
 #define KB_LANES_H
 
 /* What the vector versions of all kernels share, over one of kb_lanes_avx2.h and kb_lanes_avx512.h,
- * which is included before and defines `kb_v`, a vector of KB_LANES float32 numbers, with
+ * which is included before and defines `kb_v`, a vector of KB_LANES float32 numbers, and `kb_pair`,
+ * two of them for what is done to each number by itself wherever it lies in the two, with
  *
  * - kbv_load, kbv_store: KB_LANES elements of any type;
  * - kbv_load_part, kbv_store_part: the first 1 to KB_LANES - 1 of them; others are loaded as 0;
@@ -17,8 +18,14 @@
  * - kbv_fraction, kbv_times_whole_power: t - floor(t) and a * 2^floor(t), for any t; where t is not
  *   between -126 and 128 both may take it for that;
  * - kbv_round_to: what is left of the values after a store as that type;
+ * - kbv_lookup, where KB_HAS_LOOKUP is defined: of 32 entries the one that the lowest 5 bits say;
+ * - kbv_pair_from_bf16, kbv_pair_to_bf16: 2 * KB_LANES bfloat16 numbers between memory, whose bits
+ *   one vector holds, and a pair: the even ones and the odd ones, which need no moves of lanes;
+ * - kbv_load_bits, kbv_store_bits: such a vector's first 1 to 2 * KB_LANES - 1 times 16 bits;
  * - kbv_sum, kbv_largest: of all lanes, in a fixed order. */
 enum { KB_STREAM_ALIGN = 64 };
+
+KB_INLINE kb_v kbv_zero(void) { return kbv_set(0.0f); }
 
 /* `count` lanes from element i on: all of them where count is KB_LANES or more. */
 KB_INLINE kb_v kbv_get(const void *base, int64_t i, int64_t count, kb_dtype type) {
@@ -35,10 +42,43 @@ KB_INLINE void kbv_put(void *base, int64_t i, int64_t count, kb_dtype type, kb_v
         kbv_store(base, i, type, values);
 }
 
+enum { KB_PAIR = 2 * KB_LANES };
+
+/* KB_PAIR elements from element i on, or `count` where that is less; the others are 0. */
+KB_INLINE kb_pair kbv_get_pair(const void *base, int64_t i, int64_t count, kb_dtype type) {
+    if (type == KB_BF16) {
+        const void *bits = kb_at(base, i, type);
+        return kbv_pair_from_bf16(count < KB_PAIR ? kbv_load_bits(bits, count)
+                                                  : kbv_load(bits, 0, KB_F32));
+    }
+    kb_pair values = {kbv_get(base, i, count, type), kbv_zero()};
+    if (count > KB_LANES) values.b = kbv_get(base, i + KB_LANES, count - KB_LANES, type);
+    return values;
+}
+
+KB_INLINE void kbv_put_pair(void *base, int64_t i, int64_t count, kb_dtype type, kb_pair values,
+                            bool stream) {
+    if (type != KB_BF16) {
+        kbv_put(base, i, count, type, values.a, stream);
+        if (count > KB_LANES) kbv_put(base, i + KB_LANES, count - KB_LANES, type, values.b, stream);
+        return;
+    }
+    void *bits = kb_at_mut(base, i, type);
+    if (count < KB_PAIR)
+        kbv_store_bits(bits, count, kbv_pair_to_bf16(values));
+    else
+        kbv_put(bits, 0, KB_LANES, KB_F32, kbv_pair_to_bf16(values), stream);
+}
+
+KB_INLINE kb_pair kbv_round_pair_to(kb_pair values, kb_dtype type) {
+    if (type == KB_BF16) return kbv_pair_from_bf16(kbv_pair_to_bf16(values));
+    return (kb_pair){kbv_round_to(values.a, type), kbv_round_to(values.b, type)};
+}
+
+KB_INLINE kb_pair kbv_pair_product(kb_pair x, kb_pair y) { return (kb_pair){x.a * y.a, x.b * y.b}; }
+
 /* Whether a row that begins here can be streamed. */
 KB_INLINE bool kbv_can_stream(const void *row) { return (uintptr_t)row % KB_STREAM_ALIGN == 0; }
-
-KB_INLINE kb_v kbv_zero(void) { return kbv_set(0.0f); }
 
 /* Four partial sums hide the latency of an addition. */
 typedef struct kbv_sum4 {

@@ -11,6 +11,10 @@
 typedef __m256 kb_v;
 enum { KB_LANES = 8 };
 
+typedef struct kb_pair {
+    kb_v a, b;
+} kb_pair;
+
 KB_INLINE kb_v kbv_set(float value) { return _mm256_set1_ps(value); }
 KB_INLINE kb_v kbv_fma(kb_v a, kb_v b, kb_v c) { return _mm256_fmadd_ps(a, b, c); }
 KB_INLINE kb_v kbv_fnma(kb_v a, kb_v b, kb_v c) { return _mm256_fnmadd_ps(a, b, c); }
@@ -52,16 +56,19 @@ KB_INLINE kb_v kbv_from_bf16(__m128i halves) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
 }
 
-/* Same rounding as kb_f32_to_bf16. */
-KB_INLINE __m128i kbv_to_bf16(kb_v values) {
+/* Same rounding as kb_f32_to_bf16; the result is in the upper half of each lane, whose lower half
+ * has no meaning. */
+KB_INLINE __m256i kbv_round_bits(kb_v values) {
     __m256i bits = _mm256_castps_si256(values);
-    __m256i high = _mm256_srli_epi32(bits, 16);
-    __m256i even = _mm256_and_si256(high, _mm256_set1_epi32(1));
+    __m256i even = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
     __m256i bias = _mm256_add_epi32(even, _mm256_set1_epi32(0x7fff));
-    __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(bits, bias), 16);
-    __m256i quiet = _mm256_or_si256(high, _mm256_set1_epi32(0x40));
+    __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
     __m256 is_nan = _mm256_cmp_ps(values, values, _CMP_UNORD_Q);
-    __m256i out = _mm256_blendv_epi8(rounded, quiet, _mm256_castps_si256(is_nan));
+    return _mm256_blendv_epi8(_mm256_add_epi32(bits, bias), quiet, _mm256_castps_si256(is_nan));
+}
+
+KB_INLINE __m128i kbv_to_bf16(kb_v values) {
+    __m256i out = _mm256_srli_epi32(kbv_round_bits(values), 16);
     return _mm_packus_epi32(_mm256_castsi256_si128(out), _mm256_extracti128_si256(out, 1));
 }
 
@@ -113,6 +120,30 @@ KB_INLINE kb_v kbv_round_to(kb_v values, kb_dtype type) {
     if (type == KB_F32) return values;
     __m128i halves = kbv_to_half(values, type);
     return type == KB_BF16 ? kbv_from_bf16(halves) : _mm256_cvtph_ps(halves);
+}
+
+KB_INLINE kb_pair kbv_pair_from_bf16(kb_v bits) {
+    __m256i halves = _mm256_castps_si256(bits);
+    return (kb_pair){
+        _mm256_castsi256_ps(_mm256_slli_epi32(halves, 16)),
+        _mm256_castsi256_ps(_mm256_and_si256(halves, _mm256_set1_epi32((int)0xffff0000u)))};
+}
+
+KB_INLINE kb_v kbv_pair_to_bf16(kb_pair values) {
+    __m256i even = kbv_round_bits(values.a), odd = kbv_round_bits(values.b);
+    return _mm256_castsi256_ps(_mm256_blend_epi16(_mm256_srli_epi32(even, 16), odd, 0xaa));
+}
+
+KB_INLINE kb_v kbv_load_bits(const void *base, int64_t count) {
+    _Alignas(32) unsigned char lanes[32] = {0};
+    memcpy(lanes, base, (size_t)count * 2);
+    return kbv_load(lanes, 0, KB_F32);
+}
+
+KB_INLINE void kbv_store_bits(void *base, int64_t count, kb_v bits) {
+    _Alignas(32) unsigned char lanes[32];
+    kbv_store(lanes, 0, KB_F32, bits);
+    memcpy(base, lanes, (size_t)count * 2);
 }
 
 /* [a b c d ...] to [-b a -d c ...] */

@@ -13,6 +13,10 @@
 typedef __m512 kb_v;
 enum { KB_LANES = 16 };
 
+typedef struct kb_pair {
+    kb_v a, b;
+} kb_pair;
+
 KB_INLINE kb_v kbv_set(float value) { return _mm512_set1_ps(value); }
 KB_INLINE kb_v kbv_fma(kb_v a, kb_v b, kb_v c) { return _mm512_fmadd_ps(a, b, c); }
 KB_INLINE kb_v kbv_fnma(kb_v a, kb_v b, kb_v c) { return _mm512_fnmadd_ps(a, b, c); }
@@ -43,6 +47,13 @@ KB_INLINE kb_v kbv_fraction(kb_v t) {
 
 KB_INLINE kb_v kbv_times_whole_power(kb_v a, kb_v t) { return _mm512_scalef_ps(a, t); }
 
+#define KB_HAS_LOOKUP
+
+KB_INLINE kb_v kbv_lookup(const float *table, kb_v place) {
+    return _mm512_permutex2var_ps(_mm512_loadu_ps(table), _mm512_castps_si512(place),
+                                  _mm512_loadu_ps(table + 16));
+}
+
 KB_INLINE kb_v kbv_where_less(kb_v a, kb_v b, kb_v yes, kb_v no) {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), no, yes);
 }
@@ -60,16 +71,19 @@ KB_INLINE __m256i kbv_to_bf16(kb_v values) {
     return out;
 }
 #else
-/* Same rounding as kb_f32_to_bf16. */
-KB_INLINE __m256i kbv_to_bf16(kb_v values) {
+/* Same rounding as kb_f32_to_bf16; the result is in the upper half of each lane, whose lower half
+ * has no meaning. */
+KB_INLINE __m512i kbv_round_bits(kb_v values) {
     __m512i bits = _mm512_castps_si512(values);
-    __m512i high = _mm512_srli_epi32(bits, 16);
-    __m512i even = _mm512_and_si512(high, _mm512_set1_epi32(1));
+    __m512i even = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
     __m512i bias = _mm512_add_epi32(even, _mm512_set1_epi32(0x7fff));
-    __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(bits, bias), 16);
+    __m512i rounded = _mm512_add_epi32(bits, bias);
     __mmask16 is_nan = _mm512_cmp_ps_mask(values, values, _CMP_UNORD_Q);
-    rounded = _mm512_mask_or_epi32(rounded, is_nan, high, _mm512_set1_epi32(0x40));
-    return _mm512_cvtepi32_epi16(rounded);
+    return _mm512_mask_or_epi32(rounded, is_nan, bits, _mm512_set1_epi32(0x400000));
+}
+
+KB_INLINE __m256i kbv_to_bf16(kb_v values) {
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(kbv_round_bits(values), 16));
 }
 #endif
 
@@ -123,6 +137,39 @@ KB_INLINE kb_v kbv_first(kb_v values, int64_t count, kb_v others) {
 
 KB_INLINE kb_v kbv_round_to(kb_v values, kb_dtype type) {
     return type == KB_F32 ? values : kbv_from_half(kbv_to_half(values, type), type);
+}
+
+KB_INLINE kb_pair kbv_pair_from_bf16(kb_v bits) {
+    __m512i halves = _mm512_castps_si512(bits);
+    return (kb_pair){
+        _mm512_castsi512_ps(_mm512_slli_epi32(halves, 16)),
+        _mm512_castsi512_ps(_mm512_and_si512(halves, _mm512_set1_epi32((int)0xffff0000u)))};
+}
+
+#ifdef __AVX512BF16__
+KB_INLINE kb_v kbv_pair_to_bf16(kb_pair values) {
+    const __m512i places =
+        _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
+                         21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    __m512bh halves = _mm512_cvtne2ps_pbh(values.b, values.a);
+    __m512i bits;
+    memcpy(&bits, &halves, sizeof bits);
+    return _mm512_castsi512_ps(_mm512_permutexvar_epi16(places, bits));
+}
+#else
+KB_INLINE kb_v kbv_pair_to_bf16(kb_pair values) {
+    __m512i even = kbv_round_bits(values.a), odd = kbv_round_bits(values.b);
+    return _mm512_castsi512_ps(
+        _mm512_mask_blend_epi16(0xaaaaaaaau, _mm512_srli_epi32(even, 16), odd));
+}
+#endif
+
+KB_INLINE kb_v kbv_load_bits(const void *base, int64_t count) {
+    return _mm512_castsi512_ps(_mm512_maskz_loadu_epi16((1u << count) - 1u, base));
+}
+
+KB_INLINE void kbv_store_bits(void *base, int64_t count, kb_v bits) {
+    _mm512_mask_storeu_epi16(base, (1u << count) - 1u, _mm512_castps_si512(bits));
 }
 
 /* [a b c d ...] to [-b a -d c ...] */

@@ -405,10 +405,10 @@ def test_a_compiled_linear_with_few_rows_and_many(mlp):
 
 
 class Mlp(torch.nn.Module):
-    def __init__(self, act_fn):
+    def __init__(self, act_fn, width=8, hidden=24):
         super().__init__()
-        self.gate_proj, self.up_proj = torch.nn.Linear(8, 24), torch.nn.Linear(8, 24)
-        self.down_proj = torch.nn.Linear(24, 8)
+        self.gate_proj, self.up_proj = (torch.nn.Linear(width, hidden) for _ in range(2))
+        self.down_proj = torch.nn.Linear(hidden, width)
         self.act_fn = act_fn
 
     def forward(self, x):
@@ -462,6 +462,22 @@ def test_more_rows_are_for_the_products_of_torch(mlp):
     with Recorder() as recorder:
         module(torch.randn(5, 8))
     assert "gated_mlp" not in recorder.names and "silu_mul" in recorder.names
+
+
+@pytest.mark.parametrize(
+    "rows, hidden, dtype, ours",
+    [(4, 512, torch.bfloat16, True), (4, 513, torch.bfloat16, False), (3, 683, torch.bfloat16, False),
+     (2, 1025, torch.bfloat16, True), (4, 513, torch.float16, True), (4, 513, torch.float32, True)],
+)  # fmt: skip
+def test_large_mlps_of_three_or_four_bfloat16_rows_are_for_torch(mlp, rows, hidden, dtype, ours):
+    module = of_ours(mlp, Mlp(torch.nn.SiLU(), 512, hidden).to(dtype))
+    x = torch.randn(rows, 512).to(dtype)
+    with Recorder() as recorder:
+        module(x)
+    assert ("gated_mlp" in recorder.names) is ours
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(x), module(x))
+    torch._dynamo.reset()
 
 
 class Doubled(torch.nn.Linear):

@@ -12,7 +12,10 @@ from ._ops import KINDS, OPS, REFERENCES
 # Up to here the products are as quick as memory gives the weights; beyond, torch's are quicker.
 FEW_ROWS = 4
 # Several bfloat16 rows with more multiplications are quicker with torch, whose kernels have BF16 instructions for them.
+# In a gated MLP one call of ours is four of torch's: more rows then, and more multiplications in each product.
 FEW_BF16_PRODUCTS = 2**19
+FEW_BF16_MLP_ROWS = 2
+FEW_BF16_MLP_PRODUCTS = 2**20
 
 
 def _any_way(name, gate, up):
@@ -140,6 +143,16 @@ def _are_few(x):
     return x.ndim >= 1 and x.numel() <= FEW_ROWS * x.shape[-1]
 
 
+def _is_quicker_in_torch(x, weight, rows, products):
+    """Whether more than so many bfloat16 rows are more than so many multiplications.
+
+    From sizes alone, so that the number of threads does not change a bit of the result.
+    """
+    if x.dtype != torch.bfloat16 or x.numel() <= rows * x.shape[-1]:
+        return False
+    return x.numel() // x.shape[-1] * weight.numel() > products
+
+
 def few_rows_mlp(x, parameters, activation):
     """The MLP in one call, or None where torch's products are the better or the only way.
 
@@ -147,19 +160,14 @@ def few_rows_mlp(x, parameters, activation):
     """
     if not _are_few(x):
         return None
+    if _is_quicker_in_torch(x, parameters[0], FEW_BF16_MLP_ROWS, FEW_BF16_MLP_PRODUCTS):
+        return None
     kind = KINDS[activation]
     if not is_dynamo_compiling():
         y = _mlp_kern.gated_mlp(x, *parameters, kind)
         if y is not NotImplemented:
             return y
     return _ops.gated_mlp(x, *parameters, kind) if _takes_products(x, parameters) else None
-
-
-def _is_quicker_in_torch(x, weight):
-    """From sizes alone, so that the number of threads does not change a bit of the result."""
-    if x.dtype != torch.bfloat16 or x.numel() == x.shape[-1]:
-        return False
-    return x.numel() * weight.shape[0] > FEW_BF16_PRODUCTS
 
 
 def linear_any(x, weight, bias):
@@ -171,7 +179,7 @@ def linear_any(x, weight, bias):
         if y is not NotImplemented:
             return y
     if isinstance(x, torch.Tensor) and _are_few(x) and _takes_products(x, (weight, bias)):
-        if not _is_quicker_in_torch(x, weight):
+        if not _is_quicker_in_torch(x, weight, 1, FEW_BF16_PRODUCTS):
             return _ops.linear(x, weight, bias)
     return F.linear(x, weight, bias)
 
@@ -216,7 +224,8 @@ def gated_mlp(
 
     Args:
         x: tensor of a dimension or more. Up to 4 rows of float32, bfloat16 or float16 on the CPU are
-            computed by this kernel where no gradient is wanted; else torch's own products are used.
+            computed by this kernel where no gradient is wanted (three or four of bfloat16 up to 1,048,576
+            multiplications a product); else torch's own products are used.
         gate_weight, up_weight: matrices with a row for each hidden element.
         down_weight: matrix with a row for each element of the result.
         gate_bias, up_bias, down_bias: vectors or None.
