@@ -153,7 +153,7 @@ dist/.built: $(SOURCES) $(DEPS)/.built | .venv/.build .venv/.wheel
 	rm -rf build/dist-static dist
 	$(PIP_WHEEL) --wheel-dir build/dist-static --config-settings=build-dir=build/static \
 	    --config-settings=cmake.define.KN_STATIC_DEPS=$(abspath $(DEPS)/prefix) .
-	PATH=$(CURDIR)/$(BIN):$$PATH auditwheel repair --plat $(PLATFORM) --exclude 'libtorch*' --wheel-dir dist \
+	PATH=$(CURDIR)/$(BIN):$$PATH auditwheel repair --plat $(PLATFORM) --exclude 'libtorch*' --exclude libtvm_ffi.so --wheel-dir dist \
 	    build/dist-static/kernels-*.whl
 	@touch $@
 

@@ -12,11 +12,6 @@ if(NOT CMAKE_CUDA_COMPILER_VERSION MATCHES "^13\\.0")
 endif()
 find_package(CUDAToolkit REQUIRED)
 
-# As kn_builtin_torch.
-add_library(kn_builtin_torch_cuda SHARED common/stub_torch.c)
-set_target_properties(kn_builtin_torch_cuda PROPERTIES OUTPUT_NAME torch_cuda
-  LIBRARY_OUTPUT_DIRECTORY "${CMAKE_CURRENT_BINARY_DIR}/stub")
-
 # The objects of one .cu file, compiled once for all kernels that have it.
 function(kn_builtin_cuda_objects out source)
   get_filename_component(base "${source}" NAME_WE)
@@ -46,4 +41,11 @@ function(kn_builtin_cuda_variant target name cuda_sources)
   target_compile_definitions(${target} PRIVATE KB_HAS_CUDA)
   # torch has loaded its runtime library; ours is that one.
   target_link_libraries(${target} PRIVATE kn_builtin_torch_cuda CUDA::cudart)
+
+  # Without torch there is no such library.
+  kn_builtin_tvm_variant(${target}_tvm cuda ${name} ${ARGN} OBJECTS ${objects}
+    ARCHS ${KN_BUILTIN_ARCHS})
+  target_sources(${target}_tvm PRIVATE common/kb_call_cuda.c)
+  target_compile_definitions(${target}_tvm PRIVATE KB_HAS_CUDA)
+  target_link_libraries(${target}_tvm PRIVATE CUDA::cudart_static)
 endfunction()

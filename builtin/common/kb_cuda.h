@@ -2,17 +2,9 @@
 #ifndef KB_CUDA_H
 #define KB_CUDA_H
 
-/*
- * CUDA devices on the C side. Only variants built with KB_HAS_CUDA know them; in the others
- * KB_ON_CUDA is a constant, and what stands behind it is not compiled in.
- */
+/* CUDA devices on the C side, for torch's ops. What stands behind KB_ON_CUDA is compiled in only
+ * with KB_HAS_CUDA. */
 #include "kb_tensor.h"
-
-#ifdef KB_HAS_CUDA
-#define KB_ON_CUDA(device) ((device).type == KB_DEVICE_CUDA)
-#else
-#define KB_ON_CUDA(device) false
-#endif
 
 /* The stream of torch's on which work for this device goes now. Throws. */
 void *kb_cuda_stream(kb_device device);

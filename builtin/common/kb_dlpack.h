@@ -8,7 +8,14 @@
  * The parts of the DLPack C ABI, version 1, that are used here, written from the specification
  * (https://dmlc.github.io/dlpack/latest/c_api.html). Names are ours, layout is DLPack's.
  */
-enum { KB_DL_CPU = 1, KB_DL_CUDA = 2, KB_DL_FLOAT = 2, KB_DL_BFLOAT = 4, KB_DL_MAJOR_VERSION = 1 };
+enum {
+    KB_DL_CPU = 1,
+    KB_DL_CUDA = 2,
+    KB_DL_INT = 0,
+    KB_DL_FLOAT = 2,
+    KB_DL_BFLOAT = 4,
+    KB_DL_MAJOR_VERSION = 1
+};
 
 typedef struct kb_dl_tensor {
     void *data;

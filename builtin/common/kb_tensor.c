@@ -3,9 +3,6 @@
 
 #include "kb_cuda.h"
 
-/* Cost per task, about 15 us of work: less is not worth waking a thread. */
-enum { PARALLEL_GRAIN = 131072 };
-
 void kb_fail(const char *message) {
     aoti_torch_check(false, "builtin kernel", "kb_tensor.c", 0, message);
     __builtin_unreachable(); /* it has thrown */
@@ -133,14 +130,6 @@ kb_tensor kb_tensor_new(kb_device device, int64_t ndim, const int64_t *sizes,
     return made;
 }
 
-void kb_strides_contiguous(int64_t ndim, const int64_t *sizes, int64_t *strides) {
-    int64_t step = 1;
-    for (int64_t left = ndim; left > 0; left--) {
-        strides[left - 1] = step;
-        step *= sizes[left - 1] > 1 ? sizes[left - 1] : 1;
-    }
-}
-
 kb_tensor kb_tensor_new_contiguous(kb_device device, int64_t ndim, const int64_t *sizes,
                                    kb_dtype type) {
     int64_t strides[KB_MAX_DIMS];
@@ -193,26 +182,10 @@ static void dims_sort(const kb_tensor *tensor, int64_t *order) {
     }
 }
 
-/* Whether the elements lie side by side in some order of dimensions. */
-static bool is_dense(const kb_tensor *tensor) {
-    bool used[KB_MAX_DIMS] = {false};
-    int64_t step = 1, left = 0;
-    for (int64_t i = 0; i < tensor->ndim; i++) left += tensor->sizes[i] > 1;
-    for (; left > 0; left--) {
-        int64_t next = 0;
-        while (next < tensor->ndim &&
-               (used[next] || tensor->sizes[next] <= 1 || tensor->strides[next] != step))
-            next++;
-        if (next == tensor->ndim) return false;
-        used[next] = true;
-        step *= tensor->sizes[next];
-    }
-    return true;
-}
-
 void kb_strides_preserved(const kb_tensor *tensor, int64_t *strides) {
     int64_t order[KB_MAX_DIMS], step = 1;
-    if (kb_tensor_is_contiguous(tensor) || is_dense(tensor)) {
+    if (kb_tensor_is_contiguous(tensor) ||
+        kb_layout_is_dense(tensor->ndim, tensor->sizes, tensor->strides)) {
         for (int64_t i = 0; i < tensor->ndim; i++) strides[i] = tensor->strides[i];
         return;
     }
@@ -223,55 +196,20 @@ void kb_strides_preserved(const kb_tensor *tensor, int64_t *strides) {
     }
 }
 
-int64_t kb_sizes_product(const int64_t *sizes, int64_t begin, int64_t end) {
-    int64_t product = 1;
-    for (int64_t i = begin; i < end; i++) product *= sizes[i];
-    return product;
-}
-
-/* Whether dimensions [begin, end) lie in memory as one dimension with stride `step`. */
-static bool dims_collapse(const kb_tensor *tensor, int64_t begin, int64_t end, int64_t step) {
-    for (int64_t i = end - 1; i >= begin; i--) {
-        if (tensor->sizes[i] == 1) continue;
-        if (tensor->strides[i] != step) return false;
-        step *= tensor->sizes[i];
-    }
-    return true;
-}
-
 bool kb_tensor_is_contiguous(const kb_tensor *tensor) {
-    return kb_sizes_product(tensor->sizes, 0, tensor->ndim) == 0 ||
-           dims_collapse(tensor, 0, tensor->ndim, 1);
+    return kb_layout_is_contiguous(tensor->ndim, tensor->sizes, tensor->strides);
 }
 
 int64_t kb_tensor_as_rows(kb_tensor *tensor, int64_t inner) {
-    int64_t outer = tensor->ndim - inner;
-    int64_t width = kb_sizes_product(tensor->sizes, outer, tensor->ndim);
-    int64_t rows = kb_sizes_product(tensor->sizes, 0, outer);
-    if (rows * width == 0) return width;
-    int64_t last = outer - 1; /* the innermost outer dimension that is not of size 1 */
-    while (last >= 0 && tensor->sizes[last] == 1) last--;
-    int64_t step = last >= 0 ? tensor->strides[last] : width;
-    if (dims_collapse(tensor, outer, tensor->ndim, 1) && dims_collapse(tensor, 0, outer, step))
-        return step;
-    int64_t strides[KB_MAX_DIMS];
+    int64_t strides[KB_MAX_DIMS], step;
+    if (kb_layout_rows(tensor->ndim, tensor->sizes, tensor->strides, inner, &step)) return step;
     kb_strides_contiguous(tensor->ndim, tensor->sizes, strides);
     kb_tensor_copy_as(tensor, strides);
-    return width;
+    return kb_sizes_product(tensor->sizes, tensor->ndim - inner, tensor->ndim);
 }
 
-bool kb_parallel_is_large(int64_t count, int64_t cost) {
-    return count > 1 && count > PARALLEL_GRAIN / (cost > 0 ? cost : 1);
-}
-
-void kb_parallel(int64_t count, int64_t cost, kb_range_kernel kernel, void *context) {
-    if (count <= 0) return;
-    if (!kb_parallel_is_large(count, cost)) {
-        kernel(0, count, context);
-        return;
-    }
-    int64_t grain = PARALLEL_GRAIN / (cost > 0 ? cost : 1);
-    require_ok(torch_parallel_for(0, count, grain > 0 ? grain : 1, kernel, context));
+void kb_threads_run(int64_t count, int64_t grain, kb_range_kernel kernel, void *context) {
+    require_ok(torch_parallel_for(0, count, grain, kernel, context));
 }
 
 bool kb_tensor_is_like(const kb_tensor *a, const kb_tensor *b) {

@@ -7,22 +7,11 @@
  * (these files are compiled with -fexceptions), so a kb_tensor is declared KB_OWNED: then its
  * handle is released on every way out.
  */
+#include "kb_device.h"
+#include "kb_layout.h"
+#include "kb_parallel.h"
 #include "kb_scalar.h"
 #include "kb_torch_abi.h"
-
-enum { KB_MAX_DIMS = 64 };
-
-/* Where a tensor lies. */
-typedef enum kb_device_type { KB_DEVICE_CPU, KB_DEVICE_CUDA } kb_device_type;
-
-typedef struct kb_device {
-    kb_device_type type;
-    int32_t index; /* 0 for the CPU */
-} kb_device;
-
-KB_INLINE bool kb_device_equal(kb_device a, kb_device b) {
-    return a.type == b.type && a.index == b.index;
-}
 
 typedef struct kb_tensor {
     kb_handle handle; /* owned; NULL: no tensor */
@@ -74,24 +63,13 @@ void kb_tensor_make_strides(kb_tensor *tensor, const int64_t *strides);
 /* The strides that torch.empty_like(tensor) has: the tensor's order of dimensions, without gaps. */
 void kb_strides_preserved(const kb_tensor *tensor, int64_t *strides);
 
-/* The row-major strides of `sizes`. */
-void kb_strides_contiguous(int64_t ndim, const int64_t *sizes, int64_t *strides);
-
 bool kb_tensor_is_contiguous(const kb_tensor *tensor);
-int64_t kb_sizes_product(const int64_t *sizes, int64_t begin, int64_t end);
 
 /*
  * The tensor as rows of its last `inner` dimensions: the distance from row to row in elements.
  * Copies the tensor first where a row is not contiguous or the rows are not evenly spaced.
  */
 int64_t kb_tensor_as_rows(kb_tensor *tensor, int64_t inner);
-
-/* Runs `kernel` over [0, count), on torch's threads where it is much. The unit of `cost` is an
- * element of a normalization, about 0.1 ns. */
-void kb_parallel(int64_t count, int64_t cost, kb_range_kernel kernel, void *context);
-
-/* Whether kb_parallel would use threads. */
-bool kb_parallel_is_large(int64_t count, int64_t cost);
 
 typedef struct kb_op {
     const char *name;

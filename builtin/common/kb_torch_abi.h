@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "kb_parallel.h"
+
 /*
  * The functions of torch's stable C ABI (aoti_torch/c/shim.h and stable/c/shim.h) that are used
  * here. torch's own headers are C++, so the prototypes stand here. All exist since torch 2.10,
@@ -14,7 +16,6 @@ typedef uint64_t kb_word; /* StableIValue: a Tensor handle, int, float or bool i
 typedef struct AtenTensorOpaque *kb_handle;
 typedef struct TorchLibraryOpaque *kb_library;
 typedef void (*kb_boxed_kernel)(kb_word *stack, uint64_t argument_count, uint64_t output_count);
-typedef void (*kb_range_kernel)(int64_t begin, int64_t end, void *context);
 
 extern int32_t aoti_torch_device_type_cpu(void);
 extern int32_t aoti_torch_device_type_cuda(void);

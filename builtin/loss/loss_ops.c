@@ -3,25 +3,10 @@
 
 #include "kb_cuda.h"
 #include "loss_cuda.h"
-#include "loss_math.h"
+#include "loss_run.h"
 
 /* As in _ops.py. */
 enum { REDUCTION_NONE, REDUCTION_MEAN, REDUCTION_SUM };
-
-/* An exponential for each of two readings. */
-enum { COST = 4 };
-
-typedef struct loss_work {
-    loss_rows rows;
-    loss_job job;
-    int64_t count;
-    kb_device device;
-} loss_work;
-
-static void run_range(int64_t begin, int64_t end, void *context) {
-    const loss_work *work = context;
-    work->rows(&work->job, begin, end);
-}
 
 /* `factor`: what gradients are multiplied with on a CUDA device, where there is one. */
 static void run(loss_work *work, const kb_tensor *factor) {
@@ -31,8 +16,8 @@ static void run(loss_work *work, const kb_tensor *factor) {
             loss_cuda_rows(&work->job, work->count, factor->data, kb_cuda_stream(work->device)));
         return;
     }
-    work->job.stream = kb_streams(work->count * work->job.width * kb_dtype_size(work->job.type));
-    kb_parallel(work->count, COST * work->job.width, run_range, work);
+    loss_work_prepare(work);
+    kb_parallel(work->count, loss_row_cost(work), loss_range, work);
 }
 
 static float word_to_float(kb_word word) {
@@ -47,7 +32,7 @@ static loss_work work_open(kb_tensor *logits, const kb_tensor *target, const kb_
                    kb_device_equal(logits->device, target->device),
                "cross_entropy: logits of two dimensions and a target for each row are needed, on "
                "one device");
-    loss_work work = {.rows = loss_rows_get(kb_isa_active()), .count = logits->sizes[0]};
+    loss_work work = {.count = logits->sizes[0]};
     work.device = logits->device;
     loss_job *job = &work.job;
     job->type = logits->type;
@@ -60,11 +45,8 @@ static loss_work work_open(kb_tensor *logits, const kb_tensor *target, const kb_
     job->z_weight = word_to_float(options[2]);
     job->scale = 1.0f;
     if (KB_ON_CUDA(work.device)) return work; /* nobody waits for the device to look at targets */
-    for (int64_t i = 0; i < work.count; i++) {
-        int64_t index = job->targets[i];
-        kb_require(index == job->ignore_index || (index >= 0 && index < job->width),
-                   "cross_entropy: a target is neither a class nor ignore_index");
-    }
+    kb_require(loss_targets_fit(&work),
+               "cross_entropy: a target is neither a class nor ignore_index");
     return work;
 }
 

@@ -4,21 +4,6 @@
 #include "kb_cuda.h"
 #include "norm_cuda.h"
 
-static const norm_table *active_table(void) { return norm_table_get(kb_isa_active()); }
-
-void norm_forward_range(int64_t begin, int64_t end, void *context) {
-    const norm_work *work = context;
-    work->kernel(&work->job, begin, end);
-}
-
-norm_work norm_forward_work(const norm_job *job, int64_t rows) {
-    const norm_table *table = active_table();
-    norm_work work = {.job = *job, .rows = job->width > 0 ? rows : 0};
-    work.kernel = job->centered ? table->layer_forward : table->rms_forward;
-    work.job.stream = kb_streams(rows * job->width * kb_dtype_size(job->y_type));
-    return work;
-}
-
 static double word_to_double(kb_word word) {
     double value;
     memcpy(&value, &word, sizeof value);
@@ -261,7 +246,7 @@ static kb_tensor new_sums(const norm_job *job, const kb_tensor *x, int64_t chunk
 
 static void backward_cpu(norm_job *job, const kb_tensor *x, int64_t rows, kb_tensor *dw,
                          kb_tensor *db, bool wants_weight, bool wants_bias) {
-    const norm_table *table = active_table();
+    const norm_table *table = norm_table_get(kb_isa_active());
     backward_run run = {.job = job, .rows = rows, .chunk_rows = rows_per_chunk(rows)};
     run.kernel = job->centered ? table->layer_backward : table->rms_backward;
     run.wants_weight = wants_weight;

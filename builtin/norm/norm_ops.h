@@ -3,20 +3,10 @@
 #define NORM_OPS_H
 
 #include "kb_tensor.h"
-#include "norm_math.h"
+#include "norm_run.h"
 
 enum { NORM_OP_COUNT = 8 };
 
 extern const kb_op norm_ops[NORM_OP_COUNT];
-
-/* A forward over rows, and what kb_parallel runs a range of them with. */
-typedef struct norm_work {
-    norm_rows kernel;
-    norm_job job;
-    int64_t rows;
-} norm_work;
-
-norm_work norm_forward_work(const norm_job *job, int64_t rows);
-void norm_forward_range(int64_t begin, int64_t end, void *context);
 
 #endif

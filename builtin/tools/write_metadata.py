@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Completes a build variant: its id (in _build.py) and its metadata.json with digests.
+"""Completes a build variant: its metadata.json with digests, and for torch the id in _build.py.
 
-    write_metadata.py VARIANT_DIR --name norm --version 1 --backend cuda --archs 8.0 9.0+PTX
+    write_metadata.py VARIANT_DIR --name norm --version 1 --framework torch --backend cuda \\
+        --archs 8.0 9.0+PTX
 
 The id is derived from the content, so that equal builds have equal ids. Only the standard library
 is used; the script runs at build time.
@@ -45,23 +46,29 @@ def digests_of(variant):
     }
 
 
+def write_build_file(variant, build_id, backend):
+    """What the Python files for torch have to know of the build."""
+    (variant / "_build.py").write_text(
+        "# SPDX-License-Identifier: Apache-2.0\n"
+        '"""Written at build time: the id is derived from the content of this folder."""\n\n'
+        f'BUILD_ID = "{build_id}"\n'
+        f"DEVICES = {DEVICES[backend]!r}\n"
+    )
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("variant", type=Path)
     parser.add_argument("--name", required=True)
     parser.add_argument("--version", required=True, type=int)
+    parser.add_argument("--framework", default="torch", choices=("torch", "tvm-ffi"))
     parser.add_argument("--backend", default="cpu", choices=DEVICES)
     parser.add_argument("--archs", nargs="*", default=[])
     arguments = parser.parse_args()
 
     build_id = content_id(arguments.variant, arguments.name, arguments.backend)
-    build_file = arguments.variant / "_build.py"
-    build_file.write_text(
-        "# SPDX-License-Identifier: Apache-2.0\n"
-        '"""Written at build time: the id is derived from the content of this folder."""\n\n'
-        f'BUILD_ID = "{build_id}"\n'
-        f"DEVICES = {DEVICES[arguments.backend]!r}\n"
-    )
+    if arguments.framework == "torch":
+        write_build_file(arguments.variant, build_id, arguments.backend)
     backend = {"type": arguments.backend}
     if arguments.archs:
         backend["archs"] = arguments.archs
