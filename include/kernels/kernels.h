@@ -16,6 +16,7 @@
 #include <kernels/metadata.h>
 #include <kernels/mode.h>
 #include <kernels/native.h>
+#include <kernels/object.h>
 #include <kernels/plan.h>
 #include <kernels/prefetch.h>
 #include <kernels/repo.h>

@@ -300,6 +300,7 @@ kn_status kni_engine_check_kernel(kni_run *run, const kni_kernel *kernel, bool a
     bool refused;
     if (!status && !any_arch)
         status = kni_engine_check_gpu(run, metadata, kernel->source.variant, &refused, err);
+    if (!status) status = kni_engine_check_objects(run, &kernel->source, any_arch, err);
     if (status) return status;
     char *warning = NULL;
     status =
@@ -379,7 +380,8 @@ static kn_status import_one(kni_run *run, kni_kernel *kernel, const char *repo, 
 }
 
 kn_status kni_engine_import(kni_run *run, kni_kernel *kernel, const char *repo, bool any_arch,
-                            kn_error *err) {
+                            bool *refused, kn_error *err) {
+    *refused = false;
     if (is_imported(run->engine, kernel)) return KN_OK;
     closure c = {.alloc = run->engine->alloc};
     kn_status status = collect_closure(kernel, &c, err);
@@ -387,6 +389,7 @@ kn_status kni_engine_import(kni_run *run, kni_kernel *kernel, const char *repo, 
         if (!is_imported(run->engine, c.items[i]))
             status = kni_engine_check_kernel(run, c.items[i], any_arch, err);
     }
+    *refused = status != KN_OK;
     for (size_t i = 0; i < c.count && !status; i++) {
         const char *name = c.items[i] == kernel ? repo : c.items[i]->repo;
         status = import_one(run, c.items[i], name ? name : repo, err);

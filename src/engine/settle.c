@@ -158,10 +158,11 @@ kn_status kni_run_resolve(kni_run *run, bool must_find, kn_error *err) {
 static kn_status load_layer(kni_run *run, const kni_decision *d, kn_layer *out, kn_error *err) {
     kni_kernel *kernel = kni_engine_kernel(run->engine, d->kernel);
     if (!kernel) return kni_engine_host_layer(run, d->repo, out, err);
-    kn_status status = kni_engine_import(run, kernel, d->repo_text, false, err);
+    bool refused;
+    kn_status status = kni_engine_import(run, kernel, d->repo_text, false, &refused, err);
     /* A file that the kernel's own import misses is the kernel's fault and no reason to fall back.
      */
-    if (status == KN_ERR_NOT_FOUND) status = KN_ERR_HOST;
+    if (status == KN_ERR_NOT_FOUND && !refused) status = KN_ERR_HOST;
     if (!status) status = kni_engine_layer(run, kernel, d->repo_layer, d->repo_text, out, err);
     return status;
 }

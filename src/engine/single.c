@@ -24,9 +24,11 @@ kn_status kn_engine_get_kernel(kn_engine *engine, const kn_host *host, const kn_
     kni_run run;
     kni_run_init(&run, engine, host, NULL);
     kni_kernel *found;
+    bool refused;
     kn_status status = kni_engine_resolve_one(&run, info, &found, err);
     if (!status)
-        status = kni_engine_import(&run, found, kni_repo_display(info), info->any_arch, err);
+        status =
+            kni_engine_import(&run, found, kni_repo_display(info), info->any_arch, &refused, err);
     if (!status) {
         host->retain(found->handle);
         *kernel = found->handle;
@@ -44,7 +46,8 @@ kn_status kn_engine_get_layer(kn_engine *engine, const kn_host *host, const kn_r
     kni_kernel *found = NULL;
     kn_status status = info->layer_name ? kni_engine_resolve_one(&run, info, &found, err)
                                         : kni_fail(err, KN_ERR_VALUE, "%s names no layer", repo);
-    if (!status) status = kni_engine_import(&run, found, repo, info->any_arch, err);
+    bool refused;
+    if (!status) status = kni_engine_import(&run, found, repo, info->any_arch, &refused, err);
     if (!status) status = kni_engine_layer(&run, found, info->layer_name, repo, out, err);
     kni_run_clear(&run);
     return status;

@@ -172,9 +172,10 @@ kni_kernel *kni_engine_kernel(kn_engine *engine, const void *identity);
 kn_status kni_engine_check_kernel(kni_run *run, const kni_kernel *kernel, bool any_arch,
                                   kn_error *err);
 /* Imports a kernel after those that it depends on, once nothing speaks against any of them.
- * `any_arch`: a build for other devices is imported, too. */
+ * `any_arch`: a build for other devices is imported, too. *refused: something spoke against one,
+ * and no import was begun. */
 kn_status kni_engine_import(kni_run *run, kni_kernel *kernel, const char *repo, bool any_arch,
-                            kn_error *err);
+                            bool *refused, kn_error *err);
 /* KN_ERR_RUNTIME where a build has no code for the current GPU (*refused, in contrast to whatever
  * else may fail). */
 kn_status kni_engine_check_gpu(kni_run *run, const kn_metadata *metadata, const char *variant,
@@ -191,6 +192,13 @@ kn_status kni_engine_bind(kni_run *run, void *layer, void *class_handle,
 /* Whether two forwards are the same layer in the place of the same class, whichever repositories
  * they came from. Under the lock. */
 bool kni_engine_is_same_forward(const kn_engine *engine, const void *a, const void *b);
+
+/* ---- check_objects.c ---- */
+
+/* Looks at the shared objects of a build before they are loaded: see kni_objects_check. `any_arch`:
+ * whichever GPU they have code for. */
+kn_status kni_engine_check_objects(kni_run *run, const kni_kernel_source *source, bool any_arch,
+                                   kn_error *err);
 
 /* ---- settle.c ---- */
 

@@ -299,22 +299,6 @@ def test_a_kernel_that_cannot_be_imported_leaves_nothing_behind(tmp_path, layer_
     assert get_loaded_kernels() == loaded
 
 
-def test_an_extension_for_another_instruction_set_is_an_import_error(tmp_path, layer_class):
-    """An ELF header that says another machine, under a variant name that says this one."""
-    folder = write_kernel(tmp_path / "kernel", layers=None, code="from . import _native\n")
-    header = bytearray(
-        b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00" + b"\xf3\x00" + b"\x01" + bytes(43)
-    )
-    (folder / "build" / "torch-universal" / "_native.abi3.so").write_bytes(bytes(header))
-    for call in (
-        lambda: get_local_kernel(folder),
-        lambda: run(
-            layer_class, LocalLayerRepository(folder, "L"), use_fallback=KernelizeFallback.ALL
-        ),
-    ):
-        expect(ImportError, call, "_native")
-
-
 @pytest.mark.parametrize("path", [None, 5, ["kernel"]])
 def test_a_path_is_a_path(path):
     with pytest.raises(TypeError):

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The shared objects of a build, as their files describe themselves: what they need and whether
+ * they can be loaded by this process. Nothing of them is run. Thread safe. */
+#ifndef KERNELS_OBJECT_H
+#define KERNELS_OBJECT_H
+
+#include <kernels/variant.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct kn_objects kn_objects;
+
+/* Borrowed texts, valid until kn_objects_free. */
+typedef struct kn_object_info {
+    size_t size;                  /* sizeof(kn_object_info) of the caller */
+    const char *path;             /* below the folder */
+    const char *problem;          /* why this process cannot load it; NULL: nothing is known */
+    const char *machine;          /* "x86_64"; NULL: unknown */
+    int glibc_major, glibc_minor; /* the oldest glibc that will do; -1: not known */
+    size_t needed_count;          /* libraries that it needs, see kn_objects_needed */
+    size_t arch_count;            /* CUDA architectures that it has code for, see kn_objects_arch */
+    bool has_other_code;          /* code for CUDA devices in a form that is not known, besides */
+} kn_object_info;
+
+/* Every shared object (*.so, *.so.*) below `folder`, by path; what cannot be read is left out.
+ * KN_ERR_OS where the folder cannot be read. */
+KN_API kn_status kn_objects_read(const kn_alloc *alloc, const char *folder, kn_objects **out,
+                                 kn_error *err);
+KN_API size_t kn_objects_count(const kn_objects *objects);
+/* `index` < count. */
+KN_API void kn_objects_get(const kn_objects *objects, size_t index, kn_object_info *out);
+/* "libcudart.so.13"; `number` < needed_count. */
+KN_API const char *kn_objects_needed(const kn_objects *objects, size_t index, size_t number);
+/* As kn_archs_support takes it: "9.0a", "9.0+PTX"; `number` < arch_count. */
+KN_API const char *kn_objects_arch(const kn_objects *objects, size_t index, size_t number);
+KN_API void kn_objects_free(kn_objects *objects);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
