@@ -3,7 +3,10 @@
  * decided). Its functions may be called from any thread; calls that change one model at the same
  * time are the caller's to avoid.
  *
- * A call that fails leaves model and mapping as they were; code that was loaded stays loaded. */
+ * A call that fails leaves model and mapping as they were; code that was loaded stays loaded.
+ *
+ * `host` is the program's (kernels/host.h). A program without a model needs none: with NULL the
+ * engine's own options say what the machine is and who is told. */
 #ifndef KERNELS_ENGINE_H
 #define KERNELS_ENGINE_H
 
@@ -23,7 +26,8 @@ typedef struct kn_engine_options {
     size_t size;                /* sizeof(kn_engine_options) */
     const kn_alloc *alloc;      /* must outlive the engine; NULL: malloc */
     const char *builtin_folder; /* holds the first-party kernels, "<folder>/norm/build/..."; NULL:
-                                   there are none */
+                                   kernels/builtin beside the library's file; neither need be
+                                   there */
     /* Makes the transports that a Hub is asked through, one for each call of the engine that is
      * under way at the same time; they are kept for later calls. NULL: libcurl. */
     kn_status (*transport_new)(void *ctx, kn_transport *out, kn_error *err);
@@ -32,11 +36,28 @@ typedef struct kn_engine_options {
                                 one; NULL: it lies beside the library */
     const char *site_config; /* the kernels.toml of this environment (docs/configuration.md), beside
                                 the user's and the machine's; it need not be there. NULL: none */
+
+    /* For calls without a host, and for hosts that leave these to the engine. */
+    const kn_system *system; /* what builds have to fit; it and its texts must outlive the engine.
+                                NULL: what kn_engine_native_system tells */
+    /* As in kn_host, with `sink_ctx`; NULL: nobody is told. */
+    void (*log)(void *ctx, kn_log_level level, kn_log_topic topic, const char *message);
+    void (*progress)(void *ctx, int64_t done, int64_t total);
+    void *sink_ctx;
 } kn_engine_options;
 
+/* An engine that has loaded nothing yet. It opens no file, makes no request and starts no thread
+ * until it has to. `options` may be NULL, and its texts are copied. KN_ERR_NOMEM; KN_ERR_OS where
+ * the library's own file cannot be found. */
 KN_API kn_status kn_engine_new(const kn_engine_options *options, kn_engine **out, kn_error *err);
-/* Releases every handle that it holds; no call may be under way. */
+
+/* Releases every handle that it holds; no call may be under way. `host` is the one whose handles
+ * they are; NULL where there never was one. NULL for `engine` is fine. */
 KN_API void kn_engine_free(kn_engine *engine, const kn_host *host);
+
+/* With true every call that is under way, and every later one, ends with KN_ERR_CANCELLED at its
+ * next step, until this is called with false. Thread safe; a signal handler may call it. */
+KN_API void kn_engine_cancel(kn_engine *engine, bool cancel);
 
 /* The global mapping, with a reference for the caller. */
 KN_API kn_mapping *kn_engine_mapping(kn_engine *engine);

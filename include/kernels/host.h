@@ -5,7 +5,11 @@
  * Handles (modules, classes, kernels, layers, forwards, undo records) are the host's objects, kept
  * alive by `retain` and `release`. Every callback is made on the thread of the engine's call, with
  * none of the engine's locks held. A callback that fails returns its status and fills `err`, or
- * returns KN_ERR_HOST and keeps the cause to itself; the engine passes both on. */
+ * returns KN_ERR_HOST and keeps the cause to itself; the engine passes both on.
+ *
+ * A callback may be NULL where its comment says what it is then. One that a call needs all the same
+ * (`walk`, `load`, `bind`, `inspect`, `swap` and `restore` to kernelize; `import_kernel` and
+ * `find_layer` for layers of kernels) fails that call with KN_ERR_UNSUPPORTED and its name. */
 #ifndef KERNELS_HOST_H
 #define KERNELS_HOST_H
 
@@ -117,27 +121,30 @@ typedef struct kn_host {
     size_t size; /* sizeof(kn_host) */
     void *ctx;   /* first argument of every callback but retain and release */
 
+    /* NULL, both: handles are not counted, and outlive the engine. */
     void (*retain)(void *handle);
     void (*release)(void *handle);
 
-    /* The machine; texts stay valid until the engine's call returns. */
+    /* The machine; texts stay valid until the engine's call returns. NULL: what the engine's
+     * options say. */
     kn_status (*system)(void *ctx, kn_system *out, kn_error *err);
 
     /* Hands over every extensible module that is reachable from `model`, each once, with its place.
      * No user code is run. */
     kn_status (*walk)(void *ctx, void *model, kn_walk *walk, kn_error *err);
 
-    /* The device that the model is on, by its first parameter. KN_ERR_VALUE when it has none. */
+    /* The device that the model is on, by its first parameter. KN_ERR_VALUE when it has none. NULL:
+     * every model is on the processor. */
     kn_status (*model_device)(void *ctx, void *model, kn_device *out, kn_error *err);
 
-    /* The capability of the current device of this type, or KN_CAPABILITY_UNKNOWN. */
+    /* The capability of the current device of this type, or KN_CAPABILITY_UNKNOWN. NULL: that. */
     kn_status (*capability)(void *ctx, kn_device_type type, int64_t *out, kn_error *err);
 
-    /* Whether this machine has devices of this type with unlike capabilities. */
+    /* Whether this machine has devices of this type with unlike capabilities. NULL: it has not. */
     kn_status (*has_unlike_devices)(void *ctx, kn_device_type type, bool *out, kn_error *err);
 
     /* The device of the first parameter or buffer of `module` or, failing that, of its descendants;
-     * *found false when there is none. */
+     * *found false when there is none. NULL: there is none. */
     kn_status (*module_device)(void *ctx, void *module, bool *found, kn_device *out, kn_error *err);
 
     /* User code: may `module` be replaced? Asked only where the class has a condition. */
@@ -173,19 +180,20 @@ typedef struct kn_host {
     kn_status (*swap)(void *ctx, void *module, void *forward, void **undo, kn_error *err);
     kn_status (*restore)(void *ctx, void *module, void *undo, kn_error *err);
 
-    /* Where a forward comes from; texts live as long as it does. */
+    /* Where a forward comes from; texts live as long as it does. NULL: explain does not tell. */
     kn_status (*describe)(void *ctx, void *forward, kn_forward_info *out, kn_error *err);
     /* The same for a module whose site is KN_SITE_NOT_APPLIED; texts are valid until the next
      * callback. */
     kn_status (*describe_module)(void *ctx, void *module, kn_forward_info *out, kn_error *err);
 
     /* Asks that kn_engine_forget is called when `object` (a class or a model) goes away; false when
-     * that cannot be had, and the engine then remembers nothing about it. */
+     * that cannot be had, and the engine then remembers nothing about it. NULL: false. */
     bool (*watch)(void *ctx, void *object);
 
-    /* How messages name a model; valid until the next callback. */
+    /* How messages name a model; valid until the next callback. NULL: "the model". */
     const char *(*model_name)(void *ctx, void *model);
 
+    /* NULL: the engine's sink. */
     void (*log)(void *ctx, kn_log_level level, kn_log_topic topic, const char *message);
 
     /* Around work that waits (files, later the network): between `leave` and `enter` other threads
@@ -202,10 +210,11 @@ typedef struct kn_host {
     kn_status (*gpu)(void *ctx, kn_gpu *out, kn_error *err);
 
     /* Bytes that were downloaded by this call, and that are to be, at most ten times a second; once
-     * more with both alike at the end. May be NULL. */
+     * more with both alike at the end. NULL: the engine's sink. */
     void (*progress)(void *ctx, int64_t done, int64_t total);
 
-    /* Polled between steps; true stops the call with KN_ERR_CANCELLED. */
+    /* Polled between steps; true stops the call with KN_ERR_CANCELLED. NULL: kn_engine_cancel alone
+     * does. */
     bool (*cancelled)(void *ctx);
 
     /* Lets go of objects that only circles among themselves keep, so that kn_engine_forget is

@@ -230,8 +230,7 @@ typedef struct kn_function kn_function;
 
 /* Finds the native build of a kernel for the machine that `host` describes, fetches what is missing
  * of it, and loads its library and, where that needs it, libtvm_ffi. Of `host` its system, log,
- * progress, cancelled, leave, enter and gpu are used; NULL: a program without Python on the machine
- * that kn_engine_native_system describes, which wants to hear nothing. *out is the engine's.
+ * progress, cancelled, leave, enter and gpu are used. *out is the engine's.
  * KN_ERR_NOT_FOUND where there is no native build for this machine (with why each build is refused)
  * or no libtvm_ffi (with what to install). */
 KN_API kn_status kn_engine_get_native(kn_engine *engine, const kn_host *host,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Apply: forwards are swapped one after the other; if one fails, those before it are taken back. */
 #include "base/error.h"
-#include "engine/state.h"
+#include "engine/host.h"
 
 typedef struct swapped {
     void *module; /* retained */
@@ -154,8 +154,8 @@ static void conclude(kni_run *run, kn_undo *undo, kn_status status) {
         for (size_t i = 0; i < run->staged_count; i++)
             kni_claims_set(run->engine, run->host, &run->staged[i]);
     } else if (take_back(undo, run->host, NULL)) {
-        run->host->log(
-            run->host->ctx, KN_LOG_WARNING, KN_LOG_LAYERS,
+        kni_host_log(
+            run->engine, run->host, KN_LOG_WARNING, KN_LOG_LAYERS,
             "some modules could not be taken back after a failed call; they keep the new forward");
     }
     kn_undo_free(undo);
@@ -261,9 +261,11 @@ static kn_status undo_sites(const kn_walk *walk, const kn_host *host, kn_undo *u
     return KN_OK;
 }
 
-kn_status kn_engine_unkernelize(kn_engine *engine, const kn_host *host, void *model, kn_undo **out,
+kn_status kn_engine_unkernelize(kn_engine *engine, const kn_host *own, void *model, kn_undo **out,
                                 kn_error *err) {
     if (out) *out = NULL;
+    kn_host completed;
+    const kn_host *host = kni_host_complete(own, &completed);
     kn_undo *undo = undo_new(engine->alloc, host);
     if (!undo) return kni_no_memory(err, "restoring forwards");
     kn_plan *plan = NULL;
@@ -288,7 +290,9 @@ kn_status kn_engine_unkernelize(kn_engine *engine, const kn_host *host, void *mo
     return status;
 }
 
-kn_status kn_engine_restore(kn_engine *engine, const kn_host *host, kn_undo *undo, kn_error *err) {
+kn_status kn_engine_restore(kn_engine *engine, const kn_host *own, kn_undo *undo, kn_error *err) {
+    kn_host completed;
+    const kn_host *host = kni_host_complete(own, &completed);
     kn_status first = take_back(undo, host, err);
     for (size_t i = 0; i < undo->claim_count; i++) {
         void *function = undo->claims[i].function;

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "engine/bundle.h"
+#include "engine/host.h"
 #include "os/clock.h"
 #include "os/reader.h"
 
@@ -28,7 +29,7 @@ static kn_status no_memory(kn_error *err) { return kni_no_memory(err, "importing
 
 static bool is_cancelled(void *ctx) {
     const importing *im = ctx;
-    return im->host->cancelled && im->host->cancelled(im->host->ctx);
+    return kni_host_is_cancelled(im->engine, im->host);
 }
 
 /* ---- locks ---- */
@@ -118,7 +119,7 @@ static kn_status import_content(importing *im, const kni_cache *cache, const kni
     if (!status && !good) status = write_blob(im, cache, find_blob(im->bundle, entry->oid), err);
     kni_cache_lock_drop(&lock);
     im->done += entry->size;
-    if (!status && im->host->progress) im->host->progress(im->host->ctx, im->done, im->total);
+    if (!status) kni_host_progress(im->engine, im->host, im->done, im->total);
     return status;
 }
 
@@ -264,7 +265,10 @@ kn_status kn_engine_import(kn_engine *engine, const kn_host *host, const char *f
     kn_error own;
     kn_error_init(&own);
     if (out) *out = NULL;
-    importing im = {.engine = engine, .alloc = engine->alloc, .host = host};
+    kn_host completed;
+    importing im = {.engine = engine,
+                    .alloc = engine->alloc,
+                    .host = kni_host_complete(host, &completed)};
     kn_status status = kni_reader_open(file, &im.reader, &own);
     if (!status) status = run(&im, install, &own);
     kni_reader_close(&im.reader);

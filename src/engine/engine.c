@@ -6,10 +6,9 @@
 #include "base/error.h"
 #include "engine/config.h"
 #include "engine/fetch.h"
-
-/* Callers that were built before a field was there have a smaller struct. */
-#define HAS(options, field) \
-    ((options)->size >= offsetof(kn_engine_options, field) + sizeof((options)->field))
+#include "engine/host.h"
+#include "os/files.h"
+#include "os/library.h"
 
 /* What an engine has before its first call. */
 static void free_empty(kn_engine *engine) {
@@ -23,24 +22,48 @@ static void free_empty(kn_engine *engine) {
     kni_free(engine->alloc, engine);
 }
 
-kn_status kn_engine_new(const kn_engine_options *options, kn_engine **out, kn_error *err) {
-    const kn_alloc *alloc = kni_alloc_or_default(options->alloc);
+/* The folder of the first-party kernels: the one that is given, else that beside the library. */
+static kn_status find_builtin(kn_engine *engine, const char *given, kn_error *err) {
+    char *folder = NULL;
+    if (!given) {
+        kn_status status =
+            kni_library_folder(engine->alloc, (kni_function)kn_engine_new, &folder, err);
+        if (status) return status;
+    }
+    engine->builtin_folder = given ? kni_text_copy(engine->alloc, given)
+                                   : kni_path_join(engine->alloc, folder, "kernels/builtin");
+    kni_free(engine->alloc, folder);
+    return engine->builtin_folder ? KN_OK : kni_no_memory(err, "starting the engine");
+}
+
+/* `given` as far as its program knows it: one that is older than a field has a smaller struct. */
+static kn_engine_options complete(const kn_engine_options *given) {
+    kn_engine_options options = {.size = 0};
+    if (given) memcpy(&options, given, given->size < sizeof options ? given->size : sizeof options);
+    return options;
+}
+
+kn_status kn_engine_new(const kn_engine_options *given, kn_engine **out, kn_error *err) {
+    const kn_engine_options options = complete(given);
+    const kn_alloc *alloc = kni_alloc_or_default(options.alloc);
     *out = NULL;
     kn_engine *engine = kni_new(alloc, sizeof *engine);
     if (!engine) return kni_no_memory(err, "starting the engine");
     engine->alloc = alloc;
     engine->lock = kni_lock_new(alloc);
+    engine->transport_new = options.transport_new;
+    engine->transport_ctx = options.transport_ctx;
+    engine->log = options.log;
+    engine->progress = options.progress;
+    engine->sink_ctx = options.sink_ctx;
+    engine->system = options.system;
     kni_machine(engine->arch, engine->os);
-    engine->transport_new = options->transport_new;
-    engine->transport_ctx = options->transport_ctx;
-    engine->builtin_folder = kni_text_copy(alloc, options->builtin_folder);
-    const char *net_library = HAS(options, net_library) ? options->net_library : NULL;
-    const char *site_config = HAS(options, site_config) ? options->site_config : NULL;
-    engine->net_library = kni_text_copy(alloc, net_library);
-    engine->site_config = kni_text_copy(alloc, site_config);
-    kn_status status = kn_mapping_extend(alloc, NULL, NULL, 0, &engine->mapping, err);
-    if (!engine->lock || (options->builtin_folder && !engine->builtin_folder) ||
-        (net_library && !engine->net_library) || (site_config && !engine->site_config)) {
+    kn_status status = find_builtin(engine, options.builtin_folder, err);
+    engine->net_library = kni_text_copy(alloc, options.net_library);
+    engine->site_config = kni_text_copy(alloc, options.site_config);
+    if (!status) status = kn_mapping_extend(alloc, NULL, NULL, 0, &engine->mapping, err);
+    if (!engine->lock || (options.net_library && !engine->net_library) ||
+        (options.site_config && !engine->site_config)) {
         status = kni_no_memory(err, "starting the engine");
     }
     if (status) {
@@ -61,8 +84,10 @@ static void kernel_release(const kn_engine *engine, const kn_host *host, kni_ker
     kni_kernel_free(engine->alloc, kernel);
 }
 
-void kn_engine_free(kn_engine *engine, const kn_host *host) {
+void kn_engine_free(kn_engine *engine, const kn_host *own) {
     if (!engine) return;
+    kn_host completed;
+    const kn_host *host = kni_host_complete(own, &completed);
     kni_engine_transports_free(engine);
     for (size_t i = 0; i < engine->root_count; i++) kn_plan_release(engine->roots[i].plan);
     for (size_t i = 0; i < engine->claim_count; i++)
@@ -84,6 +109,8 @@ void kn_engine_free(kn_engine *engine, const kn_host *host) {
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) kni_free(engine->alloc, arrays[i]);
     free_empty(engine);
 }
+
+void kn_engine_cancel(kn_engine *engine, bool cancel) { kni_flag_set(&engine->cancelled, cancel); }
 
 kn_mapping *kn_engine_mapping(kn_engine *engine) {
     kni_lock_take(engine->lock);
@@ -188,7 +215,9 @@ static bool take_binding(kn_engine *engine, const void *class_handle, kni_bindin
     return found;
 }
 
-void kn_engine_forget(kn_engine *engine, const kn_host *host, const void *object) {
+void kn_engine_forget(kn_engine *engine, const kn_host *own, const void *object) {
+    kn_host completed;
+    const kn_host *host = kni_host_complete(own, &completed);
     kni_binding binding;
     while (take_binding(engine, object, &binding)) {
         host->release(binding.forward);

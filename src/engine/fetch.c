@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/fetch.h"
+#include "engine/host.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -337,7 +338,7 @@ void kni_batch_tell_warnings(kni_batch *batch) {
     for (size_t i = 0; i < batch->warning_count; i++) {
         struct kni_warning *warning = &batch->warnings[i];
         if (kni_engine_tell_once(batch->engine, warning->text))
-            host->log(host->ctx, warning->level, warning->topic, warning->text);
+            kni_host_log(batch->engine, host, warning->level, warning->topic, warning->text);
         kni_free(batch->alloc, warning->text);
     }
     batch->warning_count = 0;
@@ -353,7 +354,7 @@ kn_status kni_batch_run(kni_batch *batch, kn_error *err) {
     }
     kni_batch_release_locks(batch);
     if (host->enter) host->enter(host->ctx, batch->left);
-    if (batch->shown && host->progress) host->progress(host->ctx, batch->pulled, batch->pulled);
+    if (batch->shown) kni_host_progress(batch->engine, host, batch->pulled, batch->pulled);
     kni_batch_tell_warnings(batch);
     return status;
 }

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "engine/fetch.h"
+#include "engine/host.h"
 #include "layers/repo.h"
 #include "load/archs.h"
 #include "load/minver.h"
@@ -14,7 +15,7 @@
 kn_status kni_run_system(kni_run *run, kn_error *err) {
     if (run->has_system) return KN_OK;
     run->system = (kn_system){.size = sizeof run->system};
-    kn_status status = run->host->system(run->host->ctx, &run->system, err);
+    kn_status status = kni_host_system(run->engine, run->host, &run->system, err);
     run->has_system = status == KN_OK;
     run->system.native = run->native;
     return status;
@@ -306,7 +307,7 @@ kn_status kni_engine_check_kernel(kni_run *run, const kni_kernel *kernel, bool a
     status =
         kni_provenance_warning(run->engine->alloc, metadata, kernel->source.variant, &warning, err);
     if (warning && kni_engine_tell_once(run->engine, warning))
-        run->host->log(run->host->ctx, KN_LOG_WARNING, KN_LOG_METADATA, warning);
+        kni_host_log(run->engine, run->host, KN_LOG_WARNING, KN_LOG_METADATA, warning);
     kni_free(run->engine->alloc, warning);
     return status;
 }

@@ -59,7 +59,7 @@ static kn_status builtin_path(const kn_engine *engine, const char *repo_id, char
                               kn_error *err) {
     const char *name = repo_id + strlen(BUILTIN_PREFIX);
     bool is_plain = *name && *name != '.' && !strchr(name, '/');
-    if (!engine->builtin_folder || !is_plain) {
+    if (!is_plain) {
         return kni_fail(err, KN_ERR_NOT_FOUND, "'%s': there is no first-party kernel of that name",
                         repo_id);
     }
@@ -115,9 +115,8 @@ kn_status kni_want_local_path(const kni_batch *batch, const kni_want *w, char **
 
 /* Whether what lies in `path` came with the library, and so was built for this very interpreter. */
 static bool is_shipped(const kn_engine *engine, const char *path) {
-    const char *folder = engine->builtin_folder;
-    size_t length = folder ? strlen(folder) : 0;
-    return length && strncmp(path, folder, length) == 0 && path[length] == '/';
+    size_t length = strlen(engine->builtin_folder);
+    return length && strncmp(path, engine->builtin_folder, length) == 0 && path[length] == '/';
 }
 
 /* The kernel in `path`, for the first of the backends that it has a build for. */

@@ -114,28 +114,6 @@ kn_status kn_engine_native_system(kn_engine *engine, kn_system *out, kn_error *e
     return tvm_ffi_version(engine, &out->tvm_ffi_major, &out->tvm_ffi_minor, err);
 }
 
-static kn_status own_system(void *ctx, kn_system *out, kn_error *err) {
-    return kn_engine_native_system(ctx, out, err);
-}
-
-static void own_log(void *ctx, kn_log_level level, kn_log_topic topic, const char *message) {
-    (void)ctx, (void)level, (void)topic, (void)message;
-}
-
-static bool own_cancelled(void *ctx) {
-    (void)ctx;
-    return false;
-}
-
-/* For programs that give none. */
-static kn_host own_host(kn_engine *engine) {
-    return (kn_host){.size = sizeof(kn_host),
-                     .ctx = engine,
-                     .system = own_system,
-                     .log = own_log,
-                     .cancelled = own_cancelled};
-}
-
 /* ---- kernels ---- */
 
 /* Whether the loader missed what libtvm_ffi has. */
@@ -204,8 +182,7 @@ kn_status kn_engine_get_native(kn_engine *engine, const kn_host *host, const kn_
                                kn_native **out, kn_error *err) {
     *out = NULL;
     kni_run run;
-    const kn_host own = own_host(engine);
-    kni_run_init(&run, engine, host ? host : &own, NULL);
+    kni_run_init(&run, engine, host, NULL);
     run.native = true;
     kn_status status = get_native(&run, info, out, err);
     kni_run_clear(&run);

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "engine/fetch.h"
+#include "engine/host.h"
 #include "hub/user_agent.h"
 #include "load/digest.h"
 #include "load/net_library.h"
@@ -140,10 +141,10 @@ static int64_t session_now(void *ctx) {
 bool kni_batch_is_cancelled(kni_batch *batch) {
     const kn_host *host = batch->run->host;
     if (host->enter) host->enter(host->ctx, batch->left);
-    bool cancelled = host->cancelled(host->ctx);
-    if (!cancelled && host->progress && batch->pulled != batch->shown) {
+    bool cancelled = kni_host_is_cancelled(batch->engine, host);
+    if (!cancelled && batch->pulled != batch->shown) {
         batch->shown = batch->pulled;
-        host->progress(host->ctx, batch->pulled, batch->to_pull);
+        kni_host_progress(batch->engine, host, batch->pulled, batch->to_pull);
     }
     batch->left = host->leave ? host->leave(host->ctx) : NULL;
     /* In a child that the host has just forked there are no locks and no connections to go on with.

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "engine/state.h"
+#include "engine/host.h"
 #include "layers/repo.h"
 #include "os/files.h"
 
@@ -13,7 +13,8 @@ static bool is_disabled(void) {
 }
 
 void kni_run_init(kni_run *run, kn_engine *engine, const kn_host *host, void *model) {
-    *run = (kni_run){.engine = engine, .host = host, .model = model};
+    *run = (kni_run){.engine = engine, .model = model};
+    run->host = kni_host_complete(host, &run->completed);
 }
 
 void kni_run_clear(kni_run *run) {
@@ -160,7 +161,7 @@ static kn_status select_site(kni_run *run, size_t index, bool own_devices, bool 
     kn_plan *plan = run->plan;
     const kni_site *site = &plan->walk.sites[index];
     kni_case c = {.class_id = site->class_id, .device = plan->device};
-    if (run->host->cancelled(run->host->ctx)) return kni_fail(err, KN_ERR_CANCELLED, "stopped");
+    if (kni_host_is_cancelled(run->engine, run->host)) return kni_fail(err, KN_ERR_CANCELLED, "stopped");
     kn_status status = override_site(run, site, &c, err);
     if (!status && own_devices && !c.overridden) status = own_device(run, site, &c.device, err);
     uint32_t decision = KNI_NONE;
@@ -260,8 +261,8 @@ static void tell_fallbacks(const kni_run *run) {
         bool is_usual =
             is_wish || d->reason == KN_REASON_NO_DEVICE || d->reason == KN_REASON_NO_PROPERTIES;
         if (message && once && kni_engine_tell_once(run->engine, once)) {
-            run->host->log(run->host->ctx, is_usual ? KN_LOG_INFO : KN_LOG_WARNING,
-                           is_wish ? KN_LOG_MODEL : KN_LOG_LAYERS, message);
+            kni_host_log(run->engine, run->host, is_usual ? KN_LOG_INFO : KN_LOG_WARNING,
+                         is_wish ? KN_LOG_MODEL : KN_LOG_LAYERS, message);
         }
         kni_free(run->engine->alloc, message);
         kni_free(run->engine->alloc, once);

@@ -30,7 +30,7 @@ kn_status kn_engine_get_kernel(kn_engine *engine, const kn_host *host, const kn_
         status =
             kni_engine_import(&run, found, kni_repo_display(info), info->any_arch, &refused, err);
     if (!status) {
-        host->retain(found->handle);
+        run.host->retain(found->handle);
         *kernel = found->handle;
     }
     kni_run_clear(&run);

@@ -108,13 +108,19 @@ struct kn_engine {
     size_t idle_count;
     char **told; /* what has been logged: once is enough */
     size_t told_count, told_capacity;
+    const kn_system *system; /* of hosts that tell none; NULL: kn_engine_native_system */
     char arch[KNI_MACHINE_TEXT_MAX], os[KNI_MACHINE_TEXT_MAX];
+    void (*log)(void *ctx, kn_log_level level, kn_log_topic topic, const char *message);
+    void (*progress)(void *ctx, int64_t done, int64_t total);
+    void *sink_ctx;
+    kni_flag cancelled; /* kn_engine_cancel */
 };
 
 /* One call of the engine. */
 typedef struct kni_run {
     kn_engine *engine;
-    const kn_host *host;
+    const kn_host *host; /* = &completed: see engine/host.h for what may be called */
+    kn_host completed;
     void *model;
     kn_mapping *mapping;
     const kn_request *request;

@@ -65,3 +65,11 @@ void kni_count_add(kni_count *count) { __atomic_add_fetch(&count->value, 1, __AT
 bool kni_count_drop(kni_count *count) {
     return __atomic_sub_fetch(&count->value, 1, __ATOMIC_ACQ_REL) == 0;
 }
+
+bool kni_flag_is_set(const kni_flag *flag) {
+    return __atomic_load_n(&flag->value, __ATOMIC_ACQUIRE);
+}
+
+void kni_flag_set(kni_flag *flag, bool value) {
+    __atomic_store_n(&flag->value, value, __ATOMIC_RELEASE);
+}

@@ -22,4 +22,12 @@ size_t kni_count_get(const kni_count *count);
 void kni_count_add(kni_count *count);
 bool kni_count_drop(kni_count *count);
 
+/* A flag that any thread, and a signal handler, may set. */
+typedef struct kni_flag {
+    bool value;
+} kni_flag;
+
+bool kni_flag_is_set(const kni_flag *flag);
+void kni_flag_set(kni_flag *flag, bool value);
+
 #endif
