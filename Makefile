@@ -24,7 +24,7 @@ PEERS := .venv-peer/.peer .venv-hub1/.hub1 build/test-hub/test_hub
 TESTED := .venv/.demo .venv/.model .venv/.test .venv-ecosystem/.ecosystem $(PEERS)
 
 .PHONY: help demo test test-c test-python test-sanitized test-large test-emulated test-tsan test-valgrind test-free-threaded \
-        test-upstream test-wheel test-cuda test-cuda-sanitized fuzz bench build wheel kernels docs lint \
+        test-upstream test-wheel test-deb test-cuda test-cuda-sanitized fuzz bench build wheel install deb kernels docs lint \
         format clean
 .NOTPARALLEL:
 
@@ -71,6 +71,20 @@ test-large: build .venv/.demo .venv/.test ## run the kernels on more than 2^31 e
 
 test-wheel: wheel .venv/.demo .venv/.test build/test-hub/test_hub build/bare/.made ## install the wheel in a bare Debian (root) and use it
 	$(TEST_ENV) KN_BARE=$(CURDIR)/build/bare/root $(BIN)/pytest -s tests/wheel/check_wheel.py $(ARGS)
+
+install: build/.system ## build the C library and install it below DESTDIR and PREFIX (default /usr/local)
+	cmake -S . -B build/install -G Ninja --log-level=WARNING -DCMAKE_INSTALL_PREFIX=$(or $(PREFIX),/usr/local)
+	cmake --build build/install
+	DESTDIR=$(DESTDIR) cmake --install build/install
+
+deb: build/.system ## build Debian packages for C programs: build/deb/*.deb
+	cmake -S . -B build/deb -G Ninja --log-level=WARNING -DCMAKE_INSTALL_PREFIX=/usr
+	cmake --build build/deb
+	rm -f build/deb/*.deb
+	cd build/deb && cpack -G DEB
+
+test-deb: deb build/bare-c/.made ## install them in a bare Debian without Python (root) and use them
+	tests/wheel/check_deb.sh build/deb build/bare-c/root
 
 fuzz: build/.system ## fuzz what reads outside bytes, with clang, for SECONDS each (default 60)
 	tools/fuzz.sh $(SECONDS)
@@ -144,8 +158,13 @@ $(DEPS)/.built: tools/static_deps.sh tools/static_deps.pins | build/.system
 	tools/static_deps.sh $(DEPS)
 	@touch $@
 
+# Without Python: what the packages depend on, and what it takes to build a program with them.
+build/bare-c/.made: tests/wheel/bare.sh
+	tests/wheel/bare.sh build/bare-c/root gcc,libc6-dev,pkgconf,libcurl4,libssl3,libjansson-dev,libmicrohttpd12
+	@touch $@
+
 build/bare/.made: tests/wheel/bare.sh
-	tests/wheel/bare.sh build/bare/root
+	tests/wheel/bare.sh build/bare/root python3
 	@touch $@
 
 # auditwheel refuses what an older glibc lacks, and writes the tag.

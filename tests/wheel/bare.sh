@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# usage: bare.sh DIR
-# Makes a bare Debian 12 in DIR: what debootstrap calls minbase, and python3. Needs root.
+# usage: bare.sh DIR PACKAGE[,PACKAGE...]
+# Makes a bare Debian 12 in DIR: what debootstrap calls minbase, and these packages. Needs root.
 set -eu
 
 if [ "$(id -u)" -ne 0 ]; then
@@ -18,7 +18,7 @@ fi
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Codename: bookworm' | head -n 1)
 rm -rf "$1"
 mkdir -p "$1"
-debootstrap --variant=minbase --include=python3 bookworm "$1" $mirror >"$1.log" 2>&1 || {
+debootstrap --variant=minbase --include="$2" bookworm "$1" $mirror >"$1.log" 2>&1 || {
     tail -n 20 "$1.log" >&2
     exit 1
 }

@@ -1,0 +1,35 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# usage: check_deb.sh PACKAGES ROOT
+# Installs the Debian packages of the folder PACKAGES in the bare system ROOT, which has no Python, builds the C example
+# there with pkg-config, and runs it and the command. Needs root. Run by `make test-deb`.
+set -eu
+
+packages=$1 root=$2
+cd "$(dirname "$0")/../.."
+
+enter() { # COMMAND...: in the system, with a /proc that goes away with it
+    unshare --mount sh -c 'mount -t proc proc "$1/proc" && exec /usr/sbin/chroot "$@"' sh "$root" "$@"
+}
+
+[ ! -e "$root/usr/bin/python3" ] || { echo "check_deb: '$root' has a Python" >&2; exit 1; }
+rm -rf "$root/tmp/deb"
+mkdir -p "$root/tmp/deb"
+cp "$packages"/*.deb examples/c_host.c "$root/tmp/deb"
+
+enter sh -euc '
+    cd /tmp/deb
+    dpkg -i ./*.deb
+    gcc -std=c11 -Wall -Werror c_host.c -o c_host $(pkg-config --cflags --libs kernels)
+    ./c_host
+    gcc -std=c11 c_host.c -o c_host_static $(pkg-config --cflags kernels) \
+        "$(pkg-config --variable=libdir kernels)/libkernels.a" $(pkg-config --static --libs-only-l kernels)
+    ./c_host_static
+    kernels --version
+    kernels doctor --offline
+    test -s /usr/share/man/man1/kernels.1
+    test -s /usr/share/bash-completion/completions/kernels
+    dpkg --purge kernels libkernels-dev libkernels0
+    test ! -e /usr/lib/x86_64-linux-gnu/libkernels.so.0
+'
+echo "check_deb: installed, used and removed without Python"
