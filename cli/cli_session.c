@@ -60,8 +60,8 @@ static void without_environment(cli *c) {
                             .torch_major = -1,
                             .torch_minor = -1,
                             .torch_cxx11_abi = -1,
-                            .tvm_ffi_major = -1,
-                            .tvm_ffi_minor = -1,
+                            .tvm_ffi_major = 0, /* what kernels without libtvm_ffi are built for */
+                            .tvm_ffi_minor = 1,
                             .backend = "cpu",
                             .arch = about.machine,
                             .os = "linux"};

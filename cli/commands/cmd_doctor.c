@@ -47,18 +47,17 @@ static void look_at_environment(doctor *d) {
         printf("\n");
         line(d, "package", c->about.kernels ? c->about.kernels : "none");
     }
-    if (!c->about.prefix)
-        problem(d, c->no_environment.message, "name an environment with --python");
-    else if (!c->about.torch)
+    if (c->about.prefix && !c->about.torch)
         problem(d, "there is no torch in this environment, so only kernels that need none run here",
                 "install torch into it, or name another environment with --python");
     if (c->about.torch && c->system.torch_cxx11_abi < 0)
         problem(
             d, "which C++ ABI this torch has cannot be told: its TorchConfig.cmake does not say it",
             "install torch again; builds that name an ABI are refused until then");
-    if (!c->net_library[0])
-        problem(d, "the network module libkernels_net.so was not found",
-                "install the Python package again, or name the module with KERNELS_NET_LIBRARY");
+    kn_error err;
+    kn_error_init(&err);
+    if (kn_engine_load_network(c->engine, &err))
+        problem(d, err.message, "name the module with KERNELS_NET_LIBRARY");
 }
 
 /* ---- kernels.toml ---- */

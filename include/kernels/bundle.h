@@ -57,6 +57,8 @@ KN_API kn_status kn_engine_bundle(kn_engine *engine, const kn_host *host,
 KN_API kn_status kn_engine_import(kn_engine *engine, const kn_host *host, const char *file,
                                   bool install, kn_bundle **out, kn_error *err);
 
+/* Its revisions by number, with the branches and tags that lead to each and the builds that there
+ * are of it, and the targets that it was made for. Indices are smaller than the counts. */
 KN_API size_t kn_bundle_count(const kn_bundle *bundle);
 KN_API void kn_bundle_get(const kn_bundle *bundle, size_t index, kn_bundle_item *out);
 KN_API const char *kn_bundle_ref(const kn_bundle *bundle, size_t index, size_t ref);

@@ -11,6 +11,7 @@
 extern "C" {
 #endif
 
+/* Marks of declarations: what the library exports, and whose arguments are a format of printf. */
 #if defined(__GNUC__)
 #define KN_API __attribute__((visibility("default")))
 #define KN_PRINTF(format_index, first_arg) __attribute__((format(printf, format_index, first_arg)))

@@ -59,6 +59,11 @@ KN_API void kn_engine_free(kn_engine *engine, const kn_host *host);
  * next step, until this is called with false. Thread safe; a signal handler may call it. */
 KN_API void kn_engine_cancel(kn_engine *engine, bool cancel);
 
+/* Loads the module for network, digests and TOML now, and not when something is first fetched: for
+ * programs that will not be able to open files then, or fork. KN_ERR_RUNTIME, with the file that
+ * was tried, where it cannot be loaded. Thread safe. */
+KN_API kn_status kn_engine_load_network(kn_engine *engine, kn_error *err);
+
 /* The global mapping, with a reference for the caller. */
 KN_API kn_mapping *kn_engine_mapping(kn_engine *engine);
 

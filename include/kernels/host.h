@@ -54,6 +54,7 @@ typedef struct kn_class {
     bool has_condition;     /* ask `condition` for each module */
 } kn_class;
 
+/* A class that sites are of; *out is the number that kn_walk_add_site takes. */
 KN_API kn_status kn_walk_add_class(kn_walk *walk, const kn_class *cls, uint32_t *out,
                                    kn_error *err);
 

@@ -50,6 +50,8 @@ KN_API kn_status kn_lockfile_read(const kn_alloc *alloc, const char *path, kn_lo
                                   kn_error *err);
 KN_API void kn_lockfile_free(kn_lockfile *file);
 
+/* Its entries, in the order of the file, and the variants of each; indices are smaller than the
+ * counts. */
 KN_API size_t kn_lockfile_count(const kn_lockfile *file);
 KN_API void kn_lockfile_get(const kn_lockfile *file, size_t index, kn_locked *out);
 KN_API void kn_lockfile_variant(const kn_lockfile *file, size_t index, size_t variant,

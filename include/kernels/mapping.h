@@ -38,12 +38,11 @@ KN_API kn_status kn_mapping_extend(const kn_alloc *alloc, kn_mapping *base,
                                    const kn_mapping_entry *entries, size_t count, kn_mapping **out,
                                    kn_error *err);
 
+/* One more reference, and one less: the last one frees it. NULL is fine for the latter. */
 KN_API kn_mapping *kn_mapping_retain(kn_mapping *mapping);
 KN_API void kn_mapping_release(kn_mapping *mapping);
 
-/* The modes for `layer` on `device` at `capability` (ignored where the device has none): of the
- * ranges that hold it the smallest, of equally wide ones the one registered last. Borrowed: valid
- * while `mapping` is. */
+/* What a look into a mapping comes to. */
 typedef enum kn_mapping_answer {
     KN_MAPPING_FOUND = 0,
     KN_MAPPING_NO_LAYER = 1,      /* the layer name is not mapped */
@@ -53,6 +52,9 @@ typedef enum kn_mapping_answer {
     KN_MAPPING_NO_MODE = 4        /* it is, but not for a mode that serves the request */
 } kn_mapping_answer;
 
+/* The modes for `layer` on `device` at `capability` (ignored where the device has none): of the
+ * ranges that hold it the smallest, of equally wide ones the one registered last. Borrowed: valid
+ * while `mapping` is. */
 KN_API kn_mapping_answer kn_mapping_modes(const kn_mapping *mapping, const char *layer,
                                           kn_device_type device, int64_t capability,
                                           const kn_mode_repo **out, size_t *count);

@@ -74,6 +74,7 @@ KN_API const char *kn_metadata_python_depends(const kn_metadata *metadata, size_
 KN_API size_t kn_metadata_archs_count(const kn_metadata *metadata);
 KN_API const char *kn_metadata_archs(const kn_metadata *metadata, size_t index);
 
+/* The kernels that it depends on, in the order of the file; `index` < count. */
 KN_API size_t kn_metadata_kernel_depends_count(const kn_metadata *metadata);
 KN_API void kn_metadata_kernel_depends(const kn_metadata *metadata, size_t index,
                                        kn_kernel_depend *out);

@@ -47,6 +47,7 @@ typedef enum kn_reason {
 
 #define KN_REASONS 16
 
+/* Static texts, the same for ever: "mapped", "settle", "replace". */
 KN_API const char *kn_reason_text(kn_reason reason);
 KN_API const char *kn_stage_text(kn_stage stage);
 KN_API const char *kn_action_text(kn_action action);
@@ -82,12 +83,14 @@ typedef struct kn_decision {
     size_t module_count; /* how many modules are decided so */
 } kn_decision;
 
+/* One more reference, and one less: the last one frees it. NULL is fine for the latter. */
 KN_API kn_plan *kn_plan_retain(kn_plan *plan);
 KN_API void kn_plan_release(kn_plan *plan);
 
 /* The request that it answers. */
 KN_API kn_mode kn_plan_mode(const kn_plan *plan);
 
+/* Its decisions; `index` < count. */
 KN_API size_t kn_plan_count(const kn_plan *plan);
 KN_API void kn_plan_get(const kn_plan *plan, size_t index, kn_decision *out);
 

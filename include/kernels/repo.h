@@ -77,6 +77,7 @@ KN_API void *kn_repo_object(const kn_repo *repo);
  * one. */
 KN_API size_t kn_repo_references(const kn_repo *repo);
 
+/* Asks the host's object what it is; see kn_repo_info for how long the texts live. */
 KN_API kn_status kn_repo_describe(const kn_repo *repo, kn_repo_info *out, kn_error *err);
 
 #ifdef __cplusplus

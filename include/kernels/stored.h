@@ -43,6 +43,8 @@ typedef struct kn_stored_revision {
     bool is_named;        /* by a branch, a tag, or a version that was asked for */
 } kn_stored_revision;
 
+/* Reads the cache that the environment names; one that is not there is empty. The caller frees *out
+ * with kn_stored_free. `alloc` NULL: malloc. */
 KN_API kn_status kn_stored_read(const kn_alloc *alloc, kn_stored **out, kn_error *err);
 KN_API void kn_stored_free(kn_stored *stored);
 /* The folder of the cache, absolute; borrowed. */

@@ -266,9 +266,8 @@ kn_status kn_engine_import(kn_engine *engine, const kn_host *host, const char *f
     kn_error_init(&own);
     if (out) *out = NULL;
     kn_host completed;
-    importing im = {.engine = engine,
-                    .alloc = engine->alloc,
-                    .host = kni_host_complete(host, &completed)};
+    importing im = {
+        .engine = engine, .alloc = engine->alloc, .host = kni_host_complete(host, &completed)};
     kn_status status = kni_reader_open(file, &im.reader, &own);
     if (!status) status = run(&im, install, &own);
     kni_reader_close(&im.reader);

@@ -41,7 +41,8 @@ static kn_status default_module_device(void *ctx, void *module, bool *found, kn_
 }
 
 static kn_status default_describe(void *ctx, void *object, kn_forward_info *out, kn_error *err) {
-    (void)ctx, (void)object, (void)out, (void)err;
+    (void)ctx, (void)object, (void)err;
+    out->repo = NULL;
     return KN_OK;
 }
 
@@ -64,13 +65,15 @@ static kn_status no_walk(void *ctx, void *model, kn_walk *walk, kn_error *err) {
 
 static kn_status no_condition(void *ctx, void *module, void *class_handle, bool *out,
                               kn_error *err) {
-    (void)ctx, (void)module, (void)class_handle, (void)out;
+    (void)ctx, (void)module, (void)class_handle;
+    *out = false;
     return cannot(err, "condition");
 }
 
 static kn_status no_predicate(void *ctx, void *predicate, const char *path, void *module, bool *out,
                               kn_error *err) {
-    (void)ctx, (void)predicate, (void)path, (void)module, (void)out;
+    (void)ctx, (void)predicate, (void)path, (void)module;
+    *out = false;
     return cannot(err, "predicate");
 }
 
@@ -82,29 +85,35 @@ static kn_status no_import(void *ctx, const kn_kernel_info *info, void **out, kn
 
 static kn_status no_find_layer(void *ctx, void *kernel, const char *name, const char *repo,
                                kn_layer *out, kn_error *err) {
-    (void)ctx, (void)kernel, (void)name, (void)repo, (void)out;
+    (void)ctx, (void)kernel, (void)name, (void)repo;
+    out->handle = NULL;
     return cannot(err, "find_layer");
 }
 
 static kn_status no_load(void *ctx, void *repo_object, kn_layer *out, kn_error *err) {
-    (void)ctx, (void)repo_object, (void)out;
+    (void)ctx, (void)repo_object;
+    out->handle = NULL;
     return cannot(err, "load");
 }
 
 static kn_status no_bind(void *ctx, void *layer, void *class_handle, const kn_forward_info *info,
                          void **out, kn_error *err) {
-    (void)ctx, (void)layer, (void)class_handle, (void)info, (void)out;
+    (void)ctx, (void)layer, (void)class_handle, (void)info;
+    *out = NULL;
     return cannot(err, "bind");
 }
 
 static kn_status no_inspect(void *ctx, void *module, void **current, uint32_t *flags,
                             kn_error *err) {
-    (void)ctx, (void)module, (void)current, (void)flags;
+    (void)ctx, (void)module;
+    *current = NULL;
+    *flags = 0;
     return cannot(err, "inspect");
 }
 
 static kn_status no_swap(void *ctx, void *module, void *forward, void **undo, kn_error *err) {
-    (void)ctx, (void)module, (void)forward, (void)undo;
+    (void)ctx, (void)module, (void)forward;
+    *undo = NULL;
     return cannot(err, "swap");
 }
 
@@ -148,7 +157,9 @@ const kn_host *kni_host_complete(const kn_host *host, kn_host *room) {
 kn_status kni_host_system(kn_engine *engine, const kn_host *host, kn_system *out, kn_error *err) {
     if (host->system) return host->system(host->ctx, out, err);
     if (!engine->system) return kn_engine_native_system(engine, out, err);
-    *out = *engine->system;
+    const kn_system *given = engine->system;
+    memcpy(out, given, given->size < sizeof *out ? given->size : sizeof *out);
+    out->size = sizeof *out;
     return KN_OK;
 }
 

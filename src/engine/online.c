@@ -50,6 +50,11 @@ kn_status kni_engine_net(kn_engine *engine, const kni_net **out, kn_error *err) 
     return kni_fail(err, KN_ERR_RUNTIME, "the network module could not be kept");
 }
 
+kn_status kn_engine_load_network(kn_engine *engine, kn_error *err) {
+    const kni_net *net;
+    return kni_engine_net(engine, &net, err);
+}
+
 kn_status kni_batch_net(kni_batch *batch, const kni_net **out, kn_error *err) {
     return kni_engine_net(batch->engine, out, err);
 }

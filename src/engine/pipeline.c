@@ -161,7 +161,8 @@ static kn_status select_site(kni_run *run, size_t index, bool own_devices, bool 
     kn_plan *plan = run->plan;
     const kni_site *site = &plan->walk.sites[index];
     kni_case c = {.class_id = site->class_id, .device = plan->device};
-    if (kni_host_is_cancelled(run->engine, run->host)) return kni_fail(err, KN_ERR_CANCELLED, "stopped");
+    if (kni_host_is_cancelled(run->engine, run->host))
+        return kni_fail(err, KN_ERR_CANCELLED, "stopped");
     kn_status status = override_site(run, site, &c, err);
     if (!status && own_devices && !c.overridden) status = own_device(run, site, &c.device, err);
     uint32_t decision = KNI_NONE;

@@ -303,7 +303,8 @@ static kn_status settle_function(kni_run *run, size_t index, kn_error *err) {
 kn_status kni_run_settle(kni_run *run, kn_error *err) {
     kn_plan *plan = run->plan;
     for (size_t i = 0; i < plan->count; i++) {
-        if (kni_host_is_cancelled(run->engine, run->host)) return kni_fail(err, KN_ERR_CANCELLED, "stopped");
+        if (kni_host_is_cancelled(run->engine, run->host))
+            return kni_fail(err, KN_ERR_CANCELLED, "stopped");
         if (!is_pending(&plan->decisions[i], KN_STAGE_SETTLE)) continue;
         kn_status status = settle_one(run, i, err);
         if (status) return status;

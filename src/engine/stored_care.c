@@ -65,7 +65,8 @@ static kn_status check_blobs(kni_batch *batch, const teller *t, bool remove, siz
         const kni_stored_blob *blob = &t->repo->blobs[i];
         done += blob->size;
         if (blob->is_partial || !kni_is_commit(blob->name)) continue; /* an id looks like one */
-        if (kni_host_is_cancelled(batch->engine, host)) return kni_fail(err, KN_ERR_CANCELLED, "stopped");
+        if (kni_host_is_cancelled(batch->engine, host))
+            return kni_fail(err, KN_ERR_CANCELLED, "stopped");
         status = check_blob(batch, t, blob, remove, err);
         if (!status) ++*checked;
         kni_host_progress(batch->engine, host, done, total);

@@ -314,6 +314,25 @@ def declared_functions(root: Path) -> set[str]:
     return names
 
 
+# Structs of fixed form: values that stand in arrays, and what another ABI lays out. All others begin with their size.
+FIXED_STRUCTS = {
+    *("kn_bytes", "kn_dtype", "kn_tensor", "kn_tensor_device", "kn_value"),  # tvm-ffi's, DLPack's
+    *("kn_capability_range", "kn_mapping_entry", "kn_mode_repo", "kn_refusal"),
+    *("kn_build", "kn_fetched", "kn_http_header", "kn_version_span"),
+}
+
+
+def public_structs_begin_with_their_size(root: Path) -> list[str]:
+    """A public struct that cannot grow without a new ABI."""
+    found = []
+    for path in c_files(root, "include"):
+        code = without_comments(path.read_text())
+        for name, body in re.findall(r"\btypedef struct (\w+) \{([^}]*)", code):
+            if name not in FIXED_STRUCTS and not body.strip().startswith("size_t size;"):
+                found.append(f"{path.relative_to(root)}: {name} does not begin with size_t size")
+    return found
+
+
 def exported_symbols(nm_output: str) -> set[str]:
     """The names in the output of `nm --dynamic --defined-only --format=posix`."""
     lines = (line.split() for line in nm_output.splitlines())

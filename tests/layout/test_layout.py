@@ -2,9 +2,11 @@
 """The tree keeps to its layout. What each rule means stands in layout_rules.py."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
+import c_reference
 import layout_rules as rules
 import pytest
 
@@ -18,6 +20,7 @@ HEADERS = sorted((ROOT / "include/kernels").glob("*.h"))
         rules.include_arrows,
         rules.outside_sees_public_headers_only,
         rules.public_headers_see_public_headers_only,
+        rules.public_structs_begin_with_their_size,
         rules.builtin_stands_alone,
         rules.python_header_in_bindings_only,
         rules.pure_folders_do_no_io,
@@ -61,6 +64,16 @@ def compile_alone(header, compiler):
     )
 
 
+def test_every_public_function_is_documented_and_in_the_reference():
+    headers = c_reference.read_headers(ROOT / "include/kernels")
+    assert c_reference.declarations_without_comment(headers) == []
+    page = c_reference.render(headers)
+    headings = set(re.findall(r"\w+", " ".join(re.findall(r"^### (.*)$", page, re.MULTILINE))))
+    assert {header.name for header in headers} == {path.name for path in HEADERS} - {"kernels.h"}
+    assert rules.declared_functions(ROOT) - headings == set()
+    assert {"kn_engine_options", "kn_status", "KN_MODE_INFERENCE", "kn_path_visit"} <= headings
+
+
 def nm(*arguments):
     return subprocess.run(["nm", *arguments], capture_output=True, text=True, check=True).stdout
 
@@ -80,6 +93,16 @@ def test_exported_symbols_are_the_public_functions(shared_library):
     assert declared
     assert exported - declared == set(), "exported, but not declared in include/kernels"
     assert declared - exported == set(), "declared in include/kernels, but not exported"
+
+
+def test_the_library_has_a_name_and_its_symbols_a_version(shared_library):
+    told = subprocess.run(
+        ["readelf", "--dynamic", "--wide", shared_library], capture_output=True, text=True
+    ).stdout
+    assert "Library soname: [libkernels.so.0]" in told
+    output = nm("--dynamic", "--defined-only", "--format=posix", shared_library)
+    names = [line.split()[0] for line in output.splitlines()]
+    assert {name.partition("@@")[2] for name in names if name != "KERNELS_0"} == {"KERNELS_0"}
 
 
 def test_network_module_exports_its_tables_alone(shared_library):

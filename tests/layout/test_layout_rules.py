@@ -87,6 +87,20 @@ def test_public_headers_see_public_headers_only(tree, text, finds):
 @pytest.mark.parametrize(
     ("text", "finds"),
     [
+        ("typedef struct kn_a {\n    size_t size; /* of it */\n    int x;\n} kn_a;", False),
+        ("typedef struct kn_a {\n    int x;\n    size_t size;\n} kn_a;", True),
+        ("typedef struct kn_bytes {\n    const char *at;\n} kn_bytes;", False),
+        ("typedef struct kn_a kn_a;", False),
+    ],
+)
+def test_public_structs_begin_with_their_size(tree, text, finds):
+    root = tree({"include/kernels/a.h": text})
+    assert bool(rules.public_structs_begin_with_their_size(root)) is finds
+
+
+@pytest.mark.parametrize(
+    ("text", "finds"),
+    [
         ('#include "norm.h"', False),
         ("#include <Python.h>", False),
         ("#include <kernels/common.h>", True),

@@ -93,6 +93,18 @@ def test_c_example_prints_what_the_architecture_shows(tmp_path):
     assert printed in (ROOT / "docs" / "architecture.md").read_text()
 
 
+def test_the_first_program_in_c_prints_the_folder_of_a_kernel(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERNELS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("LOCAL_KERNELS", f"org/fixture={tmp_path / 'fixture'}")
+    text = (ROOT / "docs" / "c.md").read_text()
+    code = re.findall(r"^```c\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[0]
+    source = tmp_path / "first.c"
+    source.write_text(code)
+    kernel = write_kernel(tmp_path / "fixture", "fixture")
+    printed = compile_and_run(source, tmp_path / "first", "org/fixture@v1")
+    assert Path(printed.rstrip("\n")).parent.parent == Path(kernel)
+
+
 def test_c_code_about_native_kernels_calls_one(tmp_path):
     text = (ROOT / "docs" / "native.md").read_text()
     [code] = re.findall(r"^```c\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)

@@ -26,7 +26,7 @@ enter sh -euc '
         "$(pkg-config --variable=libdir kernels)/libkernels.a" $(pkg-config --static --libs-only-l kernels)
     ./c_host_static
     kernels --version
-    kernels doctor --offline
+    HF_HUB_OFFLINE=1 kernels doctor
     test -s /usr/share/man/man1/kernels.1
     test -s /usr/share/bash-completion/completions/kernels
     dpkg --purge kernels libkernels-dev libkernels0

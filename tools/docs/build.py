@@ -5,6 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import c_reference
 from sphinx.cmd.build import main as sphinx
 
 import kernels
@@ -48,7 +49,9 @@ def collect():
         shutil.copy(ROOT / name, SOURCE / name)
     shutil.copytree(ROOT / "examples", SOURCE / "examples")
     (SOURCE / "docs" / "reference.md").write_text(reference())
-    contents = "\n".join([*pages, "docs/reference.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+    (SOURCE / "docs" / "c-reference.md").write_text(c_reference.page(ROOT))
+    made = ["docs/reference.md", "docs/c-reference.md"]
+    contents = "\n".join([*pages, *made, "CONTRIBUTING.md", "CHANGELOG.md"])
     with (SOURCE / "README.md").open("a") as readme:
         readme.write(f"\n```{{toctree}}\n:hidden:\n\n{contents}\n```\n")
 

@@ -77,15 +77,20 @@ static const char *refusal_of(kn_engine *engine, const char *name) {
 
 static void test_builds_have_to_fit_this_machine_or_the_one_of_the_options(void **state) {
     scene *s = *state;
-    static const char *const cpu = "tvm-ffi01-cpu-x86_64-linux",
-                             *const cuda = "tvm-ffi01-cu130-x86_64-linux";
+    static const char *const cpu = "tvm-ffi01-cpu-x86_64-linux", *const cuda =
+                                                                     "tvm-ffi01-cu130-x86_64-linux";
     scripted_hub_add_build(&s->hub, "org/toy", cpu);
     scripted_hub_add_build(&s->hub, "org/toy", cuda);
     sinks told = {.total = 0};
     kn_engine *engine = engine_with(s, &told, NULL);
     assert_string_equal(refusal_of(engine, cpu), "");
     kn_engine_free(engine, NULL);
-    const kn_system gpu = {sizeof gpu, -1, -1, -1, 0, 1, "cu130", "x86_64", "linux", false, NULL};
+    const kn_system gpu = {.size = sizeof gpu,
+                           .torch_major = -1,
+                           .tvm_ffi_minor = 1,
+                           .backend = "cu130",
+                           .arch = "x86_64",
+                           .os = "linux"};
     engine = engine_with(s, &told, &gpu);
     assert_string_equal(refusal_of(engine, cuda), "");
     kn_engine_free(engine, NULL);
@@ -100,6 +105,20 @@ static void test_a_cancelled_engine_stops_until_it_may_go_on(void **state) {
     kn_engine_cancel(engine, false);
     assert_int_equal(kn_engine_install(engine, NULL, &toy, &folder, NULL), KN_OK);
     kn_text_free(engine, folder);
+    kn_engine_free(engine, NULL);
+}
+
+static void test_the_network_module_is_loaded_when_asked_for_or_the_file_named(void **state) {
+    (void)state;
+    kn_engine *engine;
+    kn_error err = KN_ERROR_INIT;
+    assert_int_equal(kn_engine_new(NULL, &engine, NULL), KN_OK);
+    assert_int_equal(kn_engine_load_network(engine, &err), KN_OK);
+    kn_engine_free(engine, NULL);
+    setenv("KERNELS_NET_LIBRARY", "/no/such/module.so", 1);
+    assert_int_equal(kn_engine_new(NULL, &engine, NULL), KN_OK);
+    assert_int_equal(kn_engine_load_network(engine, &err), KN_ERR_RUNTIME);
+    assert_contains(err.message, "/no/such/module.so");
     kn_engine_free(engine, NULL);
 }
 
@@ -146,8 +165,7 @@ static void test_a_callback_that_is_needed_and_missing_is_named(void **state) {
     host.swap = NULL;
     assert_int_equal(kn_engine_kernelize(fx->engine, &host, model, NULL, &request, NULL, &err),
                      KN_ERR_UNSUPPORTED);
-    assert_string_equal(err.message,
-                        "the host has no callback 'swap', which this call needs");
+    assert_string_equal(err.message, "the host has no callback 'swap', which this call needs");
     assert_int_equal(kn_engine_kernelize(fx->engine, NULL, model, NULL, &request, NULL, &err),
                      KN_ERR_UNSUPPORTED);
     assert_contains(err.message, "'walk'");
@@ -187,6 +205,7 @@ int main(void) {
         fetch_test(test_without_a_host_kernels_are_installed_and_the_engines_sinks_are_told),
         fetch_test(test_builds_have_to_fit_this_machine_or_the_one_of_the_options),
         fetch_test(test_a_cancelled_engine_stops_until_it_may_go_on),
+        fetch_test(test_the_network_module_is_loaded_when_asked_for_or_the_file_named),
         engine_test(test_a_host_with_eight_callbacks_kernelizes),
         engine_test(test_a_callback_that_is_needed_and_missing_is_named),
         engine_test(test_of_an_older_programs_structs_no_more_is_read_than_there_is),
