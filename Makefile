@@ -8,6 +8,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 BIN := .venv/bin
 PIP_WHEEL = $(BIN)/pip wheel --quiet --no-deps --no-build-isolation
 PLATFORM := manylinux_2_34_x86_64
+# Libraries that are there when a kernel is loaded.
+NOT_INSIDE := --exclude 'libtorch*' --exclude libtvm_ffi.so --exclude 'libcudart.so*'
 DEPS := $(or $(KERNELS_DEPS),build/deps)
 SOURCES := $(shell find CMakeLists.txt VERSION README.md LICENSE pyproject.toml cmake include src cli python builtin \
              -not -name '*.pyc' -not -name __pycache__ 2>/dev/null)
@@ -24,7 +26,8 @@ PEERS := .venv-peer/.peer .venv-hub1/.hub1 build/test-hub/test_hub
 TESTED := .venv/.demo .venv/.model .venv/.test .venv-ecosystem/.ecosystem $(PEERS)
 
 .PHONY: help demo test test-c test-python test-sanitized test-large test-emulated test-tsan test-valgrind test-free-threaded \
-        test-upstream test-wheel test-deb test-cuda test-cuda-sanitized fuzz bench build wheel install deb kernels docs lint \
+        test-upstream test-wheel test-wheel-cuda test-deb test-cuda test-cuda-sanitized fuzz bench build wheel wheel-cuda install deb \
+        kernels docs lint \
         format clean
 .NOTPARALLEL:
 
@@ -106,6 +109,17 @@ test-cuda-sanitized: ## run them there under compute-sanitizer
 
 wheel: dist/.built ## build dist/kernels-*.whl
 
+# Shares its build with the target kernels.
+wheel-cuda: .venv/.build .venv/.wheel ## build dist/kernels_cuda-*.whl, which adds builds for CUDA to an installed kernels; needs nvcc
+	rm -rf build/dist-cuda dist/kernels_cuda-*.whl
+	$(PIP_WHEEL) --wheel-dir build/dist-cuda --config-settings=build-dir=$(CURDIR)/build/kernels \
+	    --config-settings=cmake.define.KN_BUILTIN_OUTPUT=$(CURDIR)/build/kernels/out ./builtin
+	PATH=$(CURDIR)/$(BIN):$$PATH auditwheel repair --plat $(PLATFORM) $(NOT_INSIDE) --wheel-dir dist \
+	    build/dist-cuda/kernels_cuda-*.whl
+
+test-wheel-cuda: wheel-cuda build .venv/.test ## install that wheel beside kernels and look for what it brings
+	$(BIN)/pytest tests/wheel/check_wheel_cuda.py $(ARGS)
+
 docs: build .venv/.docs ## render the documentation into build/docs/html
 	$(BIN)/python tools/docs/build.py
 
@@ -172,7 +186,7 @@ dist/.built: $(SOURCES) $(DEPS)/.built | .venv/.build .venv/.wheel
 	rm -rf build/dist-static dist
 	$(PIP_WHEEL) --wheel-dir build/dist-static --config-settings=build-dir=build/static \
 	    --config-settings=cmake.define.KN_STATIC_DEPS=$(abspath $(DEPS)/prefix) .
-	PATH=$(CURDIR)/$(BIN):$$PATH auditwheel repair --plat $(PLATFORM) --exclude 'libtorch*' --exclude libtvm_ffi.so --wheel-dir dist \
+	PATH=$(CURDIR)/$(BIN):$$PATH auditwheel repair --plat $(PLATFORM) $(NOT_INSIDE) --wheel-dir dist \
 	    build/dist-static/kernels-*.whl
 	@touch $@
 

@@ -49,3 +49,9 @@ function(kn_builtin_cuda_variant target name cuda_sources)
   target_compile_definitions(${target}_tvm PRIVATE KB_HAS_CUDA)
   target_link_libraries(${target}_tvm PRIVATE CUDA::cudart_static)
 endfunction()
+
+# For the wheel of builtin/pyproject.toml.
+if(SKBUILD)
+  install(FILES "${CMAKE_CURRENT_SOURCE_DIR}/../LICENSE" DESTINATION
+    "${SKBUILD_METADATA_DIR}/licenses" COMPONENT builtin_cuda)
+endif()
