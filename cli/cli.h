@@ -175,13 +175,22 @@ void cli_catch_signals(void);
 
 /* Whether some are given: then no environment is needed. */
 bool cli_is_elsewhere(const cli *c);
-/* Puts what they say in the place of what the environment has; CLI_OK, or CLI_USAGE after a
+/* Puts what they say in the place of what this machine has; CLI_OK, or CLI_USAGE after a
  * message. */
 int cli_target(cli *c, kn_gpu *gpu);
 /* Whether the build `best` has code for that GPU, as far as both are known; `archs` is what it has
  * code for. */
 bool cli_supports_gpu(const kn_about_info *about, const kn_variant *best, const kn_gpu *gpu,
                       char *archs, size_t size);
+
+/* ---- this_machine.c ---- */
+
+/* The capability of the first GPU, where the environment's torch was built for CUDA. */
+int64_t cli_own_capability(const cli *c);
+/* Whether the build `best` of a kernel can be loaded here, as far as it lies on this machine and
+ * that is certain; else *why. */
+bool cli_can_be_loaded(const cli *c, const kn_repo_info *kernel, const kn_variant *best,
+                       const kn_gpu *gpu, kn_error *why);
 
 /* ---- trace.c: builds and why they do not fit, in upstream's words ---- */
 

@@ -19,6 +19,7 @@ typedef struct doctor {
         char what[640], remedy[240];
     } problems[PROBLEMS_MAX];
     size_t problem_count;
+    int64_t capability; /* of the first GPU */
 } doctor;
 
 static void problem(doctor *d, const char *what, const char *remedy) {
@@ -58,6 +59,71 @@ static void look_at_environment(doctor *d) {
     kn_error_init(&err);
     if (kn_engine_load_network(c->engine, &err))
         problem(d, err.message, "name the module with KERNELS_NET_LIBRARY");
+}
+
+/* ---- GPUs ---- */
+
+static void tell_gpu(const doctor *d, const kn_gpu_about *gpu) {
+    char text[400];
+    int major = (int)(gpu->capability / 10), minor = (int)(gpu->capability % 10);
+    if (!d->json) {
+        snprintf(text, sizeof text, "%s, compute capability %d.%d, %s", gpu->name, major, minor,
+                 cli_bytes((int64_t)gpu->memory));
+        line(d, "gpu", text);
+        return;
+    }
+    snprintf(text, sizeof text, "%d.%d", major, minor);
+    cli_json_open(d->json, '{');
+    cli_json_text_of(d->json, "name", gpu->name);
+    cli_json_text_of(d->json, "capability", text);
+    cli_json_integer_of(d->json, "memory", (int64_t)gpu->memory);
+    cli_json_close(d->json, '}');
+}
+
+/* Whether the driver and its devices are what the environment's torch wants. */
+static void check_gpus(doctor *d, const kn_gpus *gpus, const kn_error *no_driver) {
+    const char *backend = d->c->system.backend;
+    int cuda = gpus ? kn_gpus_cuda(gpus) : 0;
+    char what[640];
+    if (strncmp(backend, "cu", 2) != 0) return;
+    if (!gpus) {
+        snprintf(what, sizeof what, "torch was built for CUDA (%s), and %.500s", backend,
+                 no_driver->message);
+        problem(d, what, "install NVIDIA's driver, or start the container with the GPUs");
+    } else if (!kn_gpus_count(gpus)) {
+        snprintf(what, sizeof what, "torch was built for CUDA (%s), and the driver has no device",
+                 backend);
+        problem(d, what, "see whether CUDA_VISIBLE_DEVICES hides it, and what `nvidia-smi` says");
+    } else if (cuda / 10 < (int)strtol(backend + 2, NULL, 10) / 10) {
+        snprintf(what, sizeof what, "torch was built for CUDA (%s), and the driver supports %d.%d",
+                 backend, cuda / 10, cuda % 10);
+        problem(d, what, "install a newer driver, or a torch that was built for an older CUDA");
+    }
+}
+
+static void look_at_gpus(doctor *d) {
+    kn_gpus *gpus;
+    kn_error err;
+    kn_error_init(&err);
+    char cuda[32] = "";
+    if (!kn_gpus_read(NULL, NULL, &gpus, &err))
+        snprintf(cuda, sizeof cuda, "%d.%d", kn_gpus_cuda(gpus) / 10, kn_gpus_cuda(gpus) % 10);
+    if (d->json) {
+        cli_json_text_of(d->json, "cuda_driver", gpus ? cuda : NULL);
+        cli_json_key(d->json, "gpus");
+        cli_json_open(d->json, '[');
+    } else {
+        line(d, "cuda driver", gpus ? cuda : err.message);
+    }
+    for (size_t i = 0; gpus && i < kn_gpus_count(gpus); i++) {
+        kn_gpu_about gpu = {.size = sizeof gpu};
+        kn_gpus_get(gpus, i, &gpu);
+        tell_gpu(d, &gpu);
+        if (i == 0) d->capability = gpu.capability;
+    }
+    if (d->json) cli_json_close(d->json, ']');
+    check_gpus(d, gpus, &err);
+    kn_gpus_free(gpus);
 }
 
 /* ---- kernels.toml ---- */
@@ -262,8 +328,11 @@ static bool loads_offline(doctor *d, const char *repo, const char *commit, kn_er
     char *folder;
     kn_error_init(why);
     if (kn_engine_install(d->c->engine, &d->c->host, &info, &folder, why)) return false;
+    kn_gpu gpu = {.size = sizeof gpu, .capability = d->capability};
+    const char *slash = strrchr(folder, '/');
+    kn_status status = kn_objects_check(NULL, folder, repo, slash + 1, &gpu, why);
     kn_text_free(d->c->engine, folder);
-    return true;
+    return !status;
 }
 
 static void tell_revision(doctor *d, const kn_stored_repo *repo, const kn_stored_revision *r) {
@@ -351,10 +420,12 @@ int cmd_doctor(cli *c) {
     if (status) return status;
     c->holds_warnings = true; /* what a look at each kernel would warn of is told with it */
     d.c = c;
+    d.capability = KN_CAPABILITY_UNKNOWN;
     d.json = cli_value(c, "--json") ? &json : NULL;
     d.settings.size = sizeof d.settings;
     if (d.json) cli_json_open(&json, '{');
     look_at_environment(&d);
+    look_at_gpus(&d);
     if (kn_settings_read(NULL, &settings, &err)) {
         problem(&d, err.message, "correct the variable that it names");
     } else {

@@ -149,6 +149,8 @@ static void look_up(plan *p, row *r) {
         snprintf(why, sizeof why, "%s has no code for this GPU's compute capability, only for %s",
                  best.name, archs);
         refuse(r, why);
+    } else if (!cli_can_be_loaded(p->c, &r->info, &best, &p->gpu, &err)) {
+        refuse(r, err.message);
     } else {
         r->best = best;
         if (r->told.note) append(r, r->told.note);

@@ -10,10 +10,14 @@ typedef struct result {
     kn_variant best;  /* of size 0: there are no builds */
     bool runs;        /* `best` has code for the GPU, as far as both are known */
     char archs[1024]; /* what it has code for, where it does not */
+    bool loads;       /* nothing speaks against its shared objects, as far as they are here */
+    kn_error problem; /* what does */
 } result;
 
+static bool is_found(const result *r) { return r->best.accepted && r->runs && r->loads; }
+
 static void print_human(const cli *c, const result *r) {
-    bool found = r->best.accepted && r->runs;
+    bool found = is_found(r);
     printf("Machine: ");
     cli_describe_environment(c, stdout);
     printf("\nKernel: %s", r->about.path ? r->about.path : r->about.repo);
@@ -26,11 +30,12 @@ static void print_human(const cli *c, const result *r) {
     if (!r->runs)
         printf("%s: no code for this GPU's compute capability, only for %s\n", r->best.name,
                r->archs);
+    if (!r->loads) printf("%s\n", r->problem.message);
 }
 
 static void print_json(const cli *c, const result *r) {
     cli_json json = {.out = stdout};
-    bool found = r->best.accepted && r->runs;
+    bool found = is_found(r);
     cli_json_open(&json, '{');
     cli_json_text_of(&json, "repo_id", r->about.repo);
     cli_json_text_of(&json, "path", r->about.path);
@@ -41,6 +46,7 @@ static void print_json(const cli *c, const result *r) {
     cli_json_environment(c, &json);
     cli_json_text_of(&json, "variant", found ? r->best.name : NULL);
     cli_json_boolean_of(&json, "supports_gpu", r->runs);
+    cli_json_text_of(&json, "problem", r->loads ? NULL : r->problem.message);
     cli_json_key(&json, "variants");
     cli_json_variants(&json, r->about.variants);
     cli_json_close(&json, '}');
@@ -58,15 +64,17 @@ int cmd_resolve(cli *c) {
     kn_error err;
     kn_error_init(&err);
     if (kn_engine_about(c->engine, &c->host, &info, &about, &err)) return cli_fail(c, &err);
-    result r = {.about = {.size = sizeof r.about}, .best = {.size = sizeof r.best}, .runs = true};
+    result r = {.about = {.size = sizeof r.about}, .best = {.size = sizeof r.best}};
+    kn_error_init(&r.problem);
     kn_about_get(about, &r.about);
     if (kn_variants_count(r.about.variants)) kn_variants_get(r.about.variants, 0, &r.best);
     r.runs = cli_supports_gpu(&r.about, &r.best, &gpu, r.archs, sizeof r.archs);
+    r.loads = cli_can_be_loaded(c, &info, &r.best, &gpu, &r.problem);
     if (cli_value(c, "--json"))
         print_json(c, &r);
     else
         print_human(c, &r);
-    status = r.best.accepted && r.runs ? CLI_OK : CLI_FAILED;
+    status = is_found(&r) ? CLI_OK : CLI_FAILED;
     kn_about_free(about);
     return status;
 }

@@ -138,10 +138,12 @@ typedef struct kn_host {
      * every model is on the processor. */
     kn_status (*model_device)(void *ctx, void *model, kn_device *out, kn_error *err);
 
-    /* The capability of the current device of this type, or KN_CAPABILITY_UNKNOWN. NULL: that. */
+    /* The capability of the current device of this type, or KN_CAPABILITY_UNKNOWN. NULL: the CUDA
+     * driver is asked in this process (see kn_gpus_read), and its first device counts. */
     kn_status (*capability)(void *ctx, kn_device_type type, int64_t *out, kn_error *err);
 
-    /* Whether this machine has devices of this type with unlike capabilities. NULL: it has not. */
+    /* Whether this machine has devices of this type with unlike capabilities. NULL: no, or what the
+     * driver says, where it is asked for the capability. */
     kn_status (*has_unlike_devices)(void *ctx, kn_device_type type, bool *out, kn_error *err);
 
     /* The device of the first parameter or buffer of `module` or, failing that, of its descendants;
@@ -207,7 +209,7 @@ typedef struct kn_host {
     kn_status (*can_import)(void *ctx, const char *name, bool *out, kn_error *err);
 
     /* The current GPU of torch, for a build whose metadata lists architectures. What cannot be
-     * asked stays unknown. NULL: it is not asked. */
+     * asked stays unknown. NULL: it is not asked, or the driver is, as for the capability. */
     kn_status (*gpu)(void *ctx, kn_gpu *out, kn_error *err);
 
     /* Bytes that were downloaded by this call, and that are to be, at most ten times a second; once

@@ -37,6 +37,13 @@ KN_API const char *kn_objects_needed(const kn_objects *objects, size_t index, si
 KN_API const char *kn_objects_arch(const kn_objects *objects, size_t index, size_t number);
 KN_API void kn_objects_free(kn_objects *objects);
 
+/* Whether the build in `folder` can be loaded by this process, and has code for `gpu` (NULL:
+ * unknown), as far as that is certain. KN_ERR_INTEGRITY where a shared object is cut off, or all
+ * are none; KN_ERR_NOT_FOUND where not one of them can be loaded here; KN_ERR_RUNTIME where they
+ * have code for CUDA devices, and none for this one. `name` and `variant` are for the message. */
+KN_API kn_status kn_objects_check(const kn_alloc *alloc, const char *folder, const char *name,
+                                  const char *variant, const kn_gpu *gpu, kn_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -9,7 +9,7 @@ static kn_status current_gpu(void *ctx, kn_gpu *out, bool *known, kn_error *err)
     kni_run *run = ctx;
     bool unlike = false;
     kn_status status = run->host->gpu(run->host->ctx, out, err);
-    if (!status && run->host->has_unlike_devices)
+    if (!status && out->capability >= 0)
         status = run->host->has_unlike_devices(run->host->ctx, KN_DEVICE_CUDA, &unlike, err);
     *known = !status && !unlike;
     return status;

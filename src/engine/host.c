@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "load/gpus.h"
 
 static void no_handle(void *handle) { (void)handle; }
 
@@ -21,15 +22,36 @@ static kn_status default_model_device(void *ctx, void *model, kn_device *out, kn
     return KN_OK;
 }
 
-static kn_status default_capability(void *ctx, kn_device_type type, int64_t *out, kn_error *err) {
-    (void)ctx, (void)type, (void)err;
-    *out = KN_CAPABILITY_UNKNOWN;
-    return KN_OK;
-}
-
 static kn_status default_unlike(void *ctx, kn_device_type type, bool *out, kn_error *err) {
     (void)ctx, (void)type, (void)err;
     *out = false;
+    return KN_OK;
+}
+
+/* The CUDA driver's answers, for a host that does not tell the capability. */
+static kn_status driver_capability(void *ctx, kn_device_type type, int64_t *out, kn_error *err) {
+    (void)ctx, (void)err;
+    bool unlike;
+    *out = KN_CAPABILITY_UNKNOWN;
+    if (type == KN_DEVICE_CUDA) kni_gpus_capability(out, &unlike);
+    return KN_OK;
+}
+
+static kn_status driver_unlike(void *ctx, kn_device_type type, bool *out, kn_error *err) {
+    (void)ctx, (void)err;
+    int64_t capability;
+    *out = false;
+    if (type == KN_DEVICE_CUDA) kni_gpus_capability(&capability, out);
+    return KN_OK;
+}
+
+/* Of unlike devices it is not known which is meant. */
+static kn_status driver_gpu(void *ctx, kn_gpu *out, kn_error *err) {
+    (void)ctx, (void)err;
+    bool unlike;
+    out->gcn_arch = NULL;
+    kni_gpus_capability(&out->capability, &unlike);
+    if (unlike) out->capability = KN_CAPABILITY_UNKNOWN;
     return KN_OK;
 }
 
@@ -133,7 +155,11 @@ const kn_host *kni_host_complete(const kn_host *host, kn_host *room) {
     DEFAULT(release, no_handle);
     DEFAULT(walk, no_walk);
     DEFAULT(model_device, default_model_device);
-    DEFAULT(capability, default_capability);
+    if (!room->capability) {
+        DEFAULT(gpu, driver_gpu);
+        DEFAULT(has_unlike_devices, driver_unlike);
+        room->capability = driver_capability;
+    }
     DEFAULT(has_unlike_devices, default_unlike);
     DEFAULT(module_device, default_module_device);
     DEFAULT(condition, no_condition);

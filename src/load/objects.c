@@ -351,6 +351,25 @@ kn_status kn_objects_read(const kn_alloc *alloc, const char *folder, kn_objects 
     return status;
 }
 
+static kn_status given_gpu(void *ctx, kn_gpu *out, bool *known, kn_error *err) {
+    (void)err;
+    *out = *(const kn_gpu *)ctx;
+    *known = true;
+    return KN_OK;
+}
+
+kn_status kn_objects_check(const kn_alloc *alloc, const char *folder, const char *name,
+                           const char *variant, const kn_gpu *gpu, kn_error *err) {
+    kn_gpu copy = {.size = sizeof copy,
+                   .capability = gpu ? gpu->capability : KN_CAPABILITY_UNKNOWN};
+    kni_objects_ask ask = {.name = name,
+                           .variant = variant,
+                           .folder = folder,
+                           .gpu = gpu ? given_gpu : NULL,
+                           .ctx = &copy};
+    return kni_objects_check(alloc, &ask, err);
+}
+
 size_t kn_objects_count(const kn_objects *objects) { return objects->count; }
 
 void kn_objects_get(const kn_objects *objects, size_t index, kn_object_info *out) {
