@@ -86,8 +86,8 @@ deb: build/.system ## build Debian packages for C programs: build/deb/*.deb
 	rm -f build/deb/*.deb
 	cd build/deb && cpack -G DEB
 
-test-deb: deb build/bare-c/.made ## install them in a bare Debian without Python (root) and use them
-	tests/wheel/check_deb.sh build/deb build/bare-c/root
+test-deb: deb build/bare-c/.made .venv/.test ## install them in a bare Debian without Python (root) and use them
+	tests/wheel/check_deb.sh build/deb build/bare-c/root $(BIN)/../lib/python3*/site-packages/tvm_ffi/lib/libtvm_ffi.so
 
 fuzz: build/.system ## fuzz what reads outside bytes, with clang, for SECONDS each (default 60)
 	tools/fuzz.sh $(SECONDS)

@@ -88,11 +88,6 @@ def compile_and_run(source, program, *arguments):
     ).stdout
 
 
-def test_c_example_prints_what_the_architecture_shows(tmp_path):
-    printed = compile_and_run(ROOT / "examples" / "c_host.c", tmp_path / "c_host")
-    assert printed in (ROOT / "docs" / "architecture.md").read_text()
-
-
 def test_the_first_program_in_c_prints_the_folder_of_a_kernel(tmp_path, monkeypatch):
     monkeypatch.setenv("KERNELS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("LOCAL_KERNELS", f"org/fixture={tmp_path / 'fixture'}")

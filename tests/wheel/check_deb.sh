@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# usage: check_deb.sh PACKAGES ROOT
+# usage: check_deb.sh PACKAGES ROOT LIBTVM_FFI
 # Installs the Debian packages of the folder PACKAGES in the bare system ROOT, which has no Python, builds the C example
-# there with pkg-config, and runs it and the command. Needs root. Run by `make test-deb`.
+# there with pkg-config, and runs it, over that libtvm_ffi.so, and the command. Needs root. Run by `make test-deb`.
 set -eu
 
 packages=$1 root=$2
@@ -15,16 +15,15 @@ enter() { # COMMAND...: in the system, with a /proc that goes away with it
 [ ! -e "$root/usr/bin/python3" ] || { echo "check_deb: '$root' has a Python" >&2; exit 1; }
 rm -rf "$root/tmp/deb"
 mkdir -p "$root/tmp/deb"
-cp "$packages"/*.deb examples/c_host.c "$root/tmp/deb"
+cp "$packages"/*.deb examples/c_host/* "$3" "$root/tmp/deb"
 
 enter sh -euc '
     cd /tmp/deb
     dpkg -i ./*.deb
-    gcc -std=c11 -Wall -Werror c_host.c -o c_host $(pkg-config --cflags --libs kernels)
-    ./c_host
-    gcc -std=c11 c_host.c -o c_host_static $(pkg-config --cflags kernels) \
-        "$(pkg-config --variable=libdir kernels)/libkernels.a" $(pkg-config --static --libs-only-l kernels)
-    ./c_host_static
+    gcc -O3 -march=native -Wall -Werror c_host.c -o c_host $(pkg-config --cflags --libs kernels) -lm
+    ! ./c_host mapping.toml 16 >said
+    grep "libtvm_ffi.so is needed here" said
+    KERNELS_TVM_FFI_LIBRARY=/tmp/deb/libtvm_ffi.so ./c_host mapping.toml 512
     kernels --version
     HF_HUB_OFFLINE=1 kernels doctor
     test -s /usr/share/man/man1/kernels.1
