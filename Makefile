@@ -20,9 +20,9 @@ THREAD_OPTIONS := -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 -DKN_BUILD_TESTS=
 LINT_OPTIONS := -DCMAKE_BUILD_TYPE=Debug -DKN_BUILD_TESTS=ON -DKN_BUILD_PYTHON=ON
 KERNEL_OPTIONS = -DKN_BUILTIN_OUTPUT=$(CURDIR)/build/kernels/out -DKN_BUILTIN_CUDA=$(if $(shell command -v nvcc),ON,OFF)
 TEST_ENV := KN_PEER_PYTHON=$(CURDIR)/.venv-peer/bin/python KN_HUB1_PYTHON=$(CURDIR)/.venv-hub1/bin/python \
-            KN_ECOSYSTEM_PYTHON=$(CURDIR)/.venv-ecosystem/bin/python \
+            KN_ECOSYSTEM_PYTHON=$(CURDIR)/.venv-ecosystem/bin/python KN_TVM_FFI_PYTHON=$(CURDIR)/.venv-tvm/bin/python \
             KN_SHARED_LIB=$(CURDIR)/build/wheel/libkernels.so KN_TEST_HUB=$(CURDIR)/build/test-hub/test_hub
-PEERS := .venv-peer/.peer .venv-hub1/.hub1 build/test-hub/test_hub
+PEERS := .venv-peer/.peer .venv-hub1/.hub1 .venv-tvm/.tvm build/test-hub/test_hub
 TESTED := .venv/.demo .venv/.model .venv/.test .venv-ecosystem/.ecosystem $(PEERS)
 
 .PHONY: help demo test test-c test-python test-sanitized test-large test-emulated test-tsan test-valgrind test-free-threaded \
@@ -131,7 +131,7 @@ format: .venv/.lint ## lay out all sources
 	tools/lint.sh --fix
 
 clean: ## remove all that was made here
-	rm -rf build dist .venv .venv-peer .venv-hub1 .venv-ecosystem .hypothesis
+	rm -rf build dist .venv .venv-peer .venv-hub1 .venv-ecosystem .venv-tvm .hypothesis
 
 build/.system: tools/setup.sh
 	tools/setup.sh
@@ -147,6 +147,10 @@ build/.system: tools/setup.sh
 
 .venv-hub1/.%: tools/requirements-%.txt | build/.system
 	tools/venv.sh .venv-hub1 $*
+	@touch $@
+
+.venv-tvm/.%: tools/requirements-%.txt | build/.system
+	tools/venv.sh .venv-tvm $*
 	@touch $@
 
 .venv-ecosystem/.%: tools/requirements-%.txt | build/.system

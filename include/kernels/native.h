@@ -193,10 +193,53 @@ static inline kn_value kn_value_bytes(const kn_bytes *bytes) {
 KN_API kn_status kn_value_new_shape(const kn_alloc *alloc, const int64_t *dimensions, size_t count,
                                     kn_value *out, kn_error *err);
 
+/* A text (UTF-8) or bytes, copied: for what is no C string, and for results of callbacks. */
+KN_API kn_status kn_value_new_text(const kn_alloc *alloc, const char *text, size_t length,
+                                   kn_value *out, kn_error *err);
+KN_API kn_status kn_value_new_bytes(const kn_alloc *alloc, const void *bytes, size_t length,
+                                    kn_value *out, kn_error *err);
+
+/* A tensor that a kernel may keep: the memory is shared, shape and strides (NULL: packed) are
+ * copied. `done` (may be NULL) is called with `ctx` when nobody has it any more. */
+KN_API kn_status kn_value_new_tensor(const kn_alloc *alloc, const kn_tensor *tensor,
+                                     void (*done)(void *ctx), void *ctx, kn_value *out,
+                                     kn_error *err);
+
+/* DLPack's structs for tensors that change hands (DLManagedTensorVersioned, and DLManagedTensor as
+ * before DLPack 1.0). */
+typedef struct kn_managed_tensor {
+    uint32_t major, minor; /* of DLPack */
+    void *ctx;
+    void (*deleter)(struct kn_managed_tensor *self); /* may be NULL */
+    uint64_t flags;                                  /* 1: read only, 2: a copy */
+    kn_tensor tensor;
+} kn_managed_tensor;
+
+typedef struct kn_managed_tensor_old {
+    kn_tensor tensor;
+    void *ctx;
+    void (*deleter)(struct kn_managed_tensor_old *self); /* may be NULL */
+} kn_managed_tensor_old;
+
+/* A tensor that somebody hands over: its deleter is called when nobody has *out any more. After a
+ * failure it is still the caller's. KN_ERR_UNSUPPORTED for a later major version of DLPack. */
+KN_API kn_status kn_value_from_dlpack(const kn_alloc *alloc, kn_managed_tensor *from, kn_value *out,
+                                      kn_error *err);
+KN_API kn_status kn_value_from_dlpack_old(const kn_alloc *alloc, kn_managed_tensor_old *from,
+                                          kn_value *out, kn_error *err);
+/* The other way round, for a KN_VALUE_TENSOR_OBJECT (KN_ERR_TYPE for others): the memory is shared,
+ * and the one who takes *out calls its deleter. */
+KN_API kn_status kn_value_to_dlpack(const kn_alloc *alloc, const kn_value *value,
+                                    kn_managed_tensor **out, kn_error *err);
+KN_API kn_status kn_value_to_dlpack_old(const kn_alloc *alloc, const kn_value *value,
+                                        kn_managed_tensor_old **out, kn_error *err);
+
 /* A function of the program's, to be handed to a kernel: `call` is given what the kernel passes and
- * fills *result, which is none at first; what it puts there is the kernel's. A failure reaches the
- * kernel as an error of the kind that belongs to the status. It may be called from any thread, as
- * long as the object lives; `done` (may be NULL) is called with `ctx` when it goes. */
+ * fills *result, which is none at first; what it puts there is the kernel's, and nothing borrowed.
+ * A failure reaches the kernel as an error of the kind that belongs to the status; KN_ERR_HOST says
+ * that the program knows the cause, and is what the call of the kernel comes to. It may be called
+ * from any thread, as long as the object lives; `done` (may be NULL) is called with `ctx` when it
+ * goes. */
 typedef kn_status (*kn_native_callback)(void *ctx, const kn_value *args, int32_t count,
                                         kn_value *result, kn_error *err);
 KN_API kn_status kn_value_new_function(const kn_alloc *alloc, kn_native_callback call, void *ctx,
@@ -212,6 +255,9 @@ KN_API void kn_value_release(kn_value *value);
 KN_API const kn_tensor *kn_value_as_tensor(const kn_value *value);
 KN_API bool kn_value_as_text(const kn_value *value, kn_bytes *out); /* a text, or bytes */
 KN_API bool kn_value_as_shape(const kn_value *value, const int64_t **dimensions, size_t *count);
+
+/* An array's items. */
+KN_API bool kn_value_as_array(const kn_value *value, const kn_value **items, size_t *count);
 
 /* An error of a kernel. The kind is the name of an exception of Python's ("ValueError"), or one of
  * the kernel's own; the backtrace has the latest call first, and may be empty. */
@@ -259,7 +305,8 @@ KN_API kn_status kn_function_call(const kn_function *function, const kn_value *a
                                   kn_value *result, kn_error *err);
 
 /* The same, but where the kernel fails *result is its error as it is, to be read with
- * kn_value_as_error and released; none where the kernel failed without one. */
+ * kn_value_as_error and released; none where the kernel failed without one. KN_ERR_RUNTIME, or
+ * KN_ERR_HOST from a callback. */
 KN_API kn_status kn_function_try(const kn_function *function, const kn_value *args, int32_t count,
                                  kn_value *result);
 
@@ -284,6 +331,11 @@ KN_API kn_status kn_engine_use_tvm_ffi(kn_engine *engine, const char *path, kn_e
  * version of tvm-ffi that libtvm_ffi has, or, where there is none, 0.1, which is what kernels that
  * do without it are built for. Its texts are the engine's. */
 KN_API kn_status kn_engine_native_system(kn_engine *engine, kn_system *out, kn_error *err);
+
+/* An array of `items`, as kernels take it whose arguments are lists; the caller releases it. Loads
+ * libtvm_ffi, which makes it. */
+KN_API kn_status kn_engine_new_array(kn_engine *engine, const kn_value *items, int32_t count,
+                                     kn_value *out, kn_error *err);
 
 /* The stream on which this thread's calls of kernels work on a device from now on. *previous (may
  * be NULL) is the one before. Loads libtvm_ffi, which keeps it. */

@@ -165,6 +165,10 @@ static PyMethodDef methods[] = {
     {"is_offline", core_is_offline, METH_NOARGS, "is_offline() -> whether no request is made"},
     {"forget_kernels", core_forget_kernels, METH_O,
      "forget_kernels(folder or None): that kernel, or all, count as never loaded."},
+    {"native_kernel", core_native_kernel, METH_VARARGS,
+     "native_kernel(repository, libtvm_ffi or None) -> (handle, name, variant, folder, library)"},
+    {"native_function", core_native_find, METH_VARARGS,
+     "native_function(handle, name) -> callable; AttributeError where there is none"},
     {NULL, NULL, 0, NULL},
 };
 
@@ -175,6 +179,8 @@ static int intern_names(core_state *state) {
     } names[] = {
         {&state->names.condition, "kernel_condition"},
         {&state->names.delattr, "__delattr__"},
+        {&state->names.dlpack, "__dlpack__"},
+        {&state->names.exchange, "__dlpack_c_exchange_api__"},
         {&state->names.forward, "forward"},
         {&state->names.func, "__func__"},
         {&state->names.functions_dict, "_kernel_funcs"},
@@ -243,11 +249,18 @@ static int exec_core(PyObject *module) {
     state->method_type = attribute_of("types", "MethodType");
     state->watched = PyDict_New();
     state->addresses = PySet_New(NULL);
-    if (!state->method_type || !state->watched || !state->addresses) return -1;
+    state->exchanges = PyDict_New();
+    state->dlpack_options = Py_BuildValue("{s(ii)}", "max_version", 1, 1);
+    if (!state->method_type || !state->watched || !state->addresses || !state->exchanges ||
+        !state->dlpack_options)
+        return -1;
     if (make_type(module, &core_mapping_spec, &state->mapping_type) < 0 ||
         make_type(module, &core_forward_spec, &state->forward_type) < 0 ||
         make_type(module, &core_plan_spec, &state->plan_type) < 0 ||
-        make_type(module, &core_undo_spec, &state->undo_type) < 0) {
+        make_type(module, &core_undo_spec, &state->undo_type) < 0 ||
+        make_type(module, &core_native_value_spec, &state->native_value_type) < 0 ||
+        make_type(module, &core_native_tensor_spec, &state->native_tensor_type) < 0 ||
+        make_type(module, &core_native_function_spec, &state->native_function_type) < 0) {
         return -1;
     }
     if (add_type(module, "Version", &core_version_spec) < 0) return -1;
@@ -269,10 +282,15 @@ static int traverse_core(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->no_condition);
     Py_VISIT(state->watched);
     Py_VISIT(state->addresses);
+    Py_VISIT(state->exchanges);
+    Py_VISIT(state->dlpack_options);
     Py_VISIT((PyObject *)state->mapping_type);
     Py_VISIT((PyObject *)state->forward_type);
     Py_VISIT((PyObject *)state->plan_type);
     Py_VISIT((PyObject *)state->undo_type);
+    Py_VISIT((PyObject *)state->native_value_type);
+    Py_VISIT((PyObject *)state->native_tensor_type);
+    Py_VISIT((PyObject *)state->native_function_type);
     return 0;
 }
 
@@ -290,10 +308,12 @@ static int clear_core(PyObject *module) {
                            &state->python,         &state->glue,        &state->module_class,
                            &state->decision_class, &state->mode_class,  &state->no_condition,
                            &state->watched,        &state->addresses,   &state->function_class,
-                           &state->system};
+                           &state->system,         &state->exchanges,   &state->dlpack_options};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) Py_CLEAR(*fields[i]);
-    PyTypeObject **types[] = {&state->mapping_type, &state->forward_type, &state->plan_type,
-                              &state->undo_type};
+    PyTypeObject **types[] = {&state->mapping_type,        &state->forward_type,
+                              &state->plan_type,           &state->undo_type,
+                              &state->native_value_type,   &state->native_tensor_type,
+                              &state->native_function_type};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         PyObject *type = (PyObject *)*types[i];
         *types[i] = NULL;

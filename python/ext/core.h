@@ -19,14 +19,17 @@ typedef struct core_state {
     PyObject *function_class; /* the base of functions as modules */
     PyObject *system;         /* what kernels._host.system said: it does not change */
     PyObject *decision_class, *mode_class, *no_condition;
-    PyObject *watched;   /* id of a weak reference -> (weak reference, address) */
-    PyObject *addresses; /* addresses that are watched */
-    PyTypeObject *mapping_type, *forward_type, *plan_type, *undo_type;
+    PyObject *watched;        /* id of a weak reference -> (weak reference, address) */
+    PyObject *addresses;      /* addresses that are watched */
+    PyObject *exchanges;      /* type -> capsule of its DLPackExchangeAPI, or None */
+    PyObject *dlpack_options; /* what __dlpack__ is called with */
+    PyTypeObject *mapping_type, *forward_type, *plan_type, *undo_type, *native_value_type,
+        *native_tensor_type, *native_function_type;
     struct {
-        PyObject *condition, *delattr, *forward, *func, *functions_dict, *getattribute,
-            *has_functions, *layer_name, *load, *max_capability, *min_capability, *modules, *name,
-            *named_modules, *old_forward, *parameters_dict, *properties, *record, *self, *setattr,
-            *type, *value;
+        PyObject *condition, *delattr, *dlpack, *exchange, *forward, *func, *functions_dict,
+            *getattribute, *has_functions, *layer_name, *load, *max_capability, *min_capability,
+            *modules, *name, *named_modules, *old_forward, *parameters_dict, *properties, *record,
+            *self, *setattr, *type, *value;
     } names;
 } core_state;
 
@@ -227,5 +230,14 @@ PyObject *core_has_kernel(PyObject *module, PyObject *repo);
 PyObject *core_hub_variants(PyObject *module, PyObject *repo);
 PyObject *core_prefetch(PyObject *module, PyObject *args);
 PyObject *core_forget_kernels(PyObject *module, PyObject *folder);
+
+/* ---- native_tensor.c, native_function.c ---- */
+
+extern PyType_Spec core_native_value_spec;
+extern PyType_Spec core_native_tensor_spec;
+extern PyType_Spec core_native_function_spec;
+
+PyObject *core_native_kernel(PyObject *module, PyObject *args);
+PyObject *core_native_find(PyObject *module, PyObject *args);
 
 #endif

@@ -43,11 +43,18 @@ def _torch_or_none():
 
 
 def _tvm_ffi_version():
+    """As its package says: to import it for this would load what native kernels may do without."""
     if not has_tvm_ffi:
         return -1, -1
-    import tvm_ffi
+    from importlib import metadata
 
-    major, minor = tvm_ffi.__version__.split("+")[0].split(".")[:2]
+    try:
+        version = metadata.version("apache-tvm-ffi")
+    except metadata.PackageNotFoundError:
+        import tvm_ffi
+
+        version = tvm_ffi.__version__
+    major, minor = version.split("+")[0].split(".")[:2]
     return int(major), int(minor)
 
 

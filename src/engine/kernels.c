@@ -15,9 +15,13 @@
 kn_status kni_run_system(kni_run *run, kn_error *err) {
     if (run->has_system) return KN_OK;
     run->system = (kn_system){.size = sizeof run->system};
-    kn_status status = kni_host_system(run->engine, run->host, &run->system, err);
+    kn_system *system = &run->system;
+    kn_status status = kni_host_system(run->engine, run->host, system, err);
+    system->native = run->native;
+    if (!status && run->native && system->tvm_ffi_major < 0)
+        status = kni_engine_tvm_ffi_version(run->engine, &system->tvm_ffi_major,
+                                            &system->tvm_ffi_minor, err);
     run->has_system = status == KN_OK;
-    run->system.native = run->native;
     return status;
 }
 

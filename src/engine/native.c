@@ -60,6 +60,7 @@ static kn_status get_tvm_ffi(kn_engine *engine, kni_ffi *out, kn_error *err) {
     }
     kn_status status = kni_ffi_check(out, err);
     if (status) return status;
+    kni_ffi_lend_memory();
     kni_lock_take(engine->lock);
     engine->tvm_ffi = *out;
     engine->has_tvm_ffi = true;
@@ -75,13 +76,20 @@ kn_status kn_engine_set_stream(kn_engine *engine, kn_tensor_device device, void 
     if (status) return status;
     if (ffi.set_stream(device.place, device.index, stream, previous) == 0) return KN_OK;
     kn_value error = kni_ffi_take_raised();
-    return kni_native_failed("TVMFFIEnvSetStream", &error, err);
+    return kni_native_failed("TVMFFIEnvSetStream", KN_ERR_RUNTIME, &error, err);
+}
+
+kn_status kn_engine_new_array(kn_engine *engine, const kn_value *items, int32_t count,
+                              kn_value *out, kn_error *err) {
+    kni_ffi ffi;
+    *out = kn_value_none();
+    kn_status status = get_tvm_ffi(engine, &ffi, err);
+    return status ? status : kni_ffi_call_global("ffi.Array", items, count, out, err);
 }
 
 /* ---- the machine ---- */
 
-/* Of the one in this process, the package, or, failing that, the library itself. */
-static kn_status tvm_ffi_version(kn_engine *engine, int *major, int *minor, kn_error *err) {
+kn_status kni_engine_tvm_ffi_version(kn_engine *engine, int *major, int *minor, kn_error *err) {
     kni_ffi ffi;
     kni_tvm_ffi_place place = {.path = NULL, .major = -1};
     *major = KNI_FFI_MAJOR;
@@ -111,7 +119,7 @@ kn_status kn_engine_native_system(kn_engine *engine, kn_system *out, kn_error *e
                        .backend = "cpu",
                        .arch = engine->arch,
                        .os = engine->os};
-    return tvm_ffi_version(engine, &out->tvm_ffi_major, &out->tvm_ffi_minor, err);
+    return kni_engine_tvm_ffi_version(engine, &out->tvm_ffi_major, &out->tvm_ffi_minor, err);
 }
 
 /* ---- kernels ---- */
@@ -133,7 +141,7 @@ static kn_status open_library(kn_engine *engine, const char *path, kni_library *
         return status ? status : kni_library_open(path, out, err);
     }
     if (status) return kni_fail(err, status, "%s", cause.message);
-    return kni_ffi_find(&ffi) ? kni_ffi_check(&ffi, err) : KN_OK;
+    return kni_ffi_find(&ffi) ? get_tvm_ffi(engine, &ffi, err) : KN_OK;
 }
 
 static kn_status open_kernel(kn_engine *engine, const kni_kernel *kernel, kn_native **out,

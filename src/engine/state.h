@@ -206,6 +206,12 @@ bool kni_engine_is_same_forward(const kn_engine *engine, const void *a, const vo
 kn_status kni_engine_check_objects(kni_run *run, const kni_kernel_source *source, bool any_arch,
                                    kn_error *err);
 
+/* ---- native.c ---- */
+
+/* The version of the libtvm_ffi that is in this process, that of its package, or, failing that,
+ * what the library itself says; 0.1 where there is none. */
+kn_status kni_engine_tvm_ffi_version(kn_engine *engine, int *major, int *minor, kn_error *err);
+
 /* ---- settle.c ---- */
 
 /* Finds the kernels of the plan on disk. `must_find` false: what only the Hub has stays as it is.

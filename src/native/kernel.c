@@ -185,16 +185,13 @@ kn_status kn_native_find(kn_native *native, const char *name, const kn_function 
 kn_status kn_function_try(const kn_function *function, const kn_value *args, int32_t count,
                           kn_value *result) {
     *result = kn_value_none();
-    if (function->call(function->self, args, count, result) == 0) return KN_OK;
-    kn_value_release(result);
-    *result = kni_ffi_take_raised();
-    return KN_ERR_RUNTIME;
+    return kni_native_outcome(function->call(function->self, args, count, result), result);
 }
 
 kn_status kn_function_call(const kn_function *function, const kn_value *args, int32_t count,
                            kn_value *result, kn_error *err) {
-    if (!kn_function_try(function, args, count, result)) return KN_OK;
-    return kni_native_failed(function->name, result, err);
+    kn_status status = kn_function_try(function, args, count, result);
+    return status ? kni_native_failed(function->name, status, result, err) : KN_OK;
 }
 
 /* A function object that passes calls on. A kernel's symbol takes no notice of who it is called as,

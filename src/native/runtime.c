@@ -4,12 +4,18 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "native/memory.h"
 #include "os/library.h"
 
 /* The functions, by the names that c_api.h and c_env_api.h of tvm-ffi give them. */
 typedef void (*get_version)(kni_ffi_version *out);
 typedef void (*take_raised)(void **out);
 typedef void (*set_raised)(const char *kind, const char *message);
+typedef void (*set_error)(void *ctx, const char *kind, const char *message);
+typedef int (*allocator)(kn_tensor *prototype, kn_managed_tensor **out, void *ctx,
+                         set_error failed);
+typedef allocator (*get_allocator)(void);
+typedef int (*set_allocator)(allocator used, int for_all_threads, allocator *previous);
 typedef int (*get_global)(const kn_bytes *name, void **out);
 typedef int (*set_stream)(int32_t device_type, int32_t device_id, void *stream, void **previous);
 
@@ -93,4 +99,14 @@ kn_status kni_ffi_call_global(const char *name, const kn_value *args, int32_t co
 void kni_ffi_raise(const char *kind, const char *message) {
     kni_function set = find_function("TVMFFIErrorSetRaisedFromCStr");
     if (set) ((set_raised)set)(kind, message);
+}
+
+/* The global one counts where a thread has none of its own (src/ffi/extra/env_context.cc of
+ * tvm-ffi); that of this thread, which is set along, is taken back. */
+void kni_ffi_lend_memory(void) {
+    kni_function get = find_function("TVMFFIEnvGetDLPackManagedTensorAllocator");
+    kni_function set = find_function("TVMFFIEnvSetDLPackManagedTensorAllocator");
+    if (!get || !set || ((get_allocator)get)()) return;
+    ((set_allocator)set)(kni_native_allocate, 1, NULL);
+    ((set_allocator)set)(NULL, 0, NULL);
 }

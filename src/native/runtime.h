@@ -17,6 +17,9 @@ bool kni_ffi_find(kni_ffi *out);
 /* Loads it: `path`, or for a NULL where the system looks for libraries. KN_ERR_NOT_FOUND where it
  * is not there, KN_ERR_OS where it cannot be loaded. */
 kn_status kni_ffi_load(const char *path, kni_ffi *out, kn_error *err);
+/* Gives kernels memory for the tensors that they return, in the processor's memory: where nobody
+ * else has said how they get it. */
+void kni_ffi_lend_memory(void);
 /* KN_ERR_UNSUPPORTED for a version whose kernels cannot be called here. */
 kn_status kni_ffi_check(const kni_ffi *ffi, kn_error *err);
 

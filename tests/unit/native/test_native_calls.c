@@ -132,6 +132,72 @@ static void test_a_shape_is_the_callers_until_it_is_released(void **state) {
     assert_int_equal(scene->memory.live, live);
 }
 
+static void test_a_text_is_a_value_or_an_object_by_its_length(void **state) {
+    native_scene *scene = *state;
+    kn_native *native = plain_kernel(scene);
+    const char *const texts[] = {"", "7 bytes", "8 bytes."};
+    for (size_t i = 0; i < 3; i++) {
+        kn_value text, result;
+        kn_bytes read;
+        kn_error err = KN_ERROR_INIT;
+        assert_int_equal(
+            kn_value_new_text(&scene->memory.alloc, texts[i], strlen(texts[i]), &text, &err),
+            KN_OK);
+        assert_int_equal(text.type, i < 2 ? KN_VALUE_SMALL_TEXT : KN_VALUE_TEXT_OBJECT);
+        result = call(native, "echo", &text, 1);
+        kn_value_release(&text);
+        assert_true(kn_value_as_text(&result, &read));
+        assert_int_equal(read.length, strlen(texts[i]));
+        assert_memory_equal(read.at, texts[i], read.length + 1); /* with its NUL */
+        kn_value_release(&result);
+    }
+}
+
+static void count_done(void *ctx) { ++*(int *)ctx; }
+
+static void test_a_tensor_of_its_own_is_kept_and_handed_on(void **state) {
+    native_scene *scene = *state;
+    const kn_alloc *alloc = &scene->memory.alloc;
+    kn_native *native = plain_kernel(scene);
+    float data[6] = {0};
+    int64_t shape[] = {3, 2};
+    int done = 0;
+    const kn_tensor tensor = {.data = data,
+                              .device = {KN_TENSOR_CPU, 0},
+                              .ndim = 2,
+                              .dtype = {KN_DTYPE_FLOAT, 32, 1},
+                              .shape = shape};
+    kn_value value;
+    kn_error err = KN_ERROR_INIT;
+    assert_int_equal(kn_value_new_tensor(alloc, &tensor, count_done, &done, &value, &err), KN_OK);
+    shape[0] = 99; /* it was copied */
+    kn_value kept = call(native, "echo", &value, 1);
+    kn_value_release(&value);
+    assert_int_equal(kn_value_as_tensor(&kept)->shape[0], 3);
+    assert_int_equal(kn_value_as_tensor(&kept)->strides[0], 2);
+    assert_ptr_equal(kn_value_as_tensor(&kept)->data, data);
+
+    kn_managed_tensor *managed;
+    kn_managed_tensor_old *old;
+    assert_int_equal(kn_value_to_dlpack(alloc, &kept, &managed, &err), KN_OK);
+    assert_int_equal(kn_value_to_dlpack_old(alloc, &kept, &old, &err), KN_OK);
+    kn_value_release(&kept);
+    assert_int_equal(managed->major, 1);
+    assert_ptr_equal(old->tensor.data, data);
+    old->deleter(old);
+    assert_int_equal(done, 0);
+
+    kn_value back;
+    assert_int_equal(kn_value_from_dlpack(alloc, managed, &back, &err), KN_OK);
+    assert_int_equal(kn_value_as_tensor(&back)->shape[1], 2);
+    kn_value_release(&back);
+    assert_int_equal(done, 1);
+    kn_managed_tensor later = {.major = 2};
+    assert_int_equal(kn_value_from_dlpack(alloc, &later, &back, &err), KN_ERR_UNSUPPORTED);
+    value = kn_value_int(1);
+    assert_int_equal(kn_value_to_dlpack(alloc, &value, &managed, &err), KN_ERR_TYPE);
+}
+
 /* ---- functions as arguments ---- */
 
 typedef struct adder {
@@ -154,6 +220,20 @@ static kn_status refuse(void *ctx, const kn_value *args, int32_t count, kn_value
     *result = kn_value_int(1);
     snprintf(err->message, sizeof err->message, "not today");
     return KN_ERR_TYPE;
+}
+
+/* Whose failure the program knows more of than a message says. */
+static kn_status fail_here(void *ctx, const kn_value *args, int32_t count, kn_value *result,
+                           kn_error *err) {
+    (void)ctx, (void)args, (void)count, (void)result, (void)err;
+    return KN_ERR_HOST;
+}
+
+static kn_status lend(void *ctx, const kn_value *args, int32_t count, kn_value *result,
+                      kn_error *err) {
+    (void)ctx, (void)args, (void)count, (void)err;
+    *result = kn_value_text("not to be kept");
+    return KN_OK;
 }
 
 static void done(void *ctx) { ((adder *)ctx)->done++; }
@@ -198,6 +278,18 @@ static void test_the_failure_of_a_callback_comes_back_through_the_kernel(void **
         kn_value_new_function(&scene->memory.alloc, refuse, NULL, NULL, &function, &err), KN_OK);
     call_fails(native, "apply", &function, 1, KN_ERR_TYPE, "apply: TypeError: not today");
     kn_value_release(&function);
+    const kn_native_callback callbacks[] = {fail_here, lend};
+    const char *const messages[] = {
+        "apply: a callback of the program failed",
+        "apply: TypeError: a callback returned a value that it borrows",
+    };
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(
+            kn_value_new_function(&scene->memory.alloc, callbacks[i], NULL, NULL, &function, &err),
+            KN_OK);
+        call_fails(native, "apply", &function, 1, i ? KN_ERR_TYPE : KN_ERR_HOST, messages[i]);
+        kn_value_release(&function);
+    }
 }
 
 /* ---- errors ---- */
@@ -316,6 +408,8 @@ int main(void) {
         native_test(test_numbers_come_back_as_they_went_in),
         cmocka_unit_test(test_texts_are_read_in_each_of_their_forms),
         native_test(test_a_shape_is_the_callers_until_it_is_released),
+        native_test(test_a_text_is_a_value_or_an_object_by_its_length),
+        native_test(test_a_tensor_of_its_own_is_kept_and_handed_on),
         native_test(test_a_kernel_calls_a_function_of_the_program),
         native_test(test_a_kernels_function_is_an_argument_for_another),
         native_test(test_the_failure_of_a_callback_comes_back_through_the_kernel),

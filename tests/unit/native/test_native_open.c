@@ -69,6 +69,17 @@ static void test_only_native_builds_are_taken(void **state) {
     native_scene_open(scene, "both");
 }
 
+/* What it depends on is there for its Python code. */
+static void test_what_a_kernel_depends_on_is_not_looked_for(void **state) {
+    native_scene *scene = *state;
+    native_scene_write(scene, "plain", NATIVE_VARIANT, KN_FIXTURE_PLAIN);
+    scratch_file(
+        &scene->scratch, "plain/build/" NATIVE_VARIANT "/metadata.json",
+        "{\"id\": \"_plain_cpu_1\", \"name\": \"plain\", \"python-depends\": [\"einops\"], "
+        "\"kernel-depends\": [{\"repo-id\": \"no/such\", \"version\": 1}]}");
+    native_scene_open(scene, "plain");
+}
+
 static void test_a_build_has_one_library(void **state) {
     native_scene *scene = *state;
     native_scene_write(scene, "none", NATIVE_VARIANT, NULL);
@@ -143,6 +154,7 @@ int main(void) {
         native_test(test_without_libtvm_ffi_it_is_said_what_to_install),
         native_test(test_a_libtvm_ffi_that_is_named_has_to_be_there),
         native_test(test_only_native_builds_are_taken),
+        native_test(test_what_a_kernel_depends_on_is_not_looked_for),
         native_test(test_a_build_has_one_library),
         native_test(test_a_library_that_is_none_is_refused_before_it_is_opened),
         native_test(test_a_program_without_python_is_described),

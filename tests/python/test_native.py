@@ -1,0 +1,411 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Native kernels from Python: what functions take and give, without the package tvm_ffi in the process."""
+
+import ctypes
+import gc
+import os
+import sys
+import threading
+
+import numpy as np
+import pytest
+import torch
+from native_support import (
+    compile_tvm_ffi_kernel,
+    run_python,
+    tvm_ffi_folder,
+    write_kernel,
+)
+
+import kernels
+from kernels import native
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """A kernel in C that needs no libtvm_ffi."""
+    return native.get_local_kernel(write_kernel(tmp_path_factory.mktemp("native") / "k", "plain"))
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The folder of a kernel that is written with tvm-ffi's headers."""
+    folder = tmp_path_factory.mktemp("native")
+    library = compile_tvm_ffi_kernel(folder / "library.so")
+    return write_kernel(folder / "k", "written", library)
+
+
+@pytest.fixture
+def kernel(written, monkeypatch):
+    monkeypatch.setenv("KERNELS_TVM_FFI_LIBRARY", str(tvm_ffi_folder() / "lib" / "libtvm_ffi.so"))
+    yield native.get_local_kernel(written)
+    assert "tvm_ffi" not in sys.modules
+
+
+class OldExporter:
+    """A tensor as libraries exported it before DLPack 1.0."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __dlpack__(self):
+        return self.array.__dlpack__()
+
+    def __dlpack_device__(self):
+        return self.array.__dlpack_device__()
+
+
+# ---- tensors ----
+
+
+def test_tensors_of_any_library_share_their_memory(kernel):
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    y = np.zeros_like(x)
+    assert kernel.add_one(x, y) is None
+    assert y.tolist() == [[1, 2, 3], [4, 5, 6]]
+    z = torch.zeros(2, 3)
+    kernel.add_one(OldExporter(x), z)
+    assert z.tolist() == [[1, 2, 3], [4, 5, 6]]
+    kernel.add_one(torch.nn.Parameter(torch.ones(2, 3)), y)
+    assert y.tolist() == [[2, 2, 2], [2, 2, 2]]
+    kernel.add_one(z, OldExporter(y))
+    assert y.tolist() == [[2, 3, 4], [5, 6, 7]]
+
+
+def test_a_kernel_that_needs_nothing_is_called_without_libtvm_ffi(plain):
+    x, y = np.arange(3, dtype=np.float32), torch.zeros(3)
+    with pytest.raises(RuntimeError, match="add_one: the kernel says that it failed, and not why"):
+        plain.add_one(x)
+    assert plain.count(1, None, "three") == 3
+    assert plain.echo(-7) == -7
+    assert plain.echo("a text that is long enough") == "a text that is long enough"
+    assert plain.sum_shape is plain.sum_shape
+    assert y.tolist() == [0, 0, 0]
+
+
+def test_shapes_and_strides_are_those_of_the_tensor(kernel):
+    assert kernel.shape_of(np.zeros((2, 0, 5))) == (2, 0, 5)
+    assert kernel.shape_of(np.zeros(())) == ()
+    assert kernel.shape_of(torch.zeros(4, 3).T) == (3, 4)
+    assert kernel.sizes_of(np.zeros((2, 3))) == (2, 3)
+
+
+def test_a_returned_tensor_is_for_every_library(kernel):
+    x = np.arange(3, dtype=np.float32)
+    y = kernel.plus_one(x)
+    assert y.shape == (3,)
+    assert y.__dlpack_device__() == (1, 0)
+    a, b = np.from_dlpack(y), torch.from_dlpack(y)
+    assert a.tolist() == b.tolist() == [1, 2, 3]
+    b[0] = 9
+    assert a.tolist() == [9, 2, 3]
+    assert torch.utils.dlpack.from_dlpack(y.__dlpack__()).tolist() == [9, 2, 3]
+    assert kernel.plus_one(y).shape == (3,)
+    del y
+    gc.collect()
+    assert a.tolist() == [9, 2, 3]
+
+
+def test_a_returned_tensor_is_neither_copied_nor_moved(kernel):
+    y = kernel.plus_one(np.zeros(2, dtype=np.float32))
+    with pytest.raises(BufferError, match="neither copied nor moved"):
+        y.__dlpack__(copy=True)
+    with pytest.raises(BufferError, match="neither copied nor moved"):
+        y.__dlpack__(dl_device=(2, 0))
+    with pytest.raises(TypeError):
+        y.__dlpack__(max_version=3)
+    assert "dltensor_versioned" in repr(y.__dlpack__(max_version=(1, 0), dl_device=(1, 0)))
+    assert '"dltensor"' in repr(y.__dlpack__(max_version=(0, 8)))
+
+
+def test_a_tensor_that_a_kernel_keeps_stays_alive(kernel):
+    kept = kernel.keep(np.full(1000, 7, dtype=np.float32))
+    gc.collect()
+    assert np.from_dlpack(kept).tolist() == [7] * 1000
+
+
+def test_a_call_leaves_no_reference_behind(kernel):
+    x, y = np.zeros(3, dtype=np.float32), torch.zeros(3)
+    before = sys.getrefcount(x), sys.getrefcount(y)
+    for _ in range(100):
+        kernel.add_one(x, y)
+        with pytest.raises(ValueError):
+            kernel.add_one(x, torch.zeros(4))
+        with pytest.raises(TypeError):
+            kernel.add_one(x, y, object())
+    assert (sys.getrefcount(x), sys.getrefcount(y)) == before
+
+
+# ---- other values ----
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, None),
+        (True, True),
+        (-(2**63), -(2**63)),
+        (2.5, 2.5),
+        ("short", "short"),
+        ("7 bytes", "7 bytes"),
+        ("longer, with ü and \0", "longer, with ü and \0"),
+        (b"\0\xff", b"\0\xff"),
+        (b"longer than seven", b"longer than seven"),
+        ((1, 2.5, "x"), (1, 2.5, "x")),
+        ([1, [2, [None]]], (1, (2, (None,)))),
+        (torch.float16, "float16"),
+        (torch.long, "int64"),
+        (torch.float8_e4m3fn, "float8_e4m3fn"),
+        (np.dtype("uint8"), "uint8"),
+        (torch.bool, "bool"),
+        (torch.device("cuda", 1), "cuda:1"),
+        (np.int64(7), 7),
+        (np.float32(0.5), 0.5),
+    ],
+)
+def test_values_come_back(kernel, value, shown):
+    result = kernel.echo(value)
+    assert result == shown
+    assert type(result) is type(shown)
+
+
+def test_a_sequence_is_an_array_for_the_kernel(kernel):
+    assert kernel.sum([1, 2, 3]) == 6
+    assert kernel.sum(()) == 0
+    with pytest.raises(TypeError):
+        kernel.sum(["x"])
+
+
+def test_a_sequence_without_end_is_an_error(kernel):
+    circle = []
+    circle.append(circle)
+    with pytest.raises(RecursionError):
+        kernel.echo(circle)
+
+
+def test_what_no_kernel_takes_is_told(kernel):
+    with pytest.raises(TypeError, match="a native kernel takes no builtins.object: expected a ten"):
+        kernel.echo(object())
+    with pytest.raises(OverflowError):
+        kernel.echo(2**63)
+    with pytest.raises(AttributeError, match="no function 'matmul'.*__tvm_ffi_matmul"):
+        kernel.matmul()
+    assert not hasattr(kernel, "__wrapped__")
+
+
+# ---- functions ----
+
+
+def test_a_kernel_calls_callables_and_functions(kernel, plain):
+    assert kernel.apply(lambda value: value + 1, 41) == 42
+    assert kernel.adder(3)(4) == 7
+    assert kernel.apply(kernel.adder(10), 5) == 15
+    assert kernel.apply(kernel.greet, "you who call") == "hello, you who call"
+    assert kernel.apply(lambda x: float(np.from_dlpack(x).sum()), np.ones(3)) == 3.0
+    assert plain.apply(lambda *values: len(values), 1, 2, 3) == 3
+
+
+def test_an_exception_of_a_callback_comes_out_as_it_is(kernel, plain):
+    error = LookupError("mine")
+
+    def fail(value):
+        raise error
+
+    for called in (kernel.apply, plain.apply):
+        with pytest.raises(LookupError) as caught:
+            called(fail, 1)
+        assert caught.value is error
+    with pytest.raises(TypeError, match="a native kernel takes no builtins.object"):
+        kernel.apply(lambda value: object(), 1)
+
+
+def test_a_callable_goes_with_the_last_reference(kernel):
+    class Counter:
+        def __call__(self, value):
+            return value
+
+    counter = Counter()
+    before = sys.getrefcount(counter)
+    assert kernel.apply(counter, 1) == 1
+    assert sys.getrefcount(counter) == before
+    held = kernel.echo(counter)
+    assert sys.getrefcount(counter) == before + 1
+    assert held(5) == 5
+    del held
+    assert sys.getrefcount(counter) == before
+
+
+# ---- errors ----
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("ValueError", ValueError),
+        ("TypeError", TypeError),
+        ("KeyError", KeyError),
+        ("MemoryError", MemoryError),
+        ("RuntimeError", RuntimeError),
+        ("NotImplementedError", NotImplementedError),
+        ("OwnError", RuntimeError),
+        ("KeyboardInterrupt", RuntimeError),
+        ("print", RuntimeError),
+    ],
+)
+def test_an_error_is_the_exception_of_its_kind(kernel, kind, expected):
+    with pytest.raises(expected) as caught:
+        kernel.fail(kind, "x must be ü")
+    assert type(caught.value) is expected
+    assert caught.value.args == ("x must be ü",)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="notes came with Python 3.11")
+def test_an_error_says_where_in_the_kernel_it_was(kernel):
+    with pytest.raises(TypeError, match="x must be a float") as caught:
+        kernel.require_float(np.zeros(2, dtype=np.int32))
+    [note] = caught.value.__notes__
+    assert note.startswith("in the native function 'require_float', latest call first:\n")
+
+
+# ---- streams ----
+
+
+class Managed(ctypes.Structure):
+    pass
+
+
+Managed._fields_ = [
+    ("major", ctypes.c_uint32),
+    ("minor", ctypes.c_uint32),
+    ("ctx", ctypes.c_void_p),
+    ("deleter", ctypes.CFUNCTYPE(None, ctypes.POINTER(Managed))),
+    ("flags", ctypes.c_uint64),
+    ("data", ctypes.c_void_p),
+    ("place", ctypes.c_int32),
+    ("index", ctypes.c_int32),
+    ("ndim", ctypes.c_int32),
+    ("code", ctypes.c_uint8),
+    ("bits", ctypes.c_uint8),
+    ("lanes", ctypes.c_uint16),
+    ("shape", ctypes.c_void_p),
+    ("strides", ctypes.c_void_p),
+    ("byte_offset", ctypes.c_uint64),
+]
+EXPORT = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.POINTER(ctypes.c_void_p))
+STREAM = ctypes.PYFUNCTYPE(
+    ctypes.c_int, ctypes.c_int32, ctypes.c_int32, ctypes.POINTER(ctypes.c_void_p)
+)
+
+
+class Exchange(ctypes.Structure):
+    _fields_ = [
+        ("major", ctypes.c_uint32),
+        ("minor", ctypes.c_uint32),
+        ("previous", ctypes.c_void_p),
+        ("allocate", ctypes.c_void_p),
+        ("from_python", EXPORT),
+        ("to_python", ctypes.c_void_p),
+        ("view", ctypes.c_void_p),
+        ("current_stream", STREAM),
+    ]
+
+
+MANAGED = Managed(major=1, place=2, index=3, code=2, bits=32, lanes=1)
+
+
+@EXPORT
+def export_gpu_tensor(tensor, out):
+    out[0] = ctypes.addressof(MANAGED)
+    return 0
+
+
+@STREAM
+def current_stream(place, index, out):
+    out[0] = place * 1000 + index
+    return 0
+
+
+EXCHANGE = Exchange(major=1, minor=3, from_python=export_gpu_tensor, current_stream=current_stream)
+ctypes.pythonapi.PyCapsule_New.restype = ctypes.py_object
+ctypes.pythonapi.PyCapsule_New.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+
+
+class GpuTensor:
+    """A tensor of the GPU number 3, of a library that works on the stream 2003."""
+
+    __dlpack_c_exchange_api__ = ctypes.pythonapi.PyCapsule_New(
+        ctypes.addressof(EXCHANGE), b"dlpack_exchange_api", None
+    )
+
+
+def test_a_kernel_works_on_the_stream_of_the_tensors_library(kernel):
+    assert kernel.stream_of(GpuTensor()) == 2003
+    assert kernel.stream_on(2, 3) == 0  # and on no other afterwards
+    assert kernel.stream_of(torch.zeros(1)) == 0
+
+
+# ---- threads ----
+
+
+def test_threads_call_side_by_side(kernel):
+    failed = []
+
+    def work(number):
+        x, y = np.full(100, number, dtype=np.float32), np.zeros(100, dtype=np.float32)
+        for _ in range(300):
+            kernel.add_one(x, y)
+            try:
+                kernel.fail("ValueError", str(number))
+            except ValueError as error:
+                if str(error) != str(number) or y[0] != number + 1:
+                    failed.append(number)
+            if kernel.apply(lambda value: value * 2, number) != number * 2:
+                failed.append(number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+
+
+# ---- libtvm_ffi ----
+
+OPEN = """
+    import sys
+    from kernels import native
+    kernel = native.get_local_kernel(sys.argv[1], backend="cpu")
+"""
+
+
+def test_without_libtvm_ffi_it_is_said_what_to_install(written):
+    printed = run_python(
+        """
+        import sys
+        from kernels import native
+        try:
+            native.get_local_kernel(sys.argv[1], backend="cpu")
+        except FileNotFoundError as error:
+            print(error)
+        """,
+        written,
+    )
+    assert "install it with 'pip install apache-tvm-ffi'" in printed
+
+
+def test_the_package_is_found_and_not_imported(written, tmp_path):
+    """In a Python without torch."""
+    (tmp_path / "kernels").symlink_to(os.path.dirname(kernels.__file__))
+    printed = run_python(
+        OPEN
+        + """
+    import numpy
+    print(numpy.from_dlpack(kernel.plus_one(numpy.ones(2, dtype="float32"))), repr(kernel)[:23])
+    print([name for name in ("torch", "tvm_ffi") if name in sys.modules])
+    """,
+        written,
+        python=os.environ["KN_TVM_FFI_PYTHON"],
+        packages=[tmp_path],
+    )
+    assert printed == "[2. 2.] <native kernel 'written\n[]\n"
