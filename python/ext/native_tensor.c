@@ -101,14 +101,14 @@ static int take_capsule(PyObject *capsule, kn_value *out) {
     return -1;
 }
 
-/* Libraries from before DLPack 1.0 do not know `max_version`. */
+/* As every library understands it; only what DLPack 1.0 can say, such as that a tensor is read
+ * only, needs `max_version`, which costs more. */
 static PyObject *ask_capsule(core_state *state, PyObject *export) {
+    PyObject *capsule = PyObject_CallNoArgs(export);
+    if (capsule || !PyErr_ExceptionMatches(PyExc_BufferError)) return capsule;
+    PyErr_Clear();
     PyObject *empty = PyTuple_New(0);
-    PyObject *capsule = empty ? PyObject_Call(export, empty, state->dlpack_options) : NULL;
-    if (!capsule && empty && PyErr_ExceptionMatches(PyExc_TypeError)) {
-        PyErr_Clear();
-        capsule = PyObject_CallObject(export, NULL);
-    }
+    if (empty) capsule = PyObject_Call(export, empty, state->dlpack_options);
     Py_XDECREF(empty);
     return capsule;
 }

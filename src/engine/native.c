@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Native kernels: found and fetched as all kernels are, then opened and not imported. */
 #include <kernels/native.h>
-
+#include <kernels/object.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -124,24 +124,45 @@ kn_status kn_engine_native_system(kn_engine *engine, kn_system *out, kn_error *e
 
 /* ---- kernels ---- */
 
-/* Whether the loader missed what libtvm_ffi has. */
-static bool misses_tvm_ffi(const kn_error *cause) {
-    return strstr(cause->message, KNI_FFI_LIBRARY) || strstr(cause->message, "TVMFFI");
+/* Whether the file says that it needs libtvm_ffi. `name`: of the library, below `folder`. */
+static kn_status names_tvm_ffi(const kn_alloc *alloc, const char *folder, const char *name,
+                               bool *out, kn_error *err) {
+    kn_objects *objects;
+    *out = false;
+    kn_status status = kn_objects_read(alloc, folder, &objects, err);
+    if (status) return status;
+    for (size_t i = 0; i < kn_objects_count(objects); i++) {
+        kn_object_info info = {.size = sizeof info};
+        kn_objects_get(objects, i, &info);
+        if (strcmp(info.path, name) != 0) continue;
+        for (size_t j = 0; j < info.needed_count && !*out; j++)
+            *out = strcmp(kn_objects_needed(objects, i, j), KNI_FFI_LIBRARY) == 0;
+    }
+    kn_objects_free(objects);
+    return KN_OK;
+}
+
+/* Compilers that do not name what they need leave it to the loader to miss it. */
+static bool misses_tvm_ffi(kn_status status, const kn_error *cause) {
+    return status == KN_ERR_OS && strstr(cause->message, "TVMFFI");
 }
 
 /* The one place where a kernel's code comes into the process without Python. */
-static kn_status open_library(kn_engine *engine, const char *path, kni_library **out,
-                              kn_error *err) {
+static kn_status open_library(kn_engine *engine, const char *folder, const char *path,
+                              kni_library **out, kn_error *err) {
     kni_ffi ffi;
     kn_error cause;
     kn_error_init(&cause);
-    kn_status status = kni_library_open(path, out, &cause);
-    if (status == KN_ERR_OS && misses_tvm_ffi(&cause)) {
+    bool needs;
+    kn_status status = names_tvm_ffi(engine->alloc, folder, path + strlen(folder) + 1, &needs, err);
+    if (!status && (needs || kni_ffi_find(&ffi))) status = get_tvm_ffi(engine, &ffi, err);
+    if (status) return status;
+    status = kni_library_open(path, out, &cause);
+    if (misses_tvm_ffi(status, &cause)) {
         status = get_tvm_ffi(engine, &ffi, err);
         return status ? status : kni_library_open(path, out, err);
     }
-    if (status) return kni_fail(err, status, "%s", cause.message);
-    return kni_ffi_find(&ffi) ? get_tvm_ffi(engine, &ffi, err) : KN_OK;
+    return status ? kni_fail(err, status, "%s", cause.message) : KN_OK;
 }
 
 static kn_status open_kernel(kn_engine *engine, const kni_kernel *kernel, kn_native **out,
@@ -154,7 +175,7 @@ static kn_status open_kernel(kn_engine *engine, const kni_kernel *kernel, kn_nat
     if (status) return status;
     const kni_native_about about = {metadata.name, kernel->source.variant, kernel->source.folder,
                                     path};
-    status = open_library(engine, path, &library, err);
+    status = open_library(engine, kernel->source.folder, path, &library, err);
     if (!status) status = kni_native_new(engine->alloc, &about, library, out, err);
     kni_free(engine->alloc, path);
     return status;

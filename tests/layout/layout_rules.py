@@ -316,7 +316,14 @@ def declared_functions(root: Path) -> set[str]:
 
 # Structs of fixed form: values that stand in arrays, and what another ABI lays out. All others begin with their size.
 FIXED_STRUCTS = {
-    *("kn_bytes", "kn_dtype", "kn_tensor", "kn_tensor_device", "kn_value"),  # tvm-ffi's, DLPack's
+    *("kn_bytes", "kn_value"),  # tvm-ffi's
+    *(
+        "kn_dtype",
+        "kn_tensor",
+        "kn_tensor_device",
+        "kn_managed_tensor",
+        "kn_managed_tensor_old",
+    ),  # DLPack's
     *("kn_capability_range", "kn_mapping_entry", "kn_mode_repo", "kn_refusal"),
     *("kn_build", "kn_fetched", "kn_http_header", "kn_version_span"),
 }

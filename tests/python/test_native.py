@@ -136,6 +136,13 @@ def test_a_call_leaves_no_reference_behind(kernel):
     assert (sys.getrefcount(x), sys.getrefcount(y)) == before
 
 
+def test_an_array_that_is_read_only_is_an_input(kernel):
+    x, y = np.arange(3, dtype=np.float32), np.zeros(3, dtype=np.float32)
+    x.flags.writeable = False
+    kernel.add_one(x, y)
+    assert y.tolist() == [1, 2, 3]
+
+
 # ---- other values ----
 
 
