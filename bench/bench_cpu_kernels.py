@@ -3,8 +3,9 @@
 
     python bench/bench_cpu_kernels.py [--rounds N]
 
-All ways take turns in one process, each twice; the least time of a second call counts. A copy of as many bytes as a kernel
-reads and writes is the limit. Liger's kernels are Triton programs and do not run on a CPU.
+All ways take turns in one process, each twice; the least time of a second call counts. A copy of as
+many bytes as a kernel reads and writes is the limit. Liger's kernels are Triton programs and do not
+run on a CPU.
 KN_BUILTIN_DIR names the folder of the built kernels; by default that of the installed package.
 """
 

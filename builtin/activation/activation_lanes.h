@@ -163,9 +163,11 @@ KB_INLINE gated_row row_of(const activation_job *job, int64_t row, kb_dtype type
 }
 
 KB_INLINE void gated_forward_step(const gated_row *row, int64_t i, int64_t count, variant v) {
-    /* The processor fetches ahead within a page, and rows are about as long as one. */
-    __builtin_prefetch(kb_at(row->next_x, i, v.type), 0, 2);
-    __builtin_prefetch(kb_at(row->next_factor, i, v.type), 0, 2);
+    if (row->stream) {
+        /* The processor fetches ahead within a page, and rows are about as long as one. */
+        __builtin_prefetch(kb_at(row->next_x, i, v.type), 0, 2);
+        __builtin_prefetch(kb_at(row->next_factor, i, v.type), 0, 2);
+    }
     kb_pair value = activate_pair(kbv_get_pair(row->x, i, count, v.type), v);
     kb_pair factor = kbv_get_pair(row->factor, i, count, v.type);
     value = kbv_pair_product(kbv_round_pair_to(value, v.type), factor);

@@ -43,15 +43,17 @@ static kb_dtype parameter_type(const kb_tensor *x, const kb_tensor *weight, cons
     return type;
 }
 
-/* What the three tensors say; strides, gradient and output come later. */
-static norm_job job_begin(const kb_tensor *x, const kb_tensor *weight, const kb_tensor *bias,
-                          int64_t outer, double eps) {
-    norm_job job = {0};
+/* What the three tensors say, as rows of the normalized dimensions; the rest comes later. */
+static norm_job job_begin(kb_tensor *x, kb_tensor *weight, kb_tensor *bias, int64_t outer,
+                          kb_word eps) {
+    norm_job job = {.x_stride = kb_tensor_as_rows(x, x->ndim - outer)};
+    parameter_prepare(weight, x, outer);
+    parameter_prepare(bias, x, outer);
     job.x = x->data;
     job.weight = weight->data;
     job.bias = bias->data;
     job.width = kb_sizes_product(x->sizes, outer, x->ndim);
-    job.eps = (float)eps;
+    job.eps = (float)word_to_double(eps);
     job.x_type = x->type;
     job.param_type = parameter_type(x, weight, bias);
     job.y_type = x->type;
@@ -94,12 +96,9 @@ static void op_rms_norm(kb_word *stack, uint64_t argument_count, uint64_t output
     (void)argument_count, (void)output_count;
     KB_OWNED kb_tensor x = kb_tensor_take(stack[0]);
     KB_OWNED kb_tensor weight = kb_tensor_take_optional(stack[1]);
-    const kb_tensor no_bias = {0};
+    kb_tensor no_bias = {0};
     int64_t outer = outer_dims(&x, stack[2]);
-    int64_t stride = kb_tensor_as_rows(&x, x.ndim - outer);
-    parameter_prepare(&weight, &x, outer);
-    norm_job job = job_begin(&x, &weight, &no_bias, outer, word_to_double(stack[3]));
-    job.x_stride = stride;
+    norm_job job = job_begin(&x, &weight, &no_bias, outer, stack[3]);
     job.cast_first = word_to_bool(stack[4]);
     if (job.cast_first) job.y_type = job.param_type; /* as torch's promotion of the product */
     stack[0] = forward(&job, &x, outer);
@@ -112,11 +111,7 @@ static void op_layer_norm(kb_word *stack, uint64_t argument_count, uint64_t outp
     KB_OWNED kb_tensor weight = kb_tensor_take_optional(stack[1]);
     KB_OWNED kb_tensor bias = kb_tensor_take_optional(stack[2]);
     int64_t outer = outer_dims(&x, stack[3]);
-    int64_t stride = kb_tensor_as_rows(&x, x.ndim - outer);
-    parameter_prepare(&weight, &x, outer);
-    parameter_prepare(&bias, &x, outer);
-    norm_job job = job_begin(&x, &weight, &bias, outer, word_to_double(stack[4]));
-    job.x_stride = stride;
+    norm_job job = job_begin(&x, &weight, &bias, outer, stack[4]);
     job.centered = true;
     stack[0] = forward(&job, &x, outer);
 }
@@ -128,12 +123,9 @@ static void op_fused_add_rms_norm(kb_word *stack, uint64_t argument_count, uint6
     KB_OWNED kb_tensor x = kb_tensor_take(stack[0]);
     KB_OWNED kb_tensor residual = kb_tensor_take(stack[1]);
     KB_OWNED kb_tensor weight = kb_tensor_take_optional(stack[2]);
-    const kb_tensor no_bias = {0};
+    kb_tensor no_bias = {0};
     int64_t outer = outer_dims(&x, stack[3]);
-    int64_t stride = kb_tensor_as_rows(&x, x.ndim - outer);
-    parameter_prepare(&weight, &x, outer);
-    norm_job job = job_begin(&x, &weight, &no_bias, outer, word_to_double(stack[4]));
-    job.x_stride = stride;
+    norm_job job = job_begin(&x, &weight, &no_bias, outer, stack[4]);
     job.cast_first = word_to_bool(stack[5]);
     if (job.cast_first) job.y_type = job.param_type;
     fused_add_forward(stack, &job, &x, &residual, outer);
@@ -149,11 +141,7 @@ static void op_fused_add_layer_norm(kb_word *stack, uint64_t argument_count,
     KB_OWNED kb_tensor weight = kb_tensor_take_optional(stack[2]);
     KB_OWNED kb_tensor bias = kb_tensor_take_optional(stack[3]);
     int64_t outer = outer_dims(&x, stack[4]);
-    int64_t stride = kb_tensor_as_rows(&x, x.ndim - outer);
-    parameter_prepare(&weight, &x, outer);
-    parameter_prepare(&bias, &x, outer);
-    norm_job job = job_begin(&x, &weight, &bias, outer, word_to_double(stack[5]));
-    job.x_stride = stride;
+    norm_job job = job_begin(&x, &weight, &bias, outer, stack[5]);
     job.centered = true;
     fused_add_forward(stack, &job, &x, &residual, outer);
 }
@@ -174,12 +162,9 @@ static void op_rms_norm_gated(kb_word *stack, uint64_t argument_count, uint64_t 
     KB_OWNED kb_tensor x = kb_tensor_take(stack[0]);
     KB_OWNED kb_tensor gate = kb_tensor_take(stack[1]);
     KB_OWNED kb_tensor weight = kb_tensor_take_optional(stack[2]);
-    const kb_tensor no_bias = {0};
+    kb_tensor no_bias = {0};
     int64_t outer = outer_dims(&x, stack[3]);
-    int64_t stride = kb_tensor_as_rows(&x, x.ndim - outer);
-    parameter_prepare(&weight, &x, outer);
-    norm_job job = job_begin(&x, &weight, &no_bias, outer, word_to_double(stack[4]));
-    job.x_stride = stride;
+    norm_job job = job_begin(&x, &weight, &no_bias, outer, stack[4]);
     job.cast_first = word_to_bool(stack[5]);
     gate_prepare(&job, &gate, &x, outer, stack[6]);
     stack[0] = forward(&job, &x, outer);
@@ -321,12 +306,9 @@ static void op_rms_norm_backward(kb_word *stack, uint64_t argument_count, uint64
     KB_OWNED kb_tensor grad = kb_tensor_take(stack[0]);
     KB_OWNED kb_tensor x = kb_tensor_take(stack[1]);
     KB_OWNED kb_tensor weight = kb_tensor_take_optional(stack[2]);
-    const kb_tensor no_bias = {0};
+    kb_tensor no_bias = {0};
     int64_t outer = outer_dims(&x, stack[3]);
-    int64_t stride = kb_tensor_as_rows(&x, x.ndim - outer);
-    parameter_prepare(&weight, &x, outer);
-    norm_job job = job_begin(&x, &weight, &no_bias, outer, word_to_double(stack[4]));
-    job.x_stride = stride;
+    norm_job job = job_begin(&x, &weight, &no_bias, outer, stack[4]);
     grad_prepare(&job, &grad, &x, outer);
     bool wants_weight = word_to_bool(stack[5]);
     KB_OWNED kb_tensor sum_grad = kb_tensor_take_optional(stack[6]);
@@ -344,11 +326,7 @@ static void op_layer_norm_backward(kb_word *stack, uint64_t argument_count, uint
     KB_OWNED kb_tensor weight = kb_tensor_take_optional(stack[2]);
     KB_OWNED kb_tensor bias = kb_tensor_take_optional(stack[3]);
     int64_t outer = outer_dims(&x, stack[4]);
-    int64_t stride = kb_tensor_as_rows(&x, x.ndim - outer);
-    parameter_prepare(&weight, &x, outer);
-    parameter_prepare(&bias, &x, outer);
-    norm_job job = job_begin(&x, &weight, &bias, outer, word_to_double(stack[5]));
-    job.x_stride = stride;
+    norm_job job = job_begin(&x, &weight, &bias, outer, stack[5]);
     grad_prepare(&job, &grad, &x, outer);
     KB_OWNED kb_tensor sum_grad = kb_tensor_take_optional(stack[8]);
     sum_grad_prepare(&job, &sum_grad, &x, outer);
@@ -365,12 +343,9 @@ static void op_rms_norm_gated_backward(kb_word *stack, uint64_t argument_count,
     KB_OWNED kb_tensor x = kb_tensor_take(stack[1]);
     KB_OWNED kb_tensor gate = kb_tensor_take(stack[2]);
     KB_OWNED kb_tensor weight = kb_tensor_take_optional(stack[3]);
-    const kb_tensor no_bias = {0};
+    kb_tensor no_bias = {0};
     int64_t outer = outer_dims(&x, stack[4]);
-    int64_t stride = kb_tensor_as_rows(&x, x.ndim - outer);
-    parameter_prepare(&weight, &x, outer);
-    norm_job job = job_begin(&x, &weight, &no_bias, outer, word_to_double(stack[5]));
-    job.x_stride = stride;
+    norm_job job = job_begin(&x, &weight, &no_bias, outer, stack[5]);
     grad_prepare(&job, &grad, &x, outer);
     gate_prepare(&job, &gate, &x, outer, stack[6]);
     KB_OWNED kb_tensor gate_grad = kb_tensor_new_contiguous(x.device, x.ndim, x.sizes, x.type);

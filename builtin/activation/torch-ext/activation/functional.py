@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Activation functions."""
 
+import functools
+
 from torch.compiler import is_dynamo_compiling
 
 from . import _activation_kern
@@ -19,6 +21,23 @@ def any_way(name, x, out=None):
     return y if out is None else write_out(out, y)
 
 
+def _function(described):
+    """The function of this name: the direct call from Python to C where that is all, or any other way."""
+    name = described.__name__
+    direct = getattr(_activation_kern, name)
+
+    @functools.wraps(described)
+    def function(x, *, out=None):
+        if not is_dynamo_compiling():
+            y = direct(x) if out is None else direct(x, out)
+            if y is not NotImplemented:
+                return y if out is None else wrote_to(out)
+        return any_way(name, x, out)
+
+    return function
+
+
+@_function
 def silu(x, *, out=None):
     """Sigmoid linear unit: `x * sigmoid(x)`.
 
@@ -38,16 +57,9 @@ def silu(x, *, out=None):
         >>> activation.silu(torch.tensor([0.0, 100.0])).tolist()
         [0.0, 100.0]
     """
-    if not is_dynamo_compiling():
-        if out is None:
-            y = _activation_kern.silu(x)
-        else:
-            y = _activation_kern.silu(x, out)
-        if y is not NotImplemented:
-            return y if out is None else wrote_to(out)
-    return any_way("silu", x, out)
 
 
+@_function
 def gelu(x, *, out=None):
     """Gaussian error linear unit: `x * Phi(x)`, Phi being the normal distribution function.
 
@@ -67,16 +79,9 @@ def gelu(x, *, out=None):
         >>> activation.gelu(torch.tensor([0.0, 100.0])).tolist()
         [0.0, 100.0]
     """
-    if not is_dynamo_compiling():
-        if out is None:
-            y = _activation_kern.gelu(x)
-        else:
-            y = _activation_kern.gelu(x, out)
-        if y is not NotImplemented:
-            return y if out is None else wrote_to(out)
-    return any_way("gelu", x, out)
 
 
+@_function
 def gelu_tanh(x, *, out=None):
     """GELU's tanh approximation: `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`.
 
@@ -96,16 +101,9 @@ def gelu_tanh(x, *, out=None):
         >>> activation.gelu_tanh(torch.tensor([0.0, 100.0])).tolist()
         [0.0, 100.0]
     """
-    if not is_dynamo_compiling():
-        if out is None:
-            y = _activation_kern.gelu_tanh(x)
-        else:
-            y = _activation_kern.gelu_tanh(x, out)
-        if y is not NotImplemented:
-            return y if out is None else wrote_to(out)
-    return any_way("gelu_tanh", x, out)
 
 
+@_function
 def quick_gelu(x, *, out=None):
     """GELU's sigmoid approximation: `x * sigmoid(1.702 x)`.
 
@@ -125,16 +123,9 @@ def quick_gelu(x, *, out=None):
         >>> activation.quick_gelu(torch.tensor([0.0, 100.0])).tolist()
         [0.0, 100.0]
     """
-    if not is_dynamo_compiling():
-        if out is None:
-            y = _activation_kern.quick_gelu(x)
-        else:
-            y = _activation_kern.quick_gelu(x, out)
-        if y is not NotImplemented:
-            return y if out is None else wrote_to(out)
-    return any_way("quick_gelu", x, out)
 
 
+@_function
 def silu_and_mul(x, *, out=None):
     """SiLU of the first half of the last dimension, times the second half.
 
@@ -156,16 +147,9 @@ def silu_and_mul(x, *, out=None):
         >>> activation.silu_and_mul(torch.tensor([100.0, 3.0])).tolist()
         [300.0]
     """
-    if not is_dynamo_compiling():
-        if out is None:
-            y = _activation_kern.silu_and_mul(x)
-        else:
-            y = _activation_kern.silu_and_mul(x, out)
-        if y is not NotImplemented:
-            return y if out is None else wrote_to(out)
-    return any_way("silu_and_mul", x, out)
 
 
+@_function
 def gelu_and_mul(x, *, out=None):
     """GELU of the first half of the last dimension, times the second half.
 
@@ -187,16 +171,9 @@ def gelu_and_mul(x, *, out=None):
         >>> activation.gelu_and_mul(torch.tensor([100.0, 3.0])).tolist()
         [300.0]
     """
-    if not is_dynamo_compiling():
-        if out is None:
-            y = _activation_kern.gelu_and_mul(x)
-        else:
-            y = _activation_kern.gelu_and_mul(x, out)
-        if y is not NotImplemented:
-            return y if out is None else wrote_to(out)
-    return any_way("gelu_and_mul", x, out)
 
 
+@_function
 def gelu_tanh_and_mul(x, *, out=None):
     """GELU's tanh approximation of the first half of the last dimension, times the second half.
 
@@ -218,11 +195,3 @@ def gelu_tanh_and_mul(x, *, out=None):
         >>> activation.gelu_tanh_and_mul(torch.tensor([100.0, 3.0])).tolist()
         [300.0]
     """
-    if not is_dynamo_compiling():
-        if out is None:
-            y = _activation_kern.gelu_tanh_and_mul(x)
-        else:
-            y = _activation_kern.gelu_tanh_and_mul(x, out)
-        if y is not NotImplemented:
-            return y if out is None else wrote_to(out)
-    return any_way("gelu_tanh_and_mul", x, out)

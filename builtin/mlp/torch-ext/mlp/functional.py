@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """An activation of one tensor times another in one pass; a linear layer and a gated MLP for a few rows."""
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch.compiler import is_dynamo_compiling
@@ -30,6 +32,23 @@ def _any_way(name, gate, up):
     return (OPS if takes else REFERENCES)[name](gate, up)
 
 
+def _product(described):
+    """The function of this name: the direct call from Python to C where that is all, or any other way."""
+    name = described.__name__
+    direct = getattr(_mlp_kern, name)
+
+    @functools.wraps(described)
+    def function(gate, up):
+        if not is_dynamo_compiling():
+            y = direct(gate, up)
+            if y is not NotImplemented:
+                return y
+        return _any_way(name, gate, up)
+
+    return function
+
+
+@_product
 def silu_mul(gate, up):
     """SiLU of `gate`, times `up`.
 
@@ -49,13 +68,9 @@ def silu_mul(gate, up):
         >>> mlp.silu_mul(torch.tensor([100.0]), torch.tensor([3.0])).tolist()
         [300.0]
     """
-    if not is_dynamo_compiling():
-        y = _mlp_kern.silu_mul(gate, up)
-        if y is not NotImplemented:
-            return y
-    return _any_way("silu_mul", gate, up)
 
 
+@_product
 def gelu_mul(gate, up):
     """GELU of `gate`, times `up`.
 
@@ -75,13 +90,9 @@ def gelu_mul(gate, up):
         >>> mlp.gelu_mul(torch.tensor([100.0]), torch.tensor([3.0])).tolist()
         [300.0]
     """
-    if not is_dynamo_compiling():
-        y = _mlp_kern.gelu_mul(gate, up)
-        if y is not NotImplemented:
-            return y
-    return _any_way("gelu_mul", gate, up)
 
 
+@_product
 def gelu_tanh_mul(gate, up):
     """GELU's tanh approximation of `gate`, times `up`.
 
@@ -101,11 +112,6 @@ def gelu_tanh_mul(gate, up):
         >>> mlp.gelu_tanh_mul(torch.tensor([100.0]), torch.tensor([3.0])).tolist()
         [300.0]
     """
-    if not is_dynamo_compiling():
-        y = _mlp_kern.gelu_tanh_mul(gate, up)
-        if y is not NotImplemented:
-            return y
-    return _any_way("gelu_tanh_mul", gate, up)
 
 
 FUSED = {"silu": silu_mul, "gelu": gelu_mul, "gelu_tanh": gelu_tanh_mul}
