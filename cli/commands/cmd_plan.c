@@ -15,7 +15,7 @@ typedef struct row {
     char message[KN_ERROR_TEXT_MAX];
     kn_mode repo_mode;  /* 0: it has none */
     kn_repo_info info;  /* the mapping's; of size 0: none */
-    kn_about *about;    /* NULL: its kernel cannot be described */
+    size_t number;      /* of its kernel among those that are looked up */
     kn_about_info told; /* of that */
     kn_variant best;    /* of size 0: none fits */
     kn_status status;   /* of what is mapped and cannot be had */
@@ -31,6 +31,9 @@ typedef struct plan {
     row rows[LAYERS_MAX];
     size_t count;
     bool is_too_much; /* there are more layers than that */
+    const kn_repo_info *wanted[LAYERS_MAX];
+    size_t wanted_count;
+    kn_abouts *abouts; /* of those */
 } plan;
 
 /* ---- what is asked for ---- */
@@ -124,20 +127,20 @@ static void append(row *r, const char *remark) {
     snprintf(r->message + length, sizeof r->message - length, "; %s", remark);
 }
 
-/* The kernel of a layer that is mapped. */
-static void look_up(plan *p, row *r) {
-    kn_error err;
+/* What became of the kernel of a layer that is mapped. */
+static void fill_kernel(const plan *p, row *r) {
     char archs[1024], why[2048];
+    kn_error err;
     kn_error_init(&err);
-    r->status = kn_engine_about(p->c->engine, &p->c->host, &r->info, &r->about, &err);
+    r->told.size = sizeof r->told;
+    kn_abouts_get(p->abouts, r->number, &r->told);
+    r->status = r->told.status;
     if (r->status) {
         bool denied = r->status == KN_ERR_DENIED;
         r->reason = kn_reason_text(denied ? KN_REASON_DENIED : KN_REASON_CANNOT_LOAD);
-        snprintf(r->message, sizeof r->message, "%s", err.message);
+        snprintf(r->message, sizeof r->message, "%s", r->told.message);
         return;
     }
-    r->told.size = sizeof r->told;
-    kn_about_get(r->about, &r->told);
     kn_variant best = {.size = sizeof best};
     if (kn_variants_count(r->told.variants)) kn_variants_get(r->told.variants, 0, &best);
     if (!best.name) {
@@ -173,8 +176,21 @@ static int fill_row(plan *p, row *r) {
     r->repo_mode = found.mode;
     if (kn_repo_describe(found.repo, &r->info, &err)) return cli_fail(p->c, &err);
     r->info.refresh = cli_value(p->c, "--refresh") != NULL;
-    look_up(p, r);
-    return r->status == KN_ERR_CANCELLED ? CLI_STOPPED : CLI_OK;
+    r->number = p->wanted_count;
+    p->wanted[p->wanted_count++] = &r->info;
+    return CLI_OK;
+}
+
+/* All kernels at the same time. */
+static int look_up(plan *p) {
+    kn_error err;
+    kn_error_init(&err);
+    if (kn_engine_about_all(p->c->engine, &p->c->host, p->wanted, p->wanted_count, &p->abouts,
+                            &err))
+        return cli_fail(p->c, &err);
+    for (size_t i = 0; i < p->count; i++)
+        if (p->rows[i].info.id) fill_kernel(p, &p->rows[i]);
+    return CLI_OK;
 }
 
 static int fill(plan *p) {
@@ -189,7 +205,7 @@ static int fill(plan *p) {
         p->rows[i].layer = p->names[i];
         status = fill_row(p, &p->rows[i]);
     }
-    return status;
+    return status ? status : look_up(p);
 }
 
 /* ---- how it is told ---- */
@@ -301,7 +317,7 @@ int cmd_plan(cli *c) {
         return cli_fail(c, &err);
     status = fill(&p);
     if (!status) status = tell(&p);
-    for (size_t i = 0; i < p.count; i++) kn_about_free(p.rows[i].about);
+    kn_abouts_free(p.abouts);
     kn_mapping_release(p.mapping);
     return status;
 }

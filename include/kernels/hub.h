@@ -49,7 +49,9 @@ typedef struct kn_about_info {
     const kn_variants *variants; /* how each build fits this machine, best first */
     const char *variant;         /* whose metadata it is: the one that fits, else any; NULL: none */
     const kn_metadata *metadata; /* NULL: that build has none that can be read */
-    const char *note; /* what kernels.toml changed, and where it says so; NULL: nothing */
+    const char *note;    /* what kernels.toml changed, and where it says so; NULL: nothing */
+    kn_status status;    /* of kn_engine_about_all: why it cannot be described; KN_OK: it is, */
+    const char *message; /* ... and in words; NULL: it is */
 } kn_about_info;
 
 /* Fetches a listing and one metadata.json at most; a kernel without a build for this machine is
@@ -58,6 +60,19 @@ KN_API kn_status kn_engine_about(kn_engine *engine, const kn_host *host, const k
                                  kn_about **out, kn_error *err);
 KN_API void kn_about_get(const kn_about *about, kn_about_info *out);
 KN_API void kn_about_free(kn_about *about);
+
+/* Many kernels as they describe themselves, in the order in which they were asked for. */
+typedef struct kn_abouts kn_abouts;
+
+/* kn_engine_about for `count` kernels at the same time. One that cannot be described says so in its
+ * status; the call fails for want of memory, when it is cancelled, and where the environment or
+ * kernels.toml makes no sense. The caller frees with kn_abouts_free. */
+KN_API kn_status kn_engine_about_all(kn_engine *engine, const kn_host *host,
+                                     const kn_repo_info *const *infos, size_t count,
+                                     kn_abouts **out, kn_error *err);
+/* index: below `count`. Borrowed, valid until kn_abouts_free. */
+KN_API void kn_abouts_get(const kn_abouts *abouts, size_t index, kn_about_info *out);
+KN_API void kn_abouts_free(kn_abouts *abouts);
 
 /* What the files kernels.toml say (docs/configuration.md): immutable, and there as long as the
  * engine. */

@@ -14,6 +14,15 @@ struct kn_about {
     char *repo, *path, *ref, *commit, *variant, *note;
     kn_variants *variants;
     kn_metadata *metadata;
+    kn_status status; /* why it cannot be described, */
+    char *message;    /* ... in words */
+};
+
+struct kn_abouts {
+    const kn_alloc *alloc;
+    size_t count;
+    kn_about *items;
+    size_t *places; /* of each, its item: what is asked for twice is described once */
 };
 
 static bool copy_text(const kn_alloc *alloc, const char *text, char **out) {
@@ -85,32 +94,117 @@ static kn_status describe_want(const kni_batch *batch, kni_want *w, kn_about *ab
     return kni_want_variants(batch, w, &about->variants, err);
 }
 
+/* Puts a failure down to the one kernel that it is about, unless it ends the whole call. */
+static kn_status note_failure(kn_about *about, kn_status status, const kn_error *why,
+                              kn_error *err) {
+    if (!status) return KN_OK;
+    if (kni_is_fatal(status)) return kni_fail(err, status, "%s", why->message);
+    about->status = status;
+    return copy_text(about->alloc, why->message, &about->message)
+               ? KN_OK
+               : kni_no_memory(err, "describing a kernel");
+}
+
+/* The first of those before `i` that wants what it wants; itself: none. */
+static size_t find_place(const kn_abouts *all, const size_t *numbers, size_t i) {
+    for (size_t k = 0; k < i; k++)
+        if (!all->items[k].status && numbers[k] == numbers[i]) return k;
+    return i;
+}
+
+/* numbers[i]: that of its want, unless it failed. A directory is described as it is. */
+static kn_status add_wants(kni_batch *batch, const kn_repo_info *const *infos, kn_abouts *all,
+                           size_t *numbers, kn_error *err) {
+    kn_status status = KN_OK;
+    for (size_t i = 0; i < all->count && !status; i++) {
+        kn_error why;
+        kn_error_init(&why);
+        kn_about *about = &all->items[i];
+        about->alloc = all->alloc;
+        all->places[i] = i;
+        status =
+            kni_batch_add(batch, infos[i], KN_DEVICE_OTHER, KNI_DEPTH_ABOUT, &numbers[i], &why);
+        status = note_failure(about, status, &why, err);
+        if (status || about->status) continue;
+        all->places[i] = find_place(all, numbers, i);
+        kni_want *w = batch->wants[numbers[i]];
+        if (w->path) w->step = KNI_WANT_DONE;
+    }
+    return status;
+}
+
+static kn_status describe(const kni_batch *batch, const size_t *numbers, kn_abouts *all,
+                          kn_error *err) {
+    kn_status status = KN_OK;
+    for (size_t i = 0; i < all->count && !status; i++) {
+        kn_about *about = &all->items[i];
+        if (about->status || all->places[i] != i) continue;
+        kn_error why;
+        kn_error_init(&why);
+        kni_want *w = batch->wants[numbers[i]];
+        status = w->path ? describe_folder(batch->run, w->path, about, &why)
+                         : describe_want(batch, w, about, &why);
+        status = note_failure(about, status, &why, err);
+    }
+    return status;
+}
+
+static kn_abouts *abouts_new(const kn_alloc *alloc, size_t count) {
+    kn_abouts *all = kni_new(alloc, sizeof *all);
+    if (!all) return NULL;
+    *all = (kn_abouts){
+        .alloc = alloc,
+        .items = kni_new(alloc, (count + 1) * sizeof *all->items),
+        .places = kni_new(alloc, (count + 1) * sizeof *all->places),
+    };
+    if (all->items && all->places) {
+        all->count = count;
+        return all;
+    }
+    kn_abouts_free(all);
+    return NULL;
+}
+
+kn_status kn_engine_about_all(kn_engine *engine, const kn_host *host,
+                              const kn_repo_info *const *infos, size_t count, kn_abouts **out,
+                              kn_error *err) {
+    *out = NULL;
+    kn_abouts *all = abouts_new(engine->alloc, count);
+    size_t *numbers = kni_new(engine->alloc, (count + 1) * sizeof *numbers);
+    kni_run run;
+    kni_batch batch;
+    kni_run_init(&run, engine, host, NULL);
+    kn_status status = kni_batch_open(&run, true, &batch, err);
+    if (!status && (!all || !numbers)) status = kni_no_memory(err, "describing kernels");
+    if (!status) status = add_wants(&batch, infos, all, numbers, err);
+    if (!status) status = kni_batch_run(&batch, err);
+    if (!status) status = describe(&batch, numbers, all, err);
+    kni_batch_close(&batch);
+    kni_run_clear(&run);
+    kni_free(engine->alloc, numbers);
+    if (status)
+        kn_abouts_free(all);
+    else
+        *out = all;
+    return status;
+}
+
 kn_status kn_engine_about(kn_engine *engine, const kn_host *host, const kn_repo_info *info,
                           kn_about **out, kn_error *err) {
     *out = NULL;
-    kn_about *about = kni_new(engine->alloc, sizeof *about);
-    if (!about) return kni_no_memory(err, "describing a kernel");
-    about->alloc = engine->alloc;
-    kni_run run;
-    kni_run_init(&run, engine, host, NULL);
-    kni_batch batch;
-    size_t number;
-    kn_status status = kni_batch_open(&run, true, &batch, err);
-    if (!status)
-        status = kni_batch_add(&batch, info, KN_DEVICE_OTHER, KNI_DEPTH_ABOUT, &number, err);
-    kni_want *w = status ? NULL : batch.wants[number];
-    if (!status && w->path) {
-        status = describe_folder(&run, w->path, about, err);
-    } else if (!status) {
-        status = kni_batch_run(&batch, err);
-        if (!status) status = describe_want(&batch, w, about, err);
+    kn_abouts *all;
+    kn_status status = kn_engine_about_all(engine, host, &info, 1, &all, err);
+    if (status) return status;
+    kn_about *only = &all->items[0];
+    if (only->status) status = kni_fail(err, only->status, "%s", only->message);
+    kn_about *about = status ? NULL : kni_new(engine->alloc, sizeof *about);
+    if (!status && !about) status = kni_no_memory(err, "describing a kernel");
+    if (about) {
+        *about = *only;
+        *only = (kn_about){.alloc = all->alloc};
     }
-    kni_batch_close(&batch);
-    kni_run_clear(&run);
-    if (status)
-        kn_about_free(about);
-    else
-        *out = about;
+    kn_abouts_free(all);
+    *out = about;
     return status;
 }
 
@@ -125,21 +219,40 @@ void kn_about_get(const kn_about *about, kn_about_info *out) {
         .variant = about->variant,
         .metadata = about->metadata,
         .note = about->note,
+        .status = about->status,
+        .message = about->message,
     };
     memcpy(out, &info, out->size < sizeof info ? out->size : sizeof info);
 }
 
-void kn_about_free(kn_about *about) {
-    if (!about) return;
+void kn_abouts_get(const kn_abouts *abouts, size_t index, kn_about_info *out) {
+    kn_about_get(&abouts->items[abouts->places[index]], out);
+}
+
+static void about_clear(kn_about *about) {
     kni_free(about->alloc, about->repo);
     kni_free(about->alloc, about->path);
     kni_free(about->alloc, about->ref);
     kni_free(about->alloc, about->commit);
     kni_free(about->alloc, about->variant);
     kni_free(about->alloc, about->note);
+    kni_free(about->alloc, about->message);
     kn_variants_free(about->variants);
     kn_metadata_free(about->metadata);
+}
+
+void kn_about_free(kn_about *about) {
+    if (!about) return;
+    about_clear(about);
     kni_free(about->alloc, about);
+}
+
+void kn_abouts_free(kn_abouts *abouts) {
+    if (!abouts) return;
+    for (size_t i = 0; i < abouts->count; i++) about_clear(&abouts->items[i]);
+    kni_free(abouts->alloc, abouts->items);
+    kni_free(abouts->alloc, abouts->places);
+    kni_free(abouts->alloc, abouts);
 }
 
 /* ---- the environment ---- */

@@ -92,6 +92,23 @@ def test_plan_is_for_another_machine_as_well(cli, mapping):
     assert "cannot-load: no build fits: " in none.stdout
 
 
+def test_plan_asks_for_all_kernels_at_the_same_time(cli, hub, tmp_path):
+    names = ["open/first", "open/second", "open/third"]
+    for name in names:
+        hub.kernel(name, branches=("main",), variants=("torch-cpu",))
+    file = tmp_path / "mapping.toml"
+    file.write_text(
+        "".join(f'[L{i}.cpu]\nrepo = "{name}"\n' for i, name in enumerate([*names, names[0]]))
+    )
+    hub.reset_log()
+    result = cli("plan", str(file), "--json", "--torch", "2.9", "--backend", "cpu")
+    assert result.returncode == 0, result.stderr
+    assert [row["repo"] for row in layers(result).values()] == [*names, names[0]]
+    asked = [request["path"] for request in hub.log()]
+    assert len(asked) == 9  # of each kernel the branches, the listing and one metadata.json
+    assert sorted(asked[:3]) == [f"/api/kernels/{name}/refs" for name in names]
+
+
 def test_plan_fails_where_a_kernel_cannot_be_had(cli, mapping):
     result = cli("plan", str(mapping), "--torch", "2.9", "--backend", "cpu")
     assert result.returncode == 1

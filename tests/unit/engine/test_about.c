@@ -65,6 +65,33 @@ static kn_repo_info toy(const char *version) {
         .size = sizeof(kn_repo_info), .kind = KN_REPO_HUB, .id = "org/toy", .version = version};
 }
 
+/* What one call of a new engine says of three kernels, one of them twice: "0 torch-cpu; ", the
+ * status and the variant of each. */
+static kn_status about_all(scene *s, const kn_alloc *alloc, const kn_repo_info *directory,
+                           told *out) {
+    const kn_repo_info there = toy("1");
+    const kn_repo_info missing = {
+        .size = sizeof missing, .kind = KN_REPO_HUB, .id = "org/nothing", .version = "1"};
+    const kn_repo_info *infos[] = {&there, &missing, directory, &there};
+    kn_abouts *found = NULL;
+    out->text[0] = '\0';
+    kn_error_init(&out->err);
+    kn_status status;
+    kn_engine *engine = new_engine(s, alloc, &status, &out->err);
+    if (!status) status = kn_engine_about_all(engine, &s->host->table, infos, 4, &found, &out->err);
+    for (size_t i = 0; found && i < 4; i++) {
+        kn_about_info facts = {.size = sizeof facts};
+        kn_abouts_get(found, i, &facts);
+        size_t length = strlen(out->text);
+        snprintf(out->text + length, sizeof out->text - length, "%d %s; ", (int)facts.status,
+                 facts.variant ? facts.variant : "-");
+        if (facts.message) snprintf(out->err.message, sizeof out->err.message, "%s", facts.message);
+    }
+    kn_abouts_free(found);
+    kn_engine_free(engine, &s->host->table);
+    return status;
+}
+
 static void test_versions_are_asked_for_once_a_day(void **state) {
     scene *s = *state;
     told t;
@@ -135,6 +162,19 @@ static void test_a_kernel_for_other_machines_is_described(void **state) {
     assert_contains(t.err.message, "available versions: 1");
 }
 
+static void test_kernels_are_described_together(void **state) {
+    scene *s = *state;
+    told t;
+    char path[SCRATCH_PATH_MAX + 16];
+    scratch_directory(&s->scratch, "local/build/torch-metal");
+    snprintf(path, sizeof path, "%s/local", s->scratch.path);
+    const kn_repo_info directory = {.size = sizeof directory, .kind = KN_REPO_LOCAL, .id = path};
+    assert_int_equal(about_all(s, NULL, &directory, &t), KN_OK);
+    assert_string_equal(t.text, "0 torch-cpu; 12 -; 0 -; 0 torch-cpu; ");
+    assert_contains(t.err.message, "org/nothing");
+    assert_int_equal(s->hub.requests, 5); /* three of the one that is there, once */
+}
+
 static void test_a_directory_is_described(void **state) {
     scene *s = *state;
     told t;
@@ -153,15 +193,16 @@ static void test_a_directory_is_described(void **state) {
 
 static void test_each_allocation_fails_once(void **state) {
     scene *s = *state;
-    kn_repo_info info = toy("1");
-    for (int what = 0; what < 2; what++) {
+    const kn_repo_info info = toy("1");
+    for (int what = 0; what < 3; what++) {
         for (size_t n = 0;; n += n < 60 ? 1 : 7) {
             told t;
             failing_alloc memory;
             failing_alloc_init(&memory, n);
             new_cache(s);
-            kn_status status = what ? about(s, &memory.alloc, &info, &t)
-                                    : versions(s, &memory.alloc, "org/toy", false, &t);
+            kn_status status = what == 2   ? about_all(s, &memory.alloc, &info, &t)
+                               : what == 1 ? about(s, &memory.alloc, &info, &t)
+                                           : versions(s, &memory.alloc, "org/toy", false, &t);
             assert_int_equal(memory.live, 0);
             if (status && status != KN_ERR_NOMEM) fail_msg("allocation %zu: %s", n, t.err.message);
             assert_true(status == KN_OK || memory.failed);
@@ -197,6 +238,7 @@ int main(void) {
         fetch_test(test_versions_that_are_none),
         fetch_test(test_a_kernel_is_described_with_one_file),
         fetch_test(test_a_kernel_for_other_machines_is_described),
+        fetch_test(test_kernels_are_described_together),
         fetch_test(test_a_directory_is_described),
         fetch_test(test_each_allocation_fails_once),
         fetch_test(test_the_environment_as_it_is_read),
