@@ -178,6 +178,12 @@ bool kni_is_commit(const char *text) {
     return text[length] == '\0' && (length == 40 || length == 64);
 }
 
+bool kni_text_is_version(const char *name) {
+    if (*name == 'v') name++;
+    size_t digits = strspn(name, "0123456789");
+    return digits > 0 && name[digits] == '.' && strspn(name + digits + 1, "0123456789") > 0;
+}
+
 void kni_text_hex(const unsigned char *bytes, size_t length, char *out) {
     static const char digits[] = "0123456789abcdef";
     for (size_t i = 0; i < length; i++) {

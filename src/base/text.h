@@ -46,6 +46,10 @@ void kni_text_hex(const unsigned char *bytes, size_t length, char *out);
 /* Whether both are the same but for the case of ASCII letters. */
 bool kni_text_is_same_word(const char *a, const char *b);
 
+/* Whether a name looks like that of a release, v1.2 or 1.2.3rc1: a tag, then, where only names are
+ * known. "v1" is none. */
+bool kni_text_is_version(const char *name);
+
 /* FNV-1a with a final mix; for tables in memory only. */
 uint64_t kni_hash_bytes(const void *bytes, size_t length);
 uint64_t kni_hash_text(const char *text);

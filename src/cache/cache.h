@@ -48,7 +48,9 @@ void kni_cache_close(kni_cache *cache);
 kn_status kni_cache_ref_read(const kni_cache *cache, const char *name,
                              char out[KNI_CACHE_COMMIT_MAX], bool *found, kn_error *err);
 /* One that is right already is not written. KN_ERR_NOT_FOUND when the commit has no snapshot yet:
- * huggingface_hub calls a cache damaged in which a ref names such a commit. */
+ * huggingface_hub calls a cache damaged in which a ref names such a commit. Then all that there are
+ * go into the document refs.json, in the form of the Hub's answer, which a copy of the cache is
+ * asked for as a mirror. */
 kn_status kni_cache_ref_write(const kni_cache *cache, const char *name, const char *commit,
                               kn_error *err);
 /* Names of all refs, sorted; freed with kni_cache_names_free. */

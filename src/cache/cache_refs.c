@@ -3,9 +3,11 @@
 
 #include "base/error.h"
 #include "cache/place.h"
+#include "codec/json.h"
 
 #define REF_MAX 4096
 #define REFS_MAX 100000
+#define INDEX "refs.json"
 
 /* huggingface_hub writes a commit without a line's end; others may not. */
 static bool take_commit(char *text, size_t length, char out[KNI_CACHE_COMMIT_MAX]) {
@@ -63,23 +65,6 @@ static kn_status check_snapshot(const kni_cache *cache, const char *commit, kn_e
     return status;
 }
 
-kn_status kni_cache_ref_write(const kni_cache *cache, const char *name, const char *commit,
-                              kn_error *err) {
-    char now[KNI_CACHE_COMMIT_MAX];
-    bool found;
-    char *inner;
-    kn_status status = kni_commit_check(commit, err);
-    if (!status) status = kni_cache_ref_read(cache, name, now, &found, err);
-    if (!status) status = check_snapshot(cache, commit, err);
-    if (status || (found && strcmp(now, commit) == 0)) return status;
-
-    status = name_in_refs(cache, name, &inner, err);
-    if (status) return status;
-    status = kni_store_write(cache->folder, inner, commit, strlen(commit), err);
-    kni_free(cache->alloc, inner);
-    return status;
-}
-
 kn_status kni_cache_refs(const kni_cache *cache, char ***out, size_t *count, kn_error *err) {
     kni_names names;
     kn_status status = kni_store_files(cache->alloc, cache->folder, "refs", REFS_MAX, &names, err);
@@ -91,4 +76,73 @@ kn_status kni_cache_refs(const kni_cache *cache, char ***out, size_t *count, kn_
 void kni_cache_names_free(const kni_cache *cache, char **names, size_t count) {
     for (size_t i = 0; i < count; i++) kni_free(cache->alloc, names[i]);
     kni_free(cache->alloc, names);
+}
+
+/* ---- the index: what a mirror, of which no folder can be listed, is asked for ---- */
+
+/* Adds the branches, or the tags, to the index; which is which a cache does not say. */
+static kn_status add_kind(const kni_cache *cache, char *const *names, size_t count, bool tags,
+                          kni_text *out, kn_error *err) {
+    const char *separator = "";
+    for (size_t i = 0; i < count; i++) {
+        char commit[KNI_CACHE_COMMIT_MAX];
+        bool found, is_other = strncmp(names[i], "refs/", 5) == 0; /* a pull request's */
+        if (is_other || kni_text_is_version(names[i]) != tags) continue;
+        kn_status status = kni_cache_ref_read(cache, names[i], commit, &found, err);
+        if (status) return status;
+        if (!found) continue;
+        kni_text_addf(out, "%s\n  {\"name\": ", separator);
+        kni_json_add_text(out, names[i]);
+        kni_text_addf(out, ", \"targetCommit\": \"%s\"}", commit);
+        separator = ",";
+    }
+    return KN_OK;
+}
+
+static kn_status write_index(const kni_cache *cache, kn_error *err) {
+    char **names;
+    size_t count;
+    kni_text text;
+    kni_text_init(&text, cache->alloc);
+    kn_status status = kni_cache_refs(cache, &names, &count, err);
+    kni_text_add(&text, "{\"branches\": [");
+    if (!status) status = add_kind(cache, names, count, false, &text, err);
+    kni_text_add(&text, "], \"tags\": [");
+    if (!status) status = add_kind(cache, names, count, true, &text, err);
+    kni_text_add(&text, "]}\n");
+    kni_cache_names_free(cache, names, count);
+    size_t length = text.length;
+    char *bytes = kni_text_take(&text);
+    if (!status && !bytes) status = kni_no_memory(err, "recording branches and tags");
+    if (!status) status = kni_cache_document_write(cache, INDEX, bytes, length, NULL);
+    kni_free(cache->alloc, bytes);
+    return kni_best_effort(status, "recording branches and tags", err);
+}
+
+/* A cache that another client filled has none. */
+static kn_status complete_index(const kni_cache *cache, kn_error *err) {
+    char *bytes;
+    size_t length;
+    kn_status status = kni_cache_document_read(cache, INDEX, KNI_JSON_LIMIT, &bytes, &length, err);
+    bool found = bytes != NULL;
+    kni_free(cache->alloc, bytes);
+    return status || found ? status : write_index(cache, err);
+}
+
+kn_status kni_cache_ref_write(const kni_cache *cache, const char *name, const char *commit,
+                              kn_error *err) {
+    char now[KNI_CACHE_COMMIT_MAX];
+    bool found;
+    char *inner;
+    kn_status status = kni_commit_check(commit, err);
+    if (!status) status = kni_cache_ref_read(cache, name, now, &found, err);
+    if (!status) status = check_snapshot(cache, commit, err);
+    if (status) return status;
+    if (found && strcmp(now, commit) == 0) return complete_index(cache, err);
+
+    status = name_in_refs(cache, name, &inner, err);
+    if (status) return status;
+    status = kni_store_write(cache->folder, inner, commit, strlen(commit), err);
+    kni_free(cache->alloc, inner);
+    return status ? status : write_index(cache, err);
 }

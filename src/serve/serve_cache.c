@@ -36,12 +36,6 @@ const char *kni_cached_ref(kni_ask *ask, const kni_shelf *shelf, const char *rev
     return commit;
 }
 
-static bool is_version(const char *name) {
-    if (*name == 'v') name++;
-    size_t digits = strspn(name, "0123456789");
-    return digits > 0 && name[digits] == '.' && strspn(name + digits + 1, "0123456789") > 0;
-}
-
 static void name_ref(kni_served_ref *ref, const char *name) {
     static const struct {
         const char *prefix, *kind;
@@ -50,7 +44,7 @@ static void name_ref(kni_served_ref *ref, const char *name) {
                  {"refs/pr/", "pulls"},
                  {"refs/convert/", "converts"}};
     ref->name = name;
-    ref->kind = is_version(name) ? "tags" : "branches";
+    ref->kind = kni_text_is_version(name) ? "tags" : "branches";
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         size_t length = strlen(kinds[i].prefix);
         if (strncmp(name, kinds[i].prefix, length) != 0) continue;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """kernels.toml is in force under callers that know nothing of it. A process reads it once: each test has another."""
 
+import contextlib
 import functools
 import http.server
 import json
@@ -304,14 +305,20 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def web(mirror):
-    """The same behind a plain web server: its address."""
-    handler = functools.partial(Quiet, directory=str(mirror))
+@contextlib.contextmanager
+def plain_web(folder):
+    """A web server that knows nothing of kernels: its address."""
+    handler = functools.partial(Quiet, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+@pytest.fixture
+def web(mirror):
+    with plain_web(mirror) as address:
+        yield address
 
 
 ALONE = {"HF_ENDPOINT": ""}  # no Hub but those in the file
@@ -332,6 +339,19 @@ def test_a_copy_of_a_cache_serves_without_a_hub(run, shared, mirror, web, kind):
     shutil.rmtree(mirror.parent / "hub")
     assert run(address, refused, **ALONE) == {"error": "UntrustedError"}
     assert shared.log() == []
+
+
+@pytest.mark.parametrize("kind", ["directory", "mirror"])
+def test_a_copy_of_a_cache_knows_its_tags(run, shared, tmp_path, kind):
+    shared.kernel(f"open/{kind}", branches=("main",), tags=("v0.1.0",), code="SAYS = 'tagged'")
+    code = GET + f'    out["says"] = says("open/{kind}", version=">=0.1")\n'
+    assert run("", code) == {"says": "tagged"}
+    (tmp_path / "hub").rename(tmp_path / "kept")
+    shutil.copytree(tmp_path / "kept", tmp_path / "mirror", symlinks=False)
+    with plain_web(tmp_path / "mirror") as address:
+        toml = source(**{kind: tmp_path / "mirror" if kind == "directory" else address})
+        out = run('[trust]\norganizations = ["open"]\n' + toml, code, **ALONE)
+    assert out == {"says": "tagged"}
 
 
 def test_a_hub_says_what_is_there_and_a_mirror_brings_it(run, shared, web):

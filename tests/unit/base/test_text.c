@@ -206,6 +206,16 @@ static void test_hashes_differ_by_content_and_length(void **state) {
     assert_true(kni_hash_mix(1, 2) != kni_hash_mix(2, 1));
 }
 
+static void test_names_of_releases(void **state) {
+    (void)state;
+    assert_true(kni_text_is_version("v1.2"));
+    assert_true(kni_text_is_version("1.2.3rc1"));
+    assert_false(kni_text_is_version("v1"));
+    assert_false(kni_text_is_version("main"));
+    assert_false(kni_text_is_version("1."));
+    assert_false(kni_text_is_version(""));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text_grows_by_what_is_added),
@@ -223,6 +233,7 @@ int main(void) {
         cmocka_unit_test(test_utf8_sequences_are_measured),
         cmocka_unit_test(test_text_is_shown_harmless_and_cut_between_characters),
         cmocka_unit_test(test_hashes_differ_by_content_and_length),
+        cmocka_unit_test(test_names_of_releases),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _XOPEN_SOURCE 700
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -43,6 +44,24 @@ static void test_a_ref_that_is_right_is_not_written_again(void **state) {
     assert_int_equal(kni_cache_ref_write(&fx->cache, "main", COMMIT_A, NULL), KN_OK);
     assert_int_equal(stat(cache_file(fx, "refs/main"), &after), 0);
     assert_int_equal(before.st_ino, after.st_ino);
+}
+
+#define ALL_REFS                                                                                  \
+    "{\"branches\": [\n  {\"name\": \"main\", \"targetCommit\": \"" COMMIT_A                      \
+    "\"},\n  {\"name\": \"v1\", \"targetCommit\": \"" COMMIT_B "\"}], \"tags\": [\n  {\"name\": " \
+    "\"v0.1.0\", \"targetCommit\": \"" COMMIT_B "\"}]}\n"
+
+static void test_a_mirror_is_told_of_all_refs(void **state) {
+    cache_fixture *fx = *state;
+    make_snapshots(fx);
+    assert_int_equal(kni_cache_ref_write(&fx->cache, "v1", COMMIT_B, NULL), KN_OK);
+    assert_int_equal(kni_cache_ref_write(&fx->cache, "v0.1.0", COMMIT_B, NULL), KN_OK);
+    assert_int_equal(kni_cache_ref_write(&fx->cache, "refs/pr/1", COMMIT_B, NULL), KN_OK);
+    assert_int_equal(kni_cache_ref_write(&fx->cache, "main", COMMIT_A, NULL), KN_OK);
+    assert_file(cache_file(fx, ".kernels/refs.json"), ALL_REFS);
+    assert_int_equal(remove(cache_file(fx, ".kernels/refs.json")), 0);
+    assert_int_equal(kni_cache_ref_write(&fx->cache, "main", COMMIT_A, NULL), KN_OK);
+    assert_file(cache_file(fx, ".kernels/refs.json"), ALL_REFS);
 }
 
 static void test_a_ref_needs_its_snapshot(void **state) {
@@ -144,6 +163,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cache_test(test_a_ref_is_written_as_huggingface_hub_does),
         cache_test(test_a_ref_that_is_right_is_not_written_again),
+        cache_test(test_a_mirror_is_told_of_all_refs),
         cache_test(test_a_ref_needs_its_snapshot),
         cache_test(test_what_holds_no_commit_is_no_ref),
         cache_test(test_hostile_names_are_refused),
