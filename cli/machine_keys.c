@@ -43,6 +43,15 @@ static bool parse_flag(const char *text, int *out) {
     return strcmp(text, "0") == 0 || strcmp(text, "1") == 0;
 }
 
+static bool is_backend(const char *value) {
+    const kn_system system = {
+        .size = sizeof system, .backend = value, .arch = "x86_64", .os = "linux"};
+    kn_variants *none;
+    kn_status status = kn_variants_rank(NULL, NULL, 0, &system, &none, NULL);
+    kn_variants_free(none);
+    return status == KN_OK;
+}
+
 const char *cli_machine_set(kn_system *s, int64_t *capability, const char *key, const char *value) {
     if (strcmp(key, "torch") == 0) {
         if (!parse_pair(value, &s->torch_major, &s->torch_minor))
@@ -56,6 +65,7 @@ const char *cli_machine_set(kn_system *s, int64_t *capability, const char *key, 
     } else if (strcmp(key, "capability") == 0) {
         if (!parse_capability(value, capability)) return "a compute capability such as 9.0";
     } else if (strcmp(key, "backend") == 0) {
+        if (!is_backend(value)) return "cpu, cuNNN, rocmNN, xpuNNNNN, cannNN, metal, neuron or tpu";
         s->backend = value;
     } else if (strcmp(key, "arch") == 0) {
         s->arch = value;

@@ -25,6 +25,10 @@ static bool asks_for_help(int count, char **words) {
 /* A name that is none of the commands': upstream's, the first word of several, or a mistake. */
 static int refuse_name(cli *c, const char *name) {
     if (cli_refuse_absent(c, name)) return CLI_USAGE;
+    if (name[0] == '-') {
+        cli_error(c, "'%s' has no command before it: options follow the command", name);
+        return CLI_USAGE;
+    }
     size_t length = strlen(name);
     bool is_group = false;
     for (size_t i = 0; i < cli_command_count; i++) {
@@ -41,9 +45,12 @@ static int refuse_name(cli *c, const char *name) {
 
 static int run(cli *c, int count, char **words) {
     int used;
+    bool is_help_of = count > 1 && strcmp(words[0], "help") == 0; /* `kernels help get` */
+    words += is_help_of;
+    count -= is_help_of;
     c->command = cli_find(count, words, &used);
     if (!c->command) return refuse_name(c, words[0]);
-    if (asks_for_help(count - used, words + used)) {
+    if (is_help_of || asks_for_help(count - used, words + used)) {
         cli_print_command_help(stdout, c->colour_out, c->command);
         return CLI_OK;
     }

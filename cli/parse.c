@@ -86,6 +86,10 @@ static int take_option(cli *c, const char *word, const char *next, bool *took_ne
         return usage_error(c);
     }
     c->values[at] = equals ? equals + 1 : *took_next ? next : "";
+    if (option->value && !cli_is_optional(option) && !*c->values[at]) {
+        cli_error(c, "the value of %s is empty: expected %s", option->name, option->value);
+        return usage_error(c);
+    }
     if (c->given_count >= CLI_GIVEN_MAX) {
         cli_error(c, "there are more than %d options", CLI_GIVEN_MAX);
         return usage_error(c);

@@ -220,6 +220,7 @@ def test_resolve_asks_whether_there_is_code_for_the_gpu(cli, hub):
     [
         ["--torch", "new"],
         ["--capability", "fast"],
+        ["--backend", "cuda"],
         ["--cxx11-abi", "2"],
         ["--tvm-ffi", "1"],
     ],

@@ -32,6 +32,7 @@ def test_help_of_program_and_commands(cli, commands):
         assert result.stdout.startswith(f"usage: kernels {name}")
         assert "Examples\n" in result.stdout
         assert result.stderr == ""
+        assert cli("help", *name.split()).stdout == result.stdout
 
 
 def test_version(cli):
@@ -43,6 +44,7 @@ def test_what_is_not_there(cli):
     unknown = cli("frobnicate")
     assert unknown.returncode == 2
     assert "there is no command 'frobnicate'" in unknown.stderr
+    assert "'--json' has no command before it" in cli("--json", "cache", "list").stderr
     assert cli().returncode == 2
 
 
@@ -52,6 +54,8 @@ def test_a_wrong_command_line_shows_the_usage(cli):
         (["get", "a/b", "c/d"], "'c/d' is one word too many"),
         (["get", "a/b", "--nonsense"], "there is no option --nonsense"),
         (["get", "a/b", "--version"], "--version needs a value"),
+        (["get", "a/b", "--version", ""], "the value of --version is empty: expected VERSION"),
+        (["get", "a/b", "--revision="], "the value of --revision is empty: expected REVISION"),
         (["get", "a/b", "--json=1"], "--json takes no value"),
         (["get", "a/b", "--re", "1"], "--re may be one of several options"),
     ):
