@@ -139,6 +139,7 @@ static PyMethodDef methods[] = {
     {"get_kernel", core_get_kernel, METH_O, "get_kernel(repository) -> module"},
     {"get_layer", core_get_layer, METH_O, "get_layer(repository) -> class"},
     {"install", core_install, METH_O, "install(repository) -> folder of the variant"},
+    {"install_all", core_install_all, METH_O, "install_all(repository) -> folder of any variant"},
     {"fetch_folder", core_fetch_folder, METH_VARARGS,
      "fetch_folder(repository, name) -> (folder, repo_id or None, commit or None)"},
     {"resolve_commit", core_resolve_commit, METH_O, "resolve_commit(repository) -> commit"},

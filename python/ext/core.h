@@ -224,6 +224,7 @@ PyObject *core_refuse(PyObject *module, PyObject *args);
 PyObject *core_get_kernel(PyObject *module, PyObject *repo);
 PyObject *core_get_layer(PyObject *module, PyObject *repo);
 PyObject *core_install(PyObject *module, PyObject *repo);
+PyObject *core_install_all(PyObject *module, PyObject *repo);
 PyObject *core_fetch_folder(PyObject *module, PyObject *args);
 PyObject *core_resolve_commit(PyObject *module, PyObject *repo);
 PyObject *core_has_kernel(PyObject *module, PyObject *repo);

@@ -54,6 +54,23 @@ PyObject *core_install(PyObject *module, PyObject *repo) {
     return kernel_call_end(&k, status, text);
 }
 
+PyObject *core_install_all(PyObject *module, PyObject *repo) {
+    kernel_call k;
+    if (kernel_call_begin(&k, module, repo) < 0) return NULL;
+    const kn_repo_info *infos[] = {&k.info};
+    const kn_prefetch_request request = {
+        .size = sizeof request, .repos = infos, .repo_count = 1, .all_variants = true};
+    kn_prefetched *fetched = NULL;
+    kn_status status =
+        kn_engine_prefetch(k.state->engine, &k.call.host, &request, &fetched, &k.err);
+    if (!status) status = kn_prefetched_check(fetched, &k.err);
+    kn_prefetched_item first = {.size = sizeof first}; /* a build of what was asked for */
+    if (!status) kn_prefetched_get(fetched, 0, &first);
+    PyObject *folder = status ? NULL : PyUnicode_DecodeFSDefault(first.folder);
+    kn_prefetched_free(fetched);
+    return kernel_call_end(&k, status, folder);
+}
+
 PyObject *core_fetch_folder(PyObject *module, PyObject *args) {
     kernel_call k;
     kn_fetched fetched;

@@ -33,13 +33,19 @@ static bool flag_item(PyObject *tuple, Py_ssize_t index, bool *out) {
     return value >= 0;
 }
 
-/* NULL for None; false with an exception when it is no text. */
+/* NULL for None; false with an exception when it is no text, nor bytes, as paths may be. */
 static bool text_item(PyObject *tuple, Py_ssize_t index, const char **out) {
     PyObject *item = PyTuple_GetItem(tuple, index);
     *out = NULL;
     if (!item || item == Py_None) return item != NULL;
-    *out = core_text(item);
-    return *out != NULL;
+    if (!PyBytes_Check(item)) {
+        *out = core_text(item);
+        return *out != NULL;
+    }
+    char *bytes; /* the call without a length refuses a NUL */
+    if (PyBytes_AsStringAndSize(item, &bytes, NULL) < 0) return false;
+    *out = bytes;
+    return true;
 }
 
 static int describe_as_text(PyObject *object, kn_repo_info *info) {

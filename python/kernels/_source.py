@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the engine is told about where a kernel comes from: one tuple, read in C (`core_repo_describe`)."""
 
+import os
+
 
 def _check_text(**values):
     for name, value in values.items():
@@ -53,6 +55,10 @@ def describe(
     _check_text(repo_id=identifier, revision=revision, backend=backend)
     if revision is not None and version is not None:
         raise ValueError("Only one of `revision` or `version` must be specified.")
+    display = identifier
+    if kind == "local" and not identifier.isascii():  # a path may be no UTF-8
+        identifier = os.fsencode(identifier)
+        display = identifier.decode("utf-8", "replace")
     return (
         kind,
         identifier,
@@ -60,7 +66,7 @@ def describe(
         revision,
         _version_text(version),
         backend,
-        identifier,
+        display,
         _allowed_text(trust_remote_code),
         _agent_text(user_agent),
         bool(refresh),

@@ -55,6 +55,31 @@ def install_kernel(
     return Path(_core.install(source))
 
 
+def install_kernel_all_variants(repo_id, *, revision=None, version=None):
+    """Downloads every build of a kernel, and of the kernels that any of them
+    depends on, into the cache; runs none of their code, and so asks for no
+    trust.
+
+    Args:
+        repo_id (`str`): The repository, "org/name".
+        revision, version: As for `kernels.get_kernel`.
+
+    Returns:
+        `Path`: The directory `build` with a directory for each variant.
+
+    Raises:
+        FileNotFoundError: When the kernel has no builds.
+        OSError, ValueError: As for `kernels.get_kernel`.
+
+    Example:
+        >>> from kernels.install import install_kernel_all_variants
+        >>> install_kernel_all_variants("builtin/norm").name
+        'build'
+    """
+    source = Source.hub(repo_id, revision=revision, version=version, trust_remote_code=True)
+    return Path(_core.install_all(source)).parent
+
+
 def prefetch(specs_or_mapping=None, *, all_modes=False, trust_remote_code=False):
     """Downloads many kernels for this machine, and those that they depend on,
     into the cache at once; runs none of their code.

@@ -17,6 +17,12 @@ def install_kernel(
     trust_remote_code: bool | list[str] = False,
     refresh: bool = False,
 ) -> Path: ...
+def install_kernel_all_variants(
+    repo_id: str,
+    *,
+    revision: str | None = None,
+    version: int | str | None = None,
+) -> Path: ...
 def prefetch(
     specs_or_mapping: str
     | RepositoryProtocol

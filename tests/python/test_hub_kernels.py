@@ -32,6 +32,7 @@ from kernels import (
     use_kernel_forward_from_hub,
 )
 from kernels.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+from kernels.install import install_kernel_all_variants
 
 
 def forget(tmp_path):
@@ -113,6 +114,18 @@ def test_identical_content_is_fetched_once(online):
     folder = install_kernel("open/same", version=1)
     assert len([name for name in taken(online) if name.startswith("copy_")]) == 1
     assert {path.read_bytes() for path in folder.glob("copy_*.py")} == {b"SAME = 1\n"}
+
+
+def test_every_build_is_installed_for_who_asks_for_all(online):
+    variants = ("torch-cpu", "torch-cuda", "torch29-cu118-x86_64-linux")
+    online.kernel("closed/wide", trusted=False, branches=("v1",), variants=variants)
+    folder = install_kernel_all_variants("closed/wide", version=1)
+    assert folder.name == "build"
+    assert sorted(path.name for path in folder.iterdir()) == sorted(variants)
+    assert all((path / "metadata.json").is_file() for path in folder.iterdir())
+    online.repo("open/none").commit({"README.md": b""}, branches=["v1"])
+    with pytest.raises(FileNotFoundError):
+        install_kernel_all_variants("open/none", version=1)
 
 
 def test_each_way_to_name_a_revision(online, tmp_path):

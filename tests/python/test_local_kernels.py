@@ -307,6 +307,16 @@ def test_a_path_is_a_path(path):
         get_local_kernel(path)
 
 
+def test_a_path_that_is_no_utf8_leads_to_its_kernel(tmp_path, layer_class):
+    folder = write_kernel(tmp_path / os.fsdecode(b"t\xf6y"))
+    assert get_local_kernel(folder).layers.Tenfold.__name__ == "Tenfold"
+    model = run(layer_class, LocalLayerRepository(folder, "Tenfold"))
+    assert model(1) == 10
+    assert "t\ufffdy" in str(explain(model))
+    with pytest.raises(ValueError, match="null"):
+        get_local_kernel(f"{folder}\0more")
+
+
 def test_null_characters_never_lead_to_another_kernel(toy):
     for call in (
         lambda: get_local_kernel(f"{toy}\0more"),
