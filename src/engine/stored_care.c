@@ -130,8 +130,9 @@ static kn_status prune_blob(const teller *t, const kni_stored_blob *blob, bool r
 
 /* The snapshot goes, with what is recorded of it. */
 static kn_status remove_commit(const kni_stored_repo *repo, const char *commit, kn_error *err) {
-    static const char *const records[] = {"listings/%s.json", "mirrored/%s.json",
-                                          "imported/%s.json", "receipts/%s", "digests/%s"};
+    static const char *const records[] = {".kernels/listings/%s.json", ".kernels/mirrored/%s.json",
+                                          ".kernels/imported/%s.json", ".kernels/receipts/%s",
+                                          ".kernels/digests/%s",       "trees/%s.json"};
     const kn_alloc *alloc = repo->cache.alloc;
     char *snapshot = kni_cache_snapshot_path(&repo->cache, commit, NULL);
     if (!snapshot) return kni_no_memory(err, "removing a revision");
@@ -140,7 +141,7 @@ static kn_status remove_commit(const kni_stored_repo *repo, const char *commit, 
     for (size_t i = 0; i < sizeof records / sizeof *records && !status; i++) {
         kni_text text;
         kni_text_init(&text, alloc);
-        kni_text_addf(&text, "%s/", repo->cache.own);
+        kni_text_addf(&text, "%s/", repo->cache.folder);
         const char *gap = strstr(records[i], "%s");
         kni_text_add_n(&text, records[i], (size_t)(gap - records[i]));
         kni_text_addf(&text, "%s%s", commit, gap + 2);

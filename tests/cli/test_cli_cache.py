@@ -78,6 +78,9 @@ def test_prune_takes_away_what_nothing_names(cli, cache, hub):
     partial = cache / "blobs" / ("3" * 40 + ".incomplete")
     partial.write_text("half")
     os.utime(partial, (LONG_AGO, LONG_AGO))
+    (cache / "trees").mkdir()  # huggingface_hub's
+    for snapshot in (cache / "snapshots").iterdir():
+        (cache / "trees" / f"{snapshot.name}.json").write_text("{}")
     would = cli("cache", "prune", "--dry-run", "--json")
     kinds = sorted(each["kind"] for each in found(would))
     assert kinds == ["content", "content", "revision", "unfinished"]
@@ -88,6 +91,9 @@ def test_prune_takes_away_what_nothing_names(cli, cache, hub):
     assert json.loads(done.stdout)["removed"] is True
     assert not partial.exists()
     assert [path.name for path in (cache / "snapshots").iterdir()] == [
+        (cache / "refs/main").read_text()
+    ]
+    assert [path.stem for path in (cache / "trees").iterdir()] == [
         (cache / "refs/main").read_text()
     ]
     assert found(cli("cache", "prune", "--json")) == []
