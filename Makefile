@@ -45,7 +45,7 @@ test-c: build/.system ## run the C tests, with sanitizers
 	ctest --test-dir build/test --output-on-failure -j 2
 
 test-python: build $(TESTED) ## run the Python tests
-	$(TEST_ENV) $(BIN)/pytest $(ARGS)
+	$(TEST_ENV) $(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
 test-sanitized: build $(TESTED) ## run them over a sanitized extension
 	$(TEST_ENV) tools/test_sanitized.sh $(ARGS)
