@@ -22,7 +22,8 @@ struct kn_abouts {
     const kn_alloc *alloc;
     size_t count;
     kn_about *items;
-    size_t *places; /* of each, its item: what is asked for twice is described once */
+    size_t *places;  /* of each, its item: what is asked for twice is described once */
+    size_t *numbers; /* of each, that of its want in the batch, unless it failed */
 };
 
 static bool copy_text(const kn_alloc *alloc, const char *text, char **out) {
@@ -106,15 +107,15 @@ static kn_status note_failure(kn_about *about, kn_status status, const kn_error 
 }
 
 /* The first of those before `i` that wants what it wants; itself: none. */
-static size_t find_place(const kn_abouts *all, const size_t *numbers, size_t i) {
+static size_t find_place(const kn_abouts *all, size_t i) {
     for (size_t k = 0; k < i; k++)
-        if (!all->items[k].status && numbers[k] == numbers[i]) return k;
+        if (!all->items[k].status && all->numbers[k] == all->numbers[i]) return k;
     return i;
 }
 
-/* numbers[i]: that of its want, unless it failed. A directory is described as it is. */
+/* A directory is described as it is. */
 static kn_status add_wants(kni_batch *batch, const kn_repo_info *const *infos, kn_abouts *all,
-                           size_t *numbers, kn_error *err) {
+                           kn_error *err) {
     kn_status status = KN_OK;
     for (size_t i = 0; i < all->count && !status; i++) {
         kn_error why;
@@ -122,26 +123,25 @@ static kn_status add_wants(kni_batch *batch, const kn_repo_info *const *infos, k
         kn_about *about = &all->items[i];
         about->alloc = all->alloc;
         all->places[i] = i;
-        status =
-            kni_batch_add(batch, infos[i], KN_DEVICE_OTHER, KNI_DEPTH_ABOUT, &numbers[i], &why);
+        status = kni_batch_add(batch, infos[i], KN_DEVICE_OTHER, KNI_DEPTH_ABOUT, &all->numbers[i],
+                               &why);
         status = note_failure(about, status, &why, err);
         if (status || about->status) continue;
-        all->places[i] = find_place(all, numbers, i);
-        kni_want *w = batch->wants[numbers[i]];
+        all->places[i] = find_place(all, i);
+        kni_want *w = batch->wants[all->numbers[i]];
         if (w->path) w->step = KNI_WANT_DONE;
     }
     return status;
 }
 
-static kn_status describe(const kni_batch *batch, const size_t *numbers, kn_abouts *all,
-                          kn_error *err) {
+static kn_status describe(const kni_batch *batch, kn_abouts *all, kn_error *err) {
     kn_status status = KN_OK;
     for (size_t i = 0; i < all->count && !status; i++) {
         kn_about *about = &all->items[i];
         if (about->status || all->places[i] != i) continue;
         kn_error why;
         kn_error_init(&why);
-        kni_want *w = batch->wants[numbers[i]];
+        kni_want *w = batch->wants[all->numbers[i]];
         status = w->path ? describe_folder(batch->run, w->path, about, &why)
                          : describe_want(batch, w, about, &why);
         status = note_failure(about, status, &why, err);
@@ -156,8 +156,9 @@ static kn_abouts *abouts_new(const kn_alloc *alloc, size_t count) {
         .alloc = alloc,
         .items = kni_new(alloc, (count + 1) * sizeof *all->items),
         .places = kni_new(alloc, (count + 1) * sizeof *all->places),
+        .numbers = kni_new(alloc, (count + 1) * sizeof *all->numbers),
     };
-    if (all->items && all->places) {
+    if (all->items && all->places && all->numbers) {
         all->count = count;
         return all;
     }
@@ -170,18 +171,16 @@ kn_status kn_engine_about_all(kn_engine *engine, const kn_host *host,
                               kn_error *err) {
     *out = NULL;
     kn_abouts *all = abouts_new(engine->alloc, count);
-    size_t *numbers = kni_new(engine->alloc, (count + 1) * sizeof *numbers);
     kni_run run;
     kni_batch batch;
     kni_run_init(&run, engine, host, NULL);
     kn_status status = kni_batch_open(&run, true, &batch, err);
-    if (!status && (!all || !numbers)) status = kni_no_memory(err, "describing kernels");
-    if (!status) status = add_wants(&batch, infos, all, numbers, err);
+    if (!status && !all) status = kni_no_memory(err, "describing kernels");
+    if (!status) status = add_wants(&batch, infos, all, err);
     if (!status) status = kni_batch_run(&batch, err);
-    if (!status) status = describe(&batch, numbers, all, err);
+    if (!status) status = describe(&batch, all, err);
     kni_batch_close(&batch);
     kni_run_clear(&run);
-    kni_free(engine->alloc, numbers);
     if (status)
         kn_abouts_free(all);
     else
@@ -252,6 +251,7 @@ void kn_abouts_free(kn_abouts *abouts) {
     for (size_t i = 0; i < abouts->count; i++) about_clear(&abouts->items[i]);
     kni_free(abouts->alloc, abouts->items);
     kni_free(abouts->alloc, abouts->places);
+    kni_free(abouts->alloc, abouts->numbers);
     kni_free(abouts->alloc, abouts);
 }
 
