@@ -9,7 +9,7 @@ import textwrap
 import time
 
 import pytest
-from hub_support import kernel_files, repository, taken
+from hub_support import kernel_files, let_others_enter, repository, taken
 
 import kernels._torch  # noqa: F401
 from hub import git_oid
@@ -187,8 +187,7 @@ def test_a_cache_that_cannot_be_written(hub, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
     (tmp_path / "own").mkdir()
     os.chmod(tmp_path / "own", 0o777)
-    for parent in [tmp_path, *tmp_path.parents][:3]:
-        os.chmod(parent, 0o755)
+    let_others_enter(tmp_path)
 
     def unprivileged():
         if os.getuid() == 0:

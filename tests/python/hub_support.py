@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
@@ -21,6 +22,13 @@ OTHER = b"# Another model\n"
 FIRST = "1" * 40
 SECOND = "2" * 40
 PULLED = "3" * 40
+
+
+def let_others_enter(folder):
+    """Other users may enter the folder of a test, and those that pytest made above it."""
+    for each in (folder, *folder.parents):
+        if each.is_relative_to(tempfile.gettempdir()) and each != Path(tempfile.gettempdir()):
+            os.chmod(each, 0o755)
 
 
 def write_repositories(hub):

@@ -10,7 +10,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from hub_support import kernel_files, preload, repository, taken
+from hub_support import kernel_files, let_others_enter, preload, repository, taken
 
 from kernels import get_kernel, install_kernel
 
@@ -129,8 +129,7 @@ def in_child(function):
 
 
 def test_users_share_a_cache_that_all_may_write(online, client, tmp_path, monkeypatch):
-    for parent in [tmp_path, *tmp_path.parents][:3]:
-        os.chmod(parent, 0o755)
+    let_others_enter(tmp_path)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home-of-nobody"))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "shared"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home-of-nobody"))
