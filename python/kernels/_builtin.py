@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The mapping for the kernels that ship with this package."""
 
+import sys
+
+from kernels.layer.device import CUDAProperties, Device
 from kernels.layer.layer import LayerRepository
 
 # Layer names, as transformers and the documentation of this API use them, by kernel and layer.
@@ -27,8 +30,42 @@ _LAYERS = {
 }
 
 
+# What computes with the CPU's instructions alone.
+_CPU_ONLY = {"Linear"}
+
+# The compute capability from which on the builds for CUDA run.
+_CUDA_FROM = 80
+
+
+def _has_cuda(decisions):
+    """Whether one of a kernel's builds, as they fit this machine, is for CUDA and runs here."""
+    from kernels.backends import CUDA
+    from kernels.variants import VariantAccepted
+
+    return any(
+        isinstance(each, VariantAccepted)
+        and isinstance(getattr(each.variant.arch, "backend", None), CUDA)
+        for each in decisions
+    )
+
+
+def _devices(repo_id):
+    from kernels.variants import get_kernel_variants
+
+    try:
+        decisions = get_kernel_variants(repo_id)
+    except OSError:  # absent or denied: whoever loads the kernel is told why
+        decisions = ()
+    if not _has_cuda(decisions):
+        return ("cpu",)
+    return ("cpu", Device("cuda", CUDAProperties(_CUDA_FROM, sys.maxsize)))
+
+
 def builtin_mapping():
     """Returns a mapping for all kernels that ship with this package.
+
+    They are mapped for the CPU, and for CUDA devices of capability 8.0 and
+    newer where there are builds that the torch of this process can load.
 
     Returns:
         `dict`: From layer names to devices to repositories, for
@@ -39,8 +76,12 @@ def builtin_mapping():
         >>> sorted(builtin_mapping()["RMSNorm"])
         ['cpu']
     """
+    devices = {repo_id: _devices(repo_id) for repo_id in {repo_id for repo_id, _ in _LAYERS}}
     return {
-        name: {"cpu": LayerRepository(repo_id, layer_name)}
+        name: {
+            device: LayerRepository(repo_id, layer_name)
+            for device in devices[repo_id][: 1 if layer_name in _CPU_ONLY else None]
+        }
         for (repo_id, layer_name), names in _LAYERS.items()
         for name in names
     }

@@ -291,6 +291,20 @@ def test_forward_and_backward_are_captured_by_graphs(norm):
     assert all(map(torch.equal, found, step()))
 
 
+def test_the_compiler_gets_the_formula_where_no_gradient_is_wanted(norm):
+    x, weight, targets = made(64, 4096), weight_of(4096, torch.float32), []
+
+    def seen(graph, inputs):
+        targets.append({str(n.target) for n in graph.graph.nodes if n.op == "call_function"})
+        return graph.forward
+
+    compiled = torch.compile(lambda a, w: norm.rms_norm(a, w, 1e-6), backend=seen, fullgraph=True)
+    torch.testing.assert_close(compiled(x, weight), norm.rms_norm(x, weight, 1e-6))
+    compiled(x.requires_grad_(), weight)
+    op = str(norm._ops.ops.rms_norm.default)
+    assert [op in found for found in targets] == [False, True]
+
+
 def test_compiles_as_a_whole(norm):
     x, weight = made(64, 4096).requires_grad_(), weight_of(4096, torch.float32).requires_grad_()
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conftest import KERNELS
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -552,3 +553,25 @@ def test_the_gated_norms_of_transformers(norm):
                 module.forward = norm.layers.RMSNormGated.forward.__get__(module)
                 found = module(x, gate)
             assert torch.allclose(found.float(), expected.float(), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("device", "compiling", "wants_gradient", "takes_op"),
+    [
+        ("cuda", True, False, False),  # the compiler fuses the formula with its neighbours
+        ("cuda", True, True, True),
+        ("cuda", False, False, True),
+        ("cpu", True, False, True),
+    ],
+)
+def test_a_compiler_gets_the_formula_on_gpus_where_no_gradient_is_wanted(
+    norm, monkeypatch, device, compiling, wants_gradient, takes_op
+):
+    glue = sys.modules[f"{norm.__name__}._glue"]
+    monkeypatch.setattr(glue, "DEVICES", ("cpu", "cuda"))
+    monkeypatch.setattr(glue, "is_compiling", lambda: compiling)
+    with FakeTensorMode():
+        x = torch.empty(2, 8, device=device, requires_grad=wants_gradient)
+    assert glue.takes_op(x, None, x) is takes_op
+    with torch.no_grad():
+        assert glue.takes_op(x) is (takes_op and not (device == "cuda" and compiling))

@@ -15,6 +15,8 @@ from kernel_support import LAYERS, write_kernel, write_variant
 
 import kernels
 from kernels import (
+    CUDAProperties,
+    Device,
     FuncRepository,
     KernelizeFallback,
     LayerRepository,
@@ -32,6 +34,7 @@ from kernels import (
     use_kernel_forward_from_hub,
     use_kernel_mapping,
 )
+from kernels.variants import resolve_variants
 
 
 def run(layer_class, repo, **how):
@@ -464,6 +467,41 @@ def test_the_builtin_mapping_has_the_names_of_transformers_and_of_the_reference(
     assert {"Linear", "SwiGLUMLP", "GeGLUMLP"} <= set(mapping)
     for devices in mapping.values():
         assert devices["cpu"].load().forward
+
+
+@pytest.mark.parametrize(
+    ("backend", "torch_version", "serves"),
+    [
+        ("cu130", "2.11.0", True),
+        ("cu132", "2.13.0", True),
+        ("cu128", "2.11.0", False),  # an older CUDA than that of the build
+        ("cu130", "2.9.0", False),  # no stable ABI yet
+        ("cpu", "2.11.0", False),
+        ("rocm70", "2.11.0", False),
+    ],
+)
+def test_the_builtin_mapping_serves_cuda_where_a_build_for_it_can_be_loaded(
+    monkeypatch, backend, torch_version, serves
+):
+    names = [f"torch-stable-abi210-{built}-x86_64-linux" for built in ("cpu", "cu130")]
+    decisions = resolve_variants(names, backend=backend, torch=torch_version)
+    monkeypatch.setattr("kernels.variants.get_kernel_variants", lambda repo_id: decisions)
+    cuda = Device("cuda", CUDAProperties(min_capability=80, max_capability=sys.maxsize))
+    mapping = builtin_mapping()
+    for name in ("RMSNorm", "rotary_pos_emb", "SiLU", "SwiGLUMLP", "LayerNorm", "ForCausalLMLoss"):
+        assert set(mapping[name]) == ({"cpu", cuda} if serves else {"cpu"}), name
+        assert {each.layer_name for each in mapping[name].values()} == {
+            mapping[name]["cpu"].layer_name
+        }
+    assert set(mapping["Linear"]) == {"cpu"}  # which computes on the CPU alone
+
+
+def test_the_builtin_mapping_is_for_cpus_where_no_build_is_to_be_had(monkeypatch):
+    def refused(repo_id):
+        raise FileNotFoundError(repo_id)
+
+    monkeypatch.setattr("kernels.variants.get_kernel_variants", refused)
+    assert {tuple(devices) for devices in builtin_mapping().values()} == {("cpu",)}
 
 
 # ---- repositories of a user's own ----

@@ -40,16 +40,24 @@ def _is_op_tensor(tensor):
     )
 
 
+def _is_for_compiler(tensors):
+    """Whether a compiler had better see the formula: on a GPU it makes one pass of a formula and
+    what stands around it, where an op would be a pass of its own. For gradients the op is quicker."""
+    if any(tensor.device.type != "cuda" for tensor in tensors):
+        return False
+    return not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors))
+
+
 def takes_op(*tensors):
     """Whether our op computes this call; if not, torch's own functions do.
 
     They do for other dtypes, devices and layouts, tensors of several devices, tensor subclasses
     (which may distribute or quantize), and under `torch.func` transforms, forward-mode
-    differentiation and jit tracing.
+    differentiation and jit tracing. A compiler is given them for GPUs where no gradient is wanted.
     """
-    if not is_compiling() and _is_transformed():
-        return False
     given = [tensor for tensor in tensors if tensor is not None]
+    if _is_for_compiler(given) if is_compiling() else _is_transformed():
+        return False
     return all(_is_op_tensor(t) and t.device == given[0].device for t in given)
 
 

@@ -31,7 +31,8 @@ def _turn(x, cos, sin, turned, interleaved, transposed):
         out = head * cos - _swap(head * sin, interleaved)
     else:
         out = head * cos + _swap(head, interleaved) * sin
-    return torch.cat((out.to(x.dtype), rest), dim=-1)
+    out = out.to(x.dtype)
+    return out if turned == x.shape[-1] else torch.cat((out, rest), dim=-1)
 
 
 def apply_reference(q, k, cos, sin, dim, turned, interleaved, transposed=False):
