@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The CUDA builds of the first-party kernels against a copy, eager torch, torch.compile and Liger.
 
-    bench_gpu_kernels.py [--kernels build/kernels/out] [--only host,norm,activation,rotary,loss]
+    bench_gpu_kernels.py [--kernels build/kernels/out] [--only host,norm,activation,rotary,loss] [--json FILE]
 
 Times are those of one call among many in a CUDA graph, bfloat16: the median of the replays, the
 ways taken in turns. "of copy" is the bytes that the operation must move, per second, over those of
@@ -23,6 +23,7 @@ VARIANT = "torch-stable-abi210-cu130-x86_64-linux"
 BF16 = torch.bfloat16
 NAMES = ("activation", "loss", "mlp", "norm", "rotary")
 MISSED = []
+RESULTS = []  # what --json writes
 
 
 def load_kernel(directory, name):
@@ -110,6 +111,10 @@ def report(what, ways, bytes_moved, goal_us=None, goal_of_copy=None):
     parts.append("reached" if reached else "MISSED")
     if not reached:
         MISSED.append(what)
+    goal = f"<= {goal_us} us" if goal_us is not None else ""
+    goal = goal if goal_of_copy is None else f">= {goal_of_copy} of copy"
+    us = {name: seconds * 1e6 for name, seconds in times.items()}
+    RESULTS.append({"what": what, "us": us, "goal": goal, "reached": reached})
     print(" | ".join(parts), flush=True)
     torch.cuda.empty_cache()
 
@@ -387,12 +392,20 @@ def main():
     default = Path(__file__).resolve().parents[1] / "build/kernels/out"
     parser.add_argument("--kernels", type=Path, default=default)
     parser.add_argument("--only", default="host,norm,activation,rotary,loss")
+    parser.add_argument("--json", type=Path, help="a file for what was measured")
     arguments = parser.parse_args()
+    if not torch.cuda.is_available():
+        print("bench_gpu_kernels: there is no CUDA device")
+        return
     torch.manual_seed(0)
     kernels = {n: load_kernel(arguments.kernels, n) for n in NAMES}
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}", flush=True)
     for name in arguments.only.split(","):
         BENCHES[name](kernels)
+    if arguments.json is not None:
+        machine = {"device": torch.cuda.get_device_name(), "torch": torch.__version__}
+        report = {"machine": machine, "results": RESULTS}
+        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
     print("missed: " + (", ".join(MISSED) or "nothing"))
 
 

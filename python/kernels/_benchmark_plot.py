@@ -48,22 +48,27 @@ def _text(x, y, text, anchor="start"):
 
 
 def svg(report):
-    """The picture as an SVG document. Within a workload lengths are times."""
+    """The picture of a report as an SVG document."""
+    machine = report.machine
+    title = f"torch {machine.get('pytorchVersion', '?')}, {machine.get('backend', '?')}: median"
+    return bars_svg(title, _groups(report), _COLOURS)
+
+
+def bars_svg(title, groups, colours):
+    """Groups of bars as an SVG document: (workload, [(way, seconds)]). Within a workload lengths are times."""
     lines, y = [], 40
-    for workload, bars in _groups(report):
+    for workload, bars in groups:
         longest = max(seconds for _, seconds in bars)
         lines.append(_text(_LEFT - 10, y + 13, workload, "end"))
         for name, seconds in bars:
             length = round(_LENGTH * seconds / longest, 1) if longest else 0
             lines.append(
                 f'<rect x="{_LEFT}" y="{y}" width="{length}" height="{_BAR - 2}" '
-                f'fill="{_COLOURS[name]}"/>'
+                f'fill="{colours[name]}"/>'
             )
             lines.append(_text(_LEFT + length + 6, y + 13, f"{name}, {duration(seconds)}"))
             y += _BAR
         y += _GAP
-    machine = report.machine
-    title = f"torch {machine.get('pytorchVersion', '?')}, {machine.get('backend', '?')}: median"
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{y}" '

@@ -47,7 +47,8 @@ def collect():
     for name in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", *pages]:
         (SOURCE / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, SOURCE / name)
-    shutil.copytree(ROOT / "examples", SOURCE / "examples")
+    for folder in ("examples", "docs/images"):
+        shutil.copytree(ROOT / folder, SOURCE / folder)
     (SOURCE / "docs" / "reference.md").write_text(reference())
     (SOURCE / "docs" / "c-reference.md").write_text(c_reference.page(ROOT))
     made = ["docs/reference.md", "docs/c-reference.md"]
