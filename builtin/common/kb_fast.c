@@ -172,7 +172,6 @@ static bool is_negated(const kb_fast *fast, PyObject *tensor) {
     return negated;
 }
 
-/* Work for another CUDA device than the current one is for the op, which changes the device. */
 static bool device_from_dl(const kb_dl_tensor *dl, kb_device *device) {
     if (dl->device.type == KB_DL_CPU) {
         *device = (kb_device){KB_DEVICE_CPU, 0};
@@ -180,10 +179,15 @@ static bool device_from_dl(const kb_dl_tensor *dl, kb_device *device) {
     }
 #ifdef KB_HAS_CUDA
     *device = (kb_device){KB_DEVICE_CUDA, dl->device.id};
-    return dl->device.type == KB_DL_CUDA && kb_cuda_is_current(dl->device.id);
+    return dl->device.type == KB_DL_CUDA;
 #else
     return false;
 #endif
+}
+
+/* Work for another CUDA device than the current one is for the op, which changes the device. */
+static bool is_here(kb_device device) {
+    return !KB_ON_CUDA(device) || kb_cuda_is_current(device.index);
 }
 
 static bool open_any(const kb_fast *fast, PyObject *object, kb_plain *out) {
@@ -205,7 +209,12 @@ static bool open_any(const kb_fast *fast, PyObject *object, kb_plain *out) {
 }
 
 bool kb_fast_open(const kb_fast *fast, PyObject *object, kb_plain *out) {
-    return open_any(fast, object, out) && !is_negated(fast, object);
+    return open_any(fast, object, out) && is_here(out->device) && !is_negated(fast, object);
+}
+
+bool kb_fast_open_beside(const kb_fast *fast, PyObject *object, const kb_plain *x, kb_plain *out) {
+    return open_any(fast, object, out) && kb_device_equal(out->device, x->device) &&
+           !is_negated(fast, object);
 }
 
 bool kb_plain_has_sizes(const kb_plain *tensor, int32_t ndim, const int64_t *sizes) {
@@ -221,7 +230,7 @@ bool kb_plain_is_with(const kb_plain *a, const kb_plain *b) {
 
 bool kb_fast_open_output(const kb_fast *fast, PyObject *object, const kb_plain *x, int32_t ndim,
                          const int64_t *sizes, kb_plain *out) {
-    return kb_fast_open(fast, object, out) && kb_plain_is_with(out, x) && out->contiguous &&
+    return kb_fast_open_beside(fast, object, x, out) && out->type == x->type && out->contiguous &&
            kb_plain_has_sizes(out, ndim, sizes) && !kb_fast_wants_grad(fast, object);
 }
 

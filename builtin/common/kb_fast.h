@@ -67,6 +67,9 @@ bool kb_fast_wants_grad(const kb_fast *fast, PyObject *object);
  * CUDA device; false: decline. Sets no error. */
 bool kb_fast_open(const kb_fast *fast, PyObject *object, kb_plain *out);
 
+/* The same for a tensor on the device of x, which is open. */
+bool kb_fast_open_beside(const kb_fast *fast, PyObject *object, const kb_plain *x, kb_plain *out);
+
 /* The same for a tensor to write into: contiguous, of these sizes, of x's type and device,
  * writable. */
 bool kb_fast_open_output(const kb_fast *fast, PyObject *object, const kb_plain *x, int32_t ndim,

@@ -44,7 +44,8 @@ static bool parameter_open(const kb_fast *fast, PyObject *object, const kb_plain
     *data = NULL;
     if (object == Py_None) return true;
     /* Another dtype is for the op: the result's dtype may differ then. */
-    if (!kb_fast_open(fast, object, &parameter) || !kb_plain_is_with(&parameter, x)) return false;
+    if (!kb_fast_open_beside(fast, object, x, &parameter) || parameter.type != x->type)
+        return false;
     *data = parameter.data;
     return parameter.contiguous &&
            kb_plain_has_sizes(&parameter, (int32_t)inner, x->dl.shape + (x->dl.ndim - inner));
@@ -55,7 +56,7 @@ static bool like_open(const kb_fast *fast, PyObject *object, const kb_plain *x, 
     kb_plain other;
     *data = NULL;
     if (!object) return true;
-    if (!kb_fast_open(fast, object, &other) || !kb_plain_is_with(&other, x)) return false;
+    if (!kb_fast_open_beside(fast, object, x, &other) || other.type != x->type) return false;
     *data = other.data;
     return other.contiguous && kb_plain_has_sizes(&other, x->dl.ndim, x->dl.shape);
 }

@@ -14,10 +14,9 @@ static bool input_open(const kb_fast *fast, PyObject *object, kb_plain *x) {
 }
 
 static bool angles_open(const kb_fast *fast, PyObject *object, const kb_plain *q, kb_plain *out) {
-    return kb_fast_open(fast, object, out) && out->dl.ndim == q->dl.ndim - 1 && out->count > 0 &&
-           (out->type == q->type || out->type == KB_F32) &&
-           kb_device_equal(out->device, q->device) && out->dl.strides[out->dl.ndim - 1] == 1 &&
-           !kb_fast_wants_grad(fast, object);
+    return kb_fast_open_beside(fast, object, q, out) && out->dl.ndim == q->dl.ndim - 1 &&
+           out->count > 0 && (out->type == q->type || out->type == KB_F32) &&
+           out->dl.strides[out->dl.ndim - 1] == 1 && !kb_fast_wants_grad(fast, object);
 }
 
 /* The tensor for the result: a new one of x's order of dimensions, or a new reference to `given`,

@@ -9,6 +9,7 @@
 
 #include <type_traits>
 
+#include "kb_launch.h"
 #include "kb_scalar.h"
 
 #define KB_DEVICE __device__ __forceinline__
@@ -50,6 +51,16 @@ template <typename T, int N> KB_DEVICE void kb_put(T *to, const float (&values)[
     *reinterpret_cast<kb_pack<T, N> *>(to) = pack;
 }
 
+/* The same for 16 bytes that nobody reads soon: the second-level cache gives up their line first.
+ */
+template <typename T, int N> KB_DEVICE void kb_put_streamed(T *to, const float (&values)[N]) {
+    kb_pack<T, N> pack;
+    static_assert(sizeof pack == 16, "a whole load");
+#pragma unroll
+    for (int i = 0; i < N; i++) pack.v[i] = kb_from_float<T>(values[i]);
+    __stcs(reinterpret_cast<uint4 *>(to), *reinterpret_cast<const uint4 *>(&pack));
+}
+
 template <typename T, int N>
 KB_DEVICE void kb_widen(const kb_pack<T, N> &pack, float (&values)[N]) {
 #pragma unroll
@@ -78,30 +89,130 @@ template <typename T, int N> KB_DEVICE void kb_put_floats(T *to, const float (&v
     }
 }
 
-/*
- * Sums of K values over the `lanes` threads of a row: a power of two up to 32, several rows to a
- * warp, or a multiple of 32, one row to a block. The order of addition depends on nothing but
- * `lanes`. `room` is shared memory for 32 times K floats; calls in a row alternate between two of
- * them, so that one barrier a call is enough.
- */
-template <int K> KB_DEVICE void kb_row_sum(float (&values)[K], int lanes, float *room) {
+/* Copies 16 bytes to shared memory while the thread goes on. Copies are gathered into groups;
+ * kb_await<N> waits until all but the thread's last N groups are there, for this thread to read. */
+KB_DEVICE void kb_copy_ahead(void *shared, const void *from) {
+    const unsigned to = (unsigned)__cvta_generic_to_shared(shared);
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
+}
+
+KB_DEVICE void kb_end_group() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+
+template <int N> KB_DEVICE void kb_await() {
+    asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
+}
+
+/* Adds up each of K values over a warp. A lane passes on half of its values at each step, so that
+ * this takes few shuffles; value k is then in the lanes from k * 32 / K on. */
+template <int K> KB_DEVICE float kb_fold(float (&values)[K]) {
+    int step = 16;
 #pragma unroll
-    for (int step = 16; step > 0; step /= 2)
-        if (step < lanes)
+    for (int half = K / 2; half > 0; half /= 2, step /= 2) {
+        const bool upper = threadIdx.x & step;
 #pragma unroll
-            for (int k = 0; k < K; k++) values[k] += __shfl_xor_sync(0xffffffffu, values[k], step);
-    if (lanes <= 32) return;
-    const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32, warps = lanes / 32;
-    if (lane == 0)
+        for (int k = 0; k < half; k++) {
+            const float passed = upper ? values[k] : values[k + half];
+            values[k] =
+                (upper ? values[k + half] : values[k]) + __shfl_xor_sync(0xffffffffu, passed, step);
+        }
+    }
 #pragma unroll
-        for (int k = 0; k < K; k++) room[k * 32 + warp] = values[k];
+    for (; step > 0; step /= 2) values[0] += __shfl_xor_sync(0xffffffffu, values[0], step);
+    return values[0];
+}
+
+/* The same with all of them in every lane. */
+template <int K> KB_DEVICE void kb_warp_sum(float (&values)[K]) {
+    const float mine = kb_fold(values);
+#pragma unroll
+    for (int k = 0; k < K; k++)
+        values[k] = K == 1 ? mine : __shfl_sync(0xffffffffu, mine, k * (32 / K));
+}
+
+/* Brings the sums of K values over each warp into the lanes of all, those of warp w into lane w, 0
+ * into those that have no warp. The block meets. `room`: 32 * K floats of shared memory. */
+template <int K> KB_DEVICE void kb_gather(float (&values)[K], int warps, float *room) {
+    const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
+    const float mine = kb_fold(values);
+    if (lane % (32 / K) == 0) room[lane / (32 / K) * 32 + warp] = mine;
     __syncthreads();
 #pragma unroll
     for (int k = 0; k < K; k++) values[k] = lane < warps ? room[k * 32 + lane] : 0.0f;
+}
+
+/*
+ * Sums of K values over the `lanes` threads of a row: a power of two up to 32, several rows to a
+ * warp, or a multiple of 32, one row to a block. The order of addition depends on nothing but
+ * `lanes`. Calls in a row alternate between two rooms, so that one barrier a call is enough.
+ */
+template <int K> KB_DEVICE void kb_row_sum(float (&values)[K], int lanes, float *room) {
+    if (lanes < 32) {
 #pragma unroll
-    for (int step = 16; step > 0; step /= 2)
+        for (int step = 16; step > 0; step /= 2)
+            if (step < lanes)
 #pragma unroll
-        for (int k = 0; k < K; k++) values[k] += __shfl_xor_sync(0xffffffffu, values[k], step);
+                for (int k = 0; k < K; k++)
+                    values[k] += __shfl_xor_sync(0xffffffffu, values[k], step);
+        return;
+    }
+    if (lanes > 32) kb_gather(values, lanes / 32, room);
+    kb_warp_sum(values);
+}
+
+/*
+ * Sums over numbers x of a row, and with GRADS over a number d beside each, about a pivot: of
+ * x - pivot, (x - pivot)^2, d and d (x - pivot). The pivot is one or a few of the x, so that little
+ * is lost when the sums about the mean are made of them: one reading and one meeting of the row's
+ * threads give what two would.
+ */
+template <bool GRADS> struct kb_pivot_sums {
+    float v[GRADS ? 4 : 2] = {};
+
+    KB_DEVICE void add(float x, float d) {
+        v[0] += x;
+        v[1] += x * x;
+        if constexpr (GRADS) v[2] += d, v[3] += d * x;
+    }
+
+    /* Moves the pivot to the mean, which lies farther by what it gives; `share`: 1 / count. */
+    KB_DEVICE float settle(float share) {
+        const float far = v[0] * share;
+        v[1] -= v[0] * far;
+        if constexpr (GRADS) v[3] -= v[2] * far;
+        return far;
+    }
+
+    /* Moves the pivot of `count` numbers back from their mean, which lies `far` beyond it. */
+    KB_DEVICE void move_back(float count, float far) {
+        v[0] = count * far;
+        v[1] += count * far * far;
+        if constexpr (GRADS) v[3] += v[2] * far;
+    }
+};
+
+/*
+ * Adds up the sums of the `lanes` threads of a row as kb_row_sum does, each warp's being about
+ * `pivot`; gives the row's mean, about which the sums are then. `count`: of what the threads of a
+ * warp have together, by the number of the warp. `room`: 96 floats, with GRADS 160.
+ */
+template <bool GRADS, typename Count>
+KB_DEVICE float kb_row_settle(kb_pivot_sums<GRADS> &sums, float pivot, int lanes, float share,
+                              Count count, float *room) {
+    if (lanes <= 32) {
+        kb_row_sum(sums.v, lanes, room);
+        return pivot + sums.settle(share);
+    }
+    const int lane = (int)threadIdx.x % 32, warps = lanes / 32;
+    if (lane == 0) room[threadIdx.x / 32] = pivot;
+    kb_gather(sums.v, warps, room + 32);
+    /* Each lane has a warp's sums, and they move to the mean of the first. */
+    const float numbers = lane < warps ? (float)count(lane) : 0.0f;
+    float mean = lane < warps ? room[lane] : 0.0f;
+    mean += sums.settle(__fdividef(1.0f, fmaxf(numbers, 1.0f)));
+    const float first = __shfl_sync(0xffffffffu, mean, 0);
+    sums.move_back(numbers, mean - first);
+    kb_warp_sum(sums.v);
+    return first + sums.settle(share);
 }
 
 /*
@@ -144,20 +255,36 @@ static inline kb_device_facts kb_facts() {
     return {found / 2, found % 2 != 0};
 }
 
-/* Launches a kernel that begins with kb_begin. */
+/* Launches a kernel that begins with kb_begin, with `shared` bytes of shared memory that it does
+ * not declare. */
 template <typename... P, typename... A>
-static cudaError_t kb_launch(void (*kernel)(P...), dim3 grid, dim3 block, void *stream,
-                             const A &...arguments) {
+static cudaError_t kb_launch_shared(void (*kernel)(P...), dim3 grid, dim3 block, int shared,
+                                    void *stream, const A &...arguments) {
+    enum { ALWAYS_THERE = 32 << 10 };
     cudaLaunchAttribute attribute = {};
     attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
     attribute.val.programmaticStreamSerializationAllowed = 1;
     cudaLaunchConfig_t config = {};
     config.gridDim = grid;
     config.blockDim = block;
+    config.dynamicSmemBytes = (size_t)shared;
     config.stream = (cudaStream_t)stream;
     config.attrs = &attribute;
     config.numAttrs = kb_facts().overlaps ? 1 : 0;
-    return cudaLaunchKernelEx(&config, kernel, P(arguments)...);
+    cudaError_t error = cudaSuccess;
+    if (shared > ALWAYS_THERE)
+        error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared);
+    if (error) return error;
+    return [&](P... given) {
+        void *addresses[] = {&given...};
+        return (cudaError_t)kb_cuda_launch(&config, (const void *)kernel, addresses);
+    }(P(arguments)...);
+}
+
+template <typename... P, typename... A>
+static cudaError_t kb_launch(void (*kernel)(P...), dim3 grid, dim3 block, void *stream,
+                             const A &...arguments) {
+    return kb_launch_shared(kernel, grid, block, 0, stream, arguments...);
 }
 
 static inline bool kb_is_aligned(const void *data) { return (uintptr_t)data % 16 == 0; }
