@@ -3,6 +3,14 @@
 
 enum { SMALL_BLOCK = 128, MOST_LANES = 512, MOST_PACKS = 4, REDUCE_ROWS = 32 };
 
+/* How many rows a thread has under way in shared memory, where it reads ahead: one type, packs of
+ * 16 bytes and not more of them than there is room for. 0: it reads each row when its turn comes.
+ */
+template <int N, int PACKS, bool MIXED, bool GATED>
+constexpr int rows_ahead = N == 1 || MIXED || PACKS > 2   ? 0
+                           : PACKS * (GATED ? 3 : 2) <= 4 ? 3
+                                                          : 2;
+
 /* A pack of a row: what is read of x, of the gradient and of the gate. */
 template <typename T, int N, bool MIXED, bool GATED> struct row_pack {
     kb_pack<T, N> x;
@@ -23,6 +31,23 @@ template <typename T, int N, bool MIXED, bool GATED> struct row_pack {
         if constexpr (GATED) gate = kb_get<T, N>((const T *)job.gate + row * job.gate_stride + at);
     }
 
+    enum { STREAMS = GATED ? 3 : 2 };
+
+    /* The same by way of shared memory, where the streams of a pack lie `step` packs apart. */
+    static KB_DEVICE void fetch(const norm_job &job, int64_t row, int64_t at, kb_pack<T, N> *to,
+                                int step) {
+        kb_copy_ahead(to, (const T *)job.x + row * job.x_stride + at);
+        kb_copy_ahead(to + step, (const T *)job.grad + row * job.grad_stride + at);
+        if constexpr (GATED)
+            kb_copy_ahead(to + 2 * step, (const T *)job.gate + row * job.gate_stride + at);
+    }
+
+    KB_DEVICE void take(const kb_pack<T, N> *from, int step) {
+        x = from[0];
+        narrow_grad = from[step];
+        if constexpr (GATED) gate = from[2 * step];
+    }
+
     /* The gradient of y, before the gate. */
     KB_DEVICE float outer(int i) const {
         if constexpr (MIXED)
@@ -31,10 +56,18 @@ template <typename T, int N, bool MIXED, bool GATED> struct row_pack {
             return kb_to_float(narrow_grad.v[i]);
     }
 
-    /* The gradient of what the weight gave. */
-    KB_DEVICE float inner(const norm_job &job, int i) const {
+    /* The gate's sigmoid. */
+    KB_DEVICE float opened(int i) const {
         if constexpr (GATED)
-            return outer(i) * gate_value(job, kb_to_float(gate.v[i]));
+            return sigmoid<T>(kb_to_float(gate.v[i]));
+        else
+            return 1.0f;
+    }
+
+    /* The gradient of what the weight gave. */
+    KB_DEVICE float inner(const norm_job &job, int i, float opened) const {
+        if constexpr (GATED)
+            return outer(i) * gate_value(job, kb_to_float(gate.v[i]), opened);
         else
             return outer(i);
     }
@@ -55,13 +88,13 @@ KB_DEVICE void write_pack(const norm_job &job, int64_t row, int64_t at,
 #pragma unroll
     for (int i = 0; i < N; i++) {
         float h = (kb_to_float(pack.x.v[i]) - facts.mean) * facts.scale;
-        float g = pack.inner(job, i);
+        const float s = pack.opened(i), g = pack.inner(job, i, s);
         dx[i] = facts.scale * (g * weight[i] - facts.d_mean - h * facts.dh_mean);
         weight_sum[i] += g * h;
         if constexpr (CENTERED) bias_sum[i] += g;
         if constexpr (GATED)
             gate_grad[i] =
-                pack.outer(i) * h * weight[i] * gate_slope(job, kb_to_float(pack.gate.v[i]));
+                pack.outer(i) * h * weight[i] * gate_slope(job, kb_to_float(pack.gate.v[i]), s);
     }
     if (job.sum_grad) {
         float more[N];
@@ -80,7 +113,7 @@ KB_DEVICE void add_plain(const norm_job &job, const row_pack<T, N, MIXED, GATED>
                          float (&sums)[2]) {
 #pragma unroll
     for (int i = 0; i < N; i++) {
-        float x = kb_to_float(pack.x.v[i]), d = pack.inner(job, i) * weight[i];
+        float x = kb_to_float(pack.x.v[i]), d = pack.inner(job, i, pack.opened(i)) * weight[i];
         sums[0] += centered ? x : x * x;
         sums[1] += centered ? d : d * x;
     }
@@ -95,7 +128,7 @@ KB_DEVICE void add_centered(const norm_job &job, const row_pack<T, N, MIXED, GAT
     for (int i = 0; i < N; i++) {
         float x = kb_to_float(pack.x.v[i]) - mean;
         sums[0] += x * x;
-        sums[1] += pack.inner(job, i) * weight[i] * x;
+        sums[1] += pack.inner(job, i, pack.opened(i)) * weight[i] * x;
     }
 }
 
@@ -106,61 +139,94 @@ KB_DEVICE row_facts facts_of(const norm_job &job, const float (&sums)[2], float 
     return {mean, scale, d_mean, sums[1] * scale * share};
 }
 
+/* The facts of a row that the threads have in registers; `room`: 160 floats. */
+template <typename T, int N, int PACKS, bool MIXED, bool CENTERED, bool GATED>
+KB_DEVICE row_facts meet(const norm_job &job, const row_pack<T, N, MIXED, GATED> (&now)[PACKS],
+                         const parameter_pack<T, N, MIXED> (&weight)[PACKS], int packs,
+                         float *room) {
+    const int lanes = (int)blockDim.x, lane = (int)threadIdx.x;
+    const float share = 1.0f / (float)job.width;
+    if constexpr (!CENTERED) {
+        float sums[2] = {0.0f, 0.0f};
+#pragma unroll
+        for (int k = 0; k < PACKS; k++)
+            if (k * lanes + lane < packs) add_plain(job, now[k], weight[k], false, sums);
+        kb_row_sum(sums, lanes, room);
+        return facts_of(job, sums, 0.0f, 0.0f);
+    } else {
+        const float pivot = pivot_of(now[0].x, lane < packs, lanes);
+        kb_pivot_sums<true> sums;
+#pragma unroll
+        for (int k = 0; k < PACKS; k++)
+            if (k * lanes + lane < packs)
+#pragma unroll
+                for (int i = 0; i < N; i++)
+                    sums.add(kb_to_float(now[k].x.v[i]) - pivot,
+                             now[k].inner(job, i, 1.0f) * weight[k][i]);
+        auto count = [=](int warp) { return warp_count<N, PACKS>(warp, lanes, packs); };
+        const float mean = kb_row_settle(sums, pivot, lanes, share, count, room);
+        const float about_mean[2] = {positive(sums.v[1]), sums.v[3]};
+        return facts_of(job, about_mean, mean, sums.v[2] * share);
+    }
+}
+
 /*
  * Rows of at most PACKS * blockDim.x packs, each read once. A block goes through many of them, so
- * that the sums over rows stay in registers, and loads the next one before it works on this one
- * where there are registers for it.
+ * that the sums over rows stay in registers, and has the next ones on their way to shared memory
+ * while it works on this one.
  */
 template <typename T, int N, int PACKS, bool MIXED, bool CENTERED, bool GATED>
-__global__ void __launch_bounds__(MOST_LANES, PACKS *N <= 8 && !GATED ? 2 : 1)
+__global__ void __launch_bounds__(MOST_LANES, PACKS *N <= 8 ? 2 : 1)
     rows_kernel(norm_job job, int64_t rows, int64_t chunks) {
-    __shared__ float room[4][64];
-    constexpr bool ahead = PACKS * N <= (CENTERED ? 4 : 16);
+    using pack_of_row = row_pack<T, N, MIXED, GATED>;
+    extern __shared__ uint4 ring[];
+    __shared__ float room[2][160];
+    constexpr int ahead = rows_ahead<N, PACKS, MIXED, GATED>;
     const int lanes = (int)blockDim.x, lane = (int)threadIdx.x, packs = (int)(job.width / N);
+    const int threads = lanes * (int)blockDim.y,
+              slot_packs = threads * PACKS * pack_of_row::STREAMS;
     const int64_t step = (int64_t)gridDim.x * blockDim.y;
     const int64_t chunk = (int64_t)blockIdx.x * blockDim.y + threadIdx.y;
-    row_pack<T, N, MIXED, GATED> now[PACKS], next[PACKS];
+    kb_pack<T, N> *mine = (kb_pack<T, N> *)ring + threadIdx.y * lanes + lane;
+    pack_of_row now[PACKS];
     parameter_pack<T, N, MIXED> weight[PACKS];
     float weight_sum[PACKS][N] = {}, bias_sum[PACKS][CENTERED ? N : 1] = {};
     kb_begin();
-#pragma unroll
-    for (int k = 0; k < PACKS; k++) {
-        int pack = k * lanes + lane;
-        if (pack >= packs) continue;
-        weight[k].read_weight(job, pack * N);
-        if (ahead && chunk < rows) next[k].read(job, chunk, pack * N);
-    }
-    /* The same number of turns for all of a block: they meet in the sums. */
-    int turn = 0;
-    for (int64_t first = (int64_t)blockIdx.x * blockDim.y; first < rows; first += step, turn ^= 2) {
-        const int64_t row = first + threadIdx.y;
-        const int left = row < rows ? packs : 0;
-        float sums[2] = {0.0f, 0.0f}, mean = 0.0f, d_mean = 0.0f;
-#pragma unroll
-        for (int k = 0; k < PACKS; k++) {
-            int pack = k * lanes + lane;
-            if (pack >= left) continue;
-            if (ahead) {
-                now[k] = next[k];
-                if (row + step < rows) next[k].read(job, row + step, pack * N);
-            } else {
-                now[k].read(job, row, pack * N);
-            }
-        }
+    auto fetch = [&](int64_t row, int slot) {
 #pragma unroll
         for (int k = 0; k < PACKS; k++)
-            if (k * lanes + lane < left) add_plain(job, now[k], weight[k], CENTERED, sums);
-        kb_row_sum(sums, lanes, room[turn]);
-        if (CENTERED) {
-            mean = sums[0] / (float)job.width;
-            d_mean = sums[1] / (float)job.width;
-            sums[0] = sums[1] = 0.0f;
+            if (k * lanes + lane < packs && row < rows)
+                pack_of_row::fetch(job, row, (k * lanes + lane) * N,
+                                   mine + slot * slot_packs + k * pack_of_row::STREAMS * threads,
+                                   threads);
+        kb_end_group();
+    };
+    if constexpr (ahead > 0)
 #pragma unroll
-            for (int k = 0; k < PACKS; k++)
-                if (k * lanes + lane < left) add_centered(job, now[k], weight[k], mean, sums);
-            kb_row_sum(sums, lanes, room[turn + 1]);
+        for (int i = 0; i < ahead - 1; i++) fetch(chunk + i * step, i);
+#pragma unroll
+    for (int k = 0; k < PACKS; k++)
+        if (k * lanes + lane < packs) weight[k].read_weight(job, (k * lanes + lane) * N);
+    /* The same number of turns for all of a block: they meet in the sums. */
+    int turn = 0, slot = 0;
+    for (int64_t first = (int64_t)blockIdx.x * blockDim.y; first < rows; first += step, turn ^= 1) {
+        const int64_t row = first + threadIdx.y;
+        const int left = row < rows ? packs : 0;
+        if constexpr (ahead > 0) {
+            fetch(row + (ahead - 1) * step, slot == 0 ? ahead - 1 : slot - 1);
+            kb_await<ahead - 1>();
         }
-        const row_facts facts = facts_of(job, sums, mean, d_mean);
+#pragma unroll
+        for (int k = 0; k < PACKS; k++) {
+            if (k * lanes + lane >= left) continue;
+            if constexpr (ahead > 0)
+                now[k].take(mine + slot * slot_packs + k * pack_of_row::STREAMS * threads, threads);
+            else
+                now[k].read(job, row, (k * lanes + lane) * N);
+        }
+        slot = slot + 1 == ahead ? 0 : slot + 1;
+        const row_facts facts =
+            meet<T, N, PACKS, MIXED, CENTERED, GATED>(job, now, weight, left, room[turn]);
 #pragma unroll
         for (int k = 0; k < PACKS; k++)
             if (k * lanes + lane < left)
@@ -173,13 +239,9 @@ __global__ void __launch_bounds__(MOST_LANES, PACKS *N <= 8 && !GATED ? 2 : 1)
         int pack = k * lanes + lane;
         if (pack >= packs) continue;
         int64_t at = chunk * job.width + pack * N;
-        if (job.weight_sum)
-#pragma unroll
-            for (int i = 0; i < N; i++) job.weight_sum[at + i] = weight_sum[k][i];
+        if (job.weight_sum) kb_put_floats(job.weight_sum + at, weight_sum[k]);
         if constexpr (CENTERED)
-            if (job.bias_sum)
-#pragma unroll
-                for (int i = 0; i < N; i++) job.bias_sum[at + i] = bias_sum[k][i];
+            if (job.bias_sum) kb_put_floats(job.bias_sum + at, bias_sum[k]);
     }
 }
 
@@ -296,12 +358,22 @@ template <typename T, int N, bool MIXED, bool CENTERED, bool GATED>
 static cudaError_t launch(const norm_job &job, int64_t rows, const norm_cuda_shape &shape,
                           void *stream) {
     dim3 block((unsigned)shape.lanes, (unsigned)shape.groups), grid((unsigned)shape.blocks);
+    /* Rows that are not aligned do with one copy. */
     constexpr int one = N > 1 ? 1 : MOST_PACKS, two = N > 1 ? 2 : MOST_PACKS;
-    auto kernel = rows_kernel<T, N, MOST_PACKS, MIXED, CENTERED, GATED>;
-    if (shape.packs == 0) kernel = long_rows_kernel<T, N, MIXED, CENTERED, GATED>;
-    if (shape.packs == 1) kernel = rows_kernel<T, N, one, MIXED, CENTERED, GATED>;
-    if (shape.packs == 2) kernel = rows_kernel<T, N, two, MIXED, CENTERED, GATED>;
-    return kb_launch(kernel, grid, block, stream, job, rows, shape.chunks);
+    const int threads = shape.lanes * shape.groups;
+    if (shape.packs == 0)
+        return kb_launch(long_rows_kernel<T, N, MIXED, CENTERED, GATED>, grid, block, stream, job,
+                         rows, shape.chunks);
+    auto start = [&](auto packs) {
+        constexpr int count = decltype(packs)::value;
+        constexpr int shared = rows_ahead<N, count, MIXED, GATED> * count *
+                               row_pack<T, N, MIXED, GATED>::STREAMS * (int)sizeof(kb_pack<T, N>);
+        return kb_launch_shared(rows_kernel<T, N, count, MIXED, CENTERED, GATED>, grid, block,
+                                threads * shared, stream, job, rows, shape.chunks);
+    };
+    if (shape.packs == 1) return start(std::integral_constant<int, one>());
+    if (shape.packs == 2) return start(std::integral_constant<int, two>());
+    return start(std::integral_constant<int, MOST_PACKS>());
 }
 
 template <typename T, int N, bool MIXED>

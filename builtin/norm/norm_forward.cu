@@ -2,7 +2,7 @@
 #include "norm_rows.cuh"
 
 /* The threads of a block where a row takes at most 32. */
-enum { SMALL_BLOCK = 128, MOST_LANES = 1024, MOST_PACKS = 4 };
+enum { SMALL_BLOCK = 128, MOST_LANES = 1024, LAYER_LANES = 768, MOST_PACKS = 4 };
 
 template <typename T, int N, bool MIXED>
 KB_DEVICE void put_y(const norm_job &job, int64_t at, const float (&values)[N]) {
@@ -25,49 +25,61 @@ KB_DEVICE kb_pack<T, N> input_pack(const norm_job &job, int64_t row, int64_t at)
     return x;
 }
 
+/* Weight and bias of a pack; what is not there is not read. */
+template <typename T, int N, bool MIXED, bool CENTERED> struct parameters_of {
+    parameter_pack<T, N, MIXED> weight, bias;
+
+    KB_DEVICE void read(const norm_job &job, int64_t at) {
+        weight.read_weight(job, at);
+        if (CENTERED && job.bias) bias.read(job.bias, at);
+    }
+};
+
 /* The formula of norm_serial.c for one pack. */
 template <typename T, int N, bool MIXED, bool CENTERED, bool PLAIN>
 KB_DEVICE void output_pack(const norm_job &job, int64_t row, int64_t at, const kb_pack<T, N> &x,
-                           const parameter_pack<T, N, MIXED> &weight, float mean, float scale) {
+                           const parameters_of<T, N, MIXED, CENTERED> &given, float mean,
+                           float scale) {
     float y[N];
     kb_widen(x, y);
 #pragma unroll
     for (int i = 0; i < N; i++) {
         y[i] = CENTERED ? (y[i] - mean) * scale : y[i] * scale;
         if (!CENTERED && sizeof(T) < 4 && job.cast_first) y[i] = kb_rounded<T>(y[i]);
-        y[i] *= weight[i];
+        y[i] *= given.weight[i];
     }
-    if (CENTERED && job.bias) {
-        parameter_pack<T, N, MIXED> bias;
-        bias.read(job.bias, at);
+    if (CENTERED && job.bias)
 #pragma unroll
-        for (int i = 0; i < N; i++) y[i] += bias[i];
-    }
+        for (int i = 0; i < N; i++) y[i] += given.bias[i];
     if (!CENTERED && !PLAIN && job.gate) {
         float gate[N];
         kb_get_floats((const T *)job.gate + row * job.gate_stride + at, gate);
 #pragma unroll
         for (int i = 0; i < N; i++) {
             if (!MIXED && job.cast_first) y[i] = kb_rounded<T>(y[i]);
-            y[i] *= gate_value(job, gate[i]);
+            y[i] *= gate_value(job, gate[i], sigmoid<T>(gate[i]));
         }
     }
     put_y<T, N, MIXED>(job, row * job.width + at, y);
 }
 
-/* A row of at most PACKS * blockDim.x packs, which stays in registers. */
+/*
+ * A row of at most PACKS * blockDim.x packs, which stays in registers. Layer normalization, which
+ * has two sums and a bias, has 40 of them a thread.
+ */
 template <typename T, int N, int PACKS, bool MIXED, bool CENTERED, bool PLAIN>
-__global__ void __launch_bounds__(MOST_LANES, PACKS == 1 || (PACKS == 2 && PLAIN) ? 2 : 1)
+__global__ void __launch_bounds__(CENTERED &&PACKS <= 2 ? LAYER_LANES : MOST_LANES,
+                                  PACKS == 1 || (PACKS == 2 && (PLAIN || CENTERED)) ? 2 : 1)
     row_kernel(norm_job job, int64_t rows, float share) {
-    __shared__ float room[64];
+    __shared__ float room[96];
     const int lanes = (int)blockDim.x, lane = (int)threadIdx.x;
     const int64_t row = (int64_t)blockIdx.x * blockDim.y + threadIdx.y;
     const int packs = row < rows ? (int)(job.width / N) : 0;
-    constexpr bool early = PACKS == 1 && !MIXED; /* the weight is there before the sum is */
+    constexpr bool early = PACKS == 1 && !MIXED; /* the weight is there before the sums are */
     kb_pack<T, N> x[PACKS];
-    parameter_pack<T, N, MIXED> weight[PACKS];
-    float sum[1] = {0.0f};
+    parameters_of<T, N, MIXED, CENTERED> given[PACKS];
     kb_know(job.x, job.weight, job.out, job.width, job.x_stride);
+    if (CENTERED) kb_know(job.bias);
     kb_begin();
 #pragma unroll
     for (int k = 0; k < PACKS; k++) {
@@ -77,34 +89,36 @@ __global__ void __launch_bounds__(MOST_LANES, PACKS == 1 || (PACKS == 2 && PLAIN
     if (early)
 #pragma unroll
         for (int k = 0; k < PACKS; k++)
-            if (k * lanes + lane < packs) weight[k].read_weight(job, (k * lanes + lane) * N);
-    float mean = 0.0f;
-    if (CENTERED) {
+            if (k * lanes + lane < packs) given[k].read(job, (k * lanes + lane) * N);
+    float mean = 0.0f, squares = 0.0f;
+    if constexpr (CENTERED) {
+        const float pivot = pivot_of(x[0], lane < packs, lanes);
+        kb_pivot_sums<false> sums;
 #pragma unroll
         for (int k = 0; k < PACKS; k++)
             if (k * lanes + lane < packs)
 #pragma unroll
-                for (int i = 0; i < N; i++) sum[0] += kb_to_float(x[k].v[i]);
-        kb_row_sum(sum, lanes, room + 32);
-        mean = sum[0] * share;
-        sum[0] = 0.0f;
+                for (int i = 0; i < N; i++) sums.add(kb_to_float(x[k].v[i]) - pivot, 0.0f);
+        auto count = [=](int warp) { return warp_count<N, PACKS>(warp, lanes, packs); };
+        mean = kb_row_settle(sums, pivot, lanes, share, count, room);
+        squares = positive(sums.v[1]);
+    } else {
+        float sum[1] = {0.0f};
+#pragma unroll
+        for (int k = 0; k < PACKS; k++)
+            if (k * lanes + lane < packs)
+#pragma unroll
+                for (int i = 0; i < N; i++) sum[0] += square(kb_to_float(x[k].v[i]));
+        kb_row_sum(sum, lanes, room);
+        squares = sum[0];
     }
-#pragma unroll
-    for (int k = 0; k < PACKS; k++)
-        if (k * lanes + lane < packs)
-#pragma unroll
-            for (int i = 0; i < N; i++) {
-                float value = kb_to_float(x[k].v[i]) - mean;
-                sum[0] += value * value;
-            }
-    kb_row_sum(sum, lanes, room);
-    const float scale = inverse_root(job, sum[0], share);
+    const float scale = inverse_root(job, squares, share);
 #pragma unroll
     for (int k = 0; k < PACKS; k++) {
         int pack = k * lanes + lane;
         if (pack >= packs) continue;
-        if (!early) weight[k].read_weight(job, pack * N);
-        output_pack<T, N, MIXED, CENTERED, PLAIN>(job, row, pack * N, x[k], weight[k], mean, scale);
+        if (!early) given[k].read(job, pack * N);
+        output_pack<T, N, MIXED, CENTERED, PLAIN>(job, row, pack * N, x[k], given[k], mean, scale);
     }
 }
 
@@ -142,10 +156,10 @@ __global__ void __launch_bounds__(MOST_LANES) long_kernel(norm_job job, int64_t 
     }
     const float scale = inverse_root(job, sum[0], share);
     for (int64_t pack = threadIdx.x; pack < packs; pack += lanes) {
-        parameter_pack<T, N, MIXED> weight;
-        weight.read_weight(job, pack * N);
+        parameters_of<T, N, MIXED, CENTERED> given;
+        given.read(job, pack * N);
         output_pack<T, N, MIXED, CENTERED, false>(
-            job, row, pack * N, kb_get<T, N>(input + pack * N), weight, mean, scale);
+            job, row, pack * N, kb_get<T, N>(input + pack * N), given, mean, scale);
     }
 }
 
@@ -161,22 +175,23 @@ static int round_up(int64_t count, int unit) { return (int)((count + unit - 1) /
  * brings twice the loads, and where there are too few rows to fill the device: then the time is
  * that of one row, and more threads make it shorter.
  */
-static launch_shape shape_of(int64_t packs, int64_t rows, bool has_residual) {
+static launch_shape shape_of(const norm_job &job, int64_t packs, int64_t rows) {
     if (packs <= 128) {
         int lanes = 1, each = packs > 64 ? 4 : packs > 32 ? 2 : 1;
         while (lanes * each < packs && lanes < 32) lanes *= 2;
         return {lanes, SMALL_BLOCK / lanes, each};
     }
     const bool many = rows >= 2 * (int64_t)kb_facts().processors;
-    int each = many && !has_residual ? 2 : 1;
-    while (each < MOST_PACKS && packs > (int64_t)each * MOST_LANES) each *= 2;
+    int each = many && !job.residual ? 2 : 1;
+    const int most = job.centered ? LAYER_LANES : MOST_LANES;
+    while (each < MOST_PACKS && packs > (int64_t)each * most) each *= 2;
     if (packs > (int64_t)each * MOST_LANES) return {MOST_LANES, 1, 0};
     return {round_up((packs + each - 1) / each, 32), 1, each};
 }
 
 template <typename T, int N, bool MIXED, bool CENTERED>
 static cudaError_t launch(const norm_job &job, int64_t rows, void *stream) {
-    launch_shape shape = shape_of(job.width / N, rows, job.residual != NULL);
+    launch_shape shape = shape_of(job, job.width / N, rows);
     dim3 block((unsigned)shape.lanes, (unsigned)shape.groups);
     dim3 grid((unsigned)((rows + shape.groups - 1) / shape.groups));
     /* Rows that are not aligned, or of several types, do with fewer copies. */
