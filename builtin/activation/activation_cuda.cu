@@ -100,12 +100,14 @@ template <typename T, int N, activation_kind KIND, bool GATED, bool BACKWARD> st
     }
 };
 
+enum { SMALL_BLOCK = 64, MIDDLE_BLOCK = 256, LARGE_BLOCK = 512 };
+
 /* How the packs of a job lie: one after the other, or in rows that have gaps between them. */
 enum form { FLAT, GATED_FLAT, GATED_ROWS };
 
 /* A pack a thread. Flat memory need not be a multiple of N: the first threads take what is left. */
 template <typename T, int N, activation_kind KIND, form FORM, bool BACKWARD>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(LARGE_BLOCK)
     packs_kernel(activation_job job, int64_t row_packs, int64_t packs) {
     const int64_t pack = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     int64_t row = 0;
@@ -140,8 +142,10 @@ static bool is_aligned(const activation_job &job) {
 template <typename T, int N, activation_kind KIND, form FORM, bool BACKWARD>
 static cudaError_t launch(const activation_job &job, int64_t rows, void *stream) {
     const int64_t row_packs = job.width / N, packs = rows * row_packs;
-    /* Small blocks start sooner; of large work, larger ones are as good and fewer. */
-    int64_t block = packs < 64 * (int64_t)kb_facts().processors ? 64 : 256;
+    /* Small blocks start sooner; of large work, larger ones keep memory's order better. */
+    const int64_t processors = kb_facts().processors;
+    int64_t block = packs < SMALL_BLOCK * processors ? SMALL_BLOCK : MIDDLE_BLOCK;
+    if (packs > 16384 * processors) block = LARGE_BLOCK;
     int64_t blocks = (packs + block - 1) / block;
     dim3 grid((unsigned)(blocks > 0 ? blocks : 1)); /* there may be less than a pack */
     return kb_launch(packs_kernel<T, N, KIND, FORM, BACKWARD>, grid, dim3((unsigned)block), stream,

@@ -75,10 +75,10 @@ KB_DEVICE void write_pairs(T *row, int at, int half, const float (&first)[G],
         float both[2 * G];
 #pragma unroll
         for (int i = 0; i < G; i++) both[2 * i] = first[i], both[2 * i + 1] = second[i];
-        kb_put_floats(row + 2 * at, both);
+        kb_put_streamed(row + 2 * at, both);
     } else {
-        kb_put_floats(row + at, first);
-        kb_put_floats(row + at + half, second);
+        kb_put_streamed(row + at, first);
+        kb_put_streamed(row + at + half, second);
     }
 }
 
