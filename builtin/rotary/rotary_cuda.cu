@@ -28,6 +28,13 @@ struct turn_job {
     turn_tensor tensors[2];
 };
 
+/* 16 bytes that nobody reads again: the second-level cache gives up their line first. */
+template <typename T, int N> KB_DEVICE kb_pack<T, N> get_once(const T *from) {
+    static_assert(sizeof(kb_pack<T, N>) == 16, "a whole load");
+    const uint4 words = __ldcs(reinterpret_cast<const uint4 *>(from));
+    return *reinterpret_cast<const kb_pack<T, N> *>(&words);
+}
+
 /*
  * G pairs of a row, from pair `at` on. WIDE: in loads of STEP elements. They stay as they were
  * read, two elements to a register where they are of 16 bits.
@@ -39,7 +46,8 @@ template <typename T, int G, int STEP, bool WIDE, bool SIDE> struct pairs {
     KB_DEVICE float first(int i) { return kb_to_float(element(SIDE ? 2 * i : i)); }
     KB_DEVICE float second(int i) { return kb_to_float(element(SIDE ? 2 * i + 1 : G + i)); }
 
-    KB_DEVICE void read(const T *row, int at, int half) {
+    /* ONCE: what is read is not read again by others. */
+    template <bool ONCE> KB_DEVICE void read(const T *row, int at, int half) {
         if constexpr (!WIDE) {
             element(0) = row[SIDE ? 2 * at : at];
             element(1) = row[SIDE ? 2 * at + 1 : at + half];
@@ -47,7 +55,10 @@ template <typename T, int G, int STEP, bool WIDE, bool SIDE> struct pairs {
 #pragma unroll
             for (int i = 0; i < 2 * G; i += STEP) {
                 int place = SIDE ? 2 * at + i : i < G ? at + i : at + half + i - G;
-                parts[i / STEP] = kb_get<T, STEP>(row + place);
+                if constexpr (ONCE)
+                    parts[i / STEP] = get_once<T, STEP>(row + place);
+                else
+                    parts[i / STEP] = kb_get<T, STEP>(row + place);
             }
         }
     }
@@ -61,7 +72,7 @@ template <typename T, int G, int STEP, bool WIDE, bool SIDE> struct pairs {
                 return;
             }
         }
-        read(row, at, shared ? 0 : half);
+        read<false>(row, at, shared ? 0 : half);
     }
 };
 
@@ -136,7 +147,7 @@ __global__ void __launch_bounds__(BLOCK, 8) turn_kernel(turn_job job) {
     if (pair < half && left > 0) {
 #pragma unroll
         for (int h = 0; h < HEADS; h++)
-            if (h < left) values[h].read(x + h * tensor.heads.x, pair, half);
+            if (h < left) values[h].template read<true>(x + h * tensor.heads.x, pair, half);
         const A *cosines = (const A *)job.cosine + at.cosine;
         const A *sines = (const A *)job.sine + at.sine;
         cosine.read_angles(cosines, pair, half, job.shape.halved);
