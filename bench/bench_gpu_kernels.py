@@ -400,20 +400,22 @@ def bench_host(kernels):
     with torch.no_grad():
         other = compiled(eager_rms)
         ways = {
-            "layer (ours)": lambda: layer(x),
+            "ours": lambda: layer(x),
             "rms_norm": lambda: norm.rms_norm(x, weight, 1e-6),
             "rms_norm, out=": lambda: norm.rms_norm(x, weight, 1e-6, out=out),
             "direct call": lambda: kern.rms_norm(x, weight, 1, 1e-6, False),
             "registered op": lambda: norm._ops._rms_norm(x, weight, 1, 1e-6, False),
-            "torch.nn.RMSNorm": lambda: plain(x),
+            "F": lambda: plain(x),
             "eager": lambda: eager_rms(x, weight, 1e-6),
             "compiled": lambda: other(x, weight, 1e-6),
             "empty_like": lambda: torch.empty_like(x),
         }
         found = {name: host_seconds(way) * 1e6 for name, way in ways.items()}
-    reached = "reached" if found["layer (ours)"] <= 5.0 else "MISSED"
+    reached = "reached" if found["ours"] <= 5.0 else "MISSED"
     print("host us of one RMSNorm call: " + ", ".join(f"{n} {t:.2f}" for n, t in found.items()))
-    RESULTS.append({"what": "host time of one RMSNorm call", "us": found, "goal": "<= 5 us"})
+    RESULTS.append(
+        {"what": "host time of one call of the layer RMSNorm", "us": found, "goal": "<= 5 us"}
+    )
     RESULTS[-1]["reached"] = reached == "reached"
     print(f"host us of the layer: {found['layer (ours)']:.2f}, goal <= 5: {reached}")
 
