@@ -92,7 +92,7 @@ test-deb: deb build/bare-c/.made .venv/.test ## install them in a bare Debian wi
 fuzz: build/.system ## fuzz what reads outside bytes, with clang, for SECONDS each (default 60)
 	tools/fuzz.sh $(SECONDS)
 
-bench: build .venv/.demo .venv/.model $(PEERS) ## measure against upstream
+bench: build .venv/.demo .venv/.model .venv/.test $(PEERS) ## measure against upstream
 	set -e; for program in bench/bench_*.py; do $(TEST_ENV) $(BIN)/python $$program; done
 
 build: .venv/.kernels ## build the wheel and install it into .venv

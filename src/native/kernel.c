@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "native/failure.h"
+#include "native/object.h"
 #include "native/runtime.h"
 #include "os/lock.h"
 
@@ -194,18 +195,12 @@ kn_status kn_function_call(const kn_function *function, const kn_value *args, in
     return status ? kni_native_failed(function->name, status, result, err) : KN_OK;
 }
 
-/* A function object that passes calls on. A kernel's symbol takes no notice of who it is called as,
- * but what it is called by may only be the null pointer (library_module.cc of tvm-ffi). */
-static kn_status pass_on(void *ctx, const kn_value *args, int32_t count, kn_value *result,
-                         kn_error *err) {
-    return kn_function_call(ctx, args, count, result, err);
-}
-
+/* A symbol is called as by tvm-ffi itself, with the null pointer (library_module.cc there), and not
+ * with the object that a function value is. */
 kn_status kn_function_value(const kn_function *function, kn_value *out, kn_error *err) {
     if (function->object.type == KN_VALUE_FUNCTION) {
         *out = kn_value_retain(&function->object);
         return KN_OK;
     }
-    return kn_value_new_function(function->native->alloc, pass_on, (void *)function, NULL, out,
-                                 err);
+    return kni_value_new_passing(function->native->alloc, function->call, NULL, out, err);
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Objects that are made here, for kernels to keep. */
+#include "native/object.h"
+
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
 #include "native/failure.h"
-#include "native/ffi_abi.h"
 #include "native/runtime.h"
 
 /* What lies before an object of ours: bindings of tvm-ffi look at `delete_space` of every object
@@ -187,6 +188,36 @@ kn_status kn_value_new_function(const kn_alloc *alloc, kn_native_callback call, 
     *made = (callback){.header.alloc = alloc, .call = call, .ctx = ctx, .done = done};
     init_object(&made->function.object, KN_VALUE_FUNCTION, delete_callback);
     made->function.call = run_callback;
+    *out = value_of(&made->function.object);
+    return KN_OK;
+}
+
+typedef struct passing {
+    header header;
+    kni_ffi_function function;
+    kni_ffi_call call;
+    void *self;
+} passing;
+
+static void delete_passing(void *self, int flags) {
+    passing *made = (passing *)((char *)self - offsetof(passing, function));
+    if (flags & KNI_FFI_DELETE_MEMORY) kni_free(made->header.alloc, made);
+}
+
+static int pass_on(void *self, const kn_value *args, int32_t count, kn_value *result) {
+    const passing *made = (const passing *)((char *)self - offsetof(passing, function));
+    return made->call(made->self, args, count, result);
+}
+
+kn_status kni_value_new_passing(const kn_alloc *alloc, kni_ffi_call call, void *self, kn_value *out,
+                                kn_error *err) {
+    *out = kn_value_none();
+    alloc = kni_alloc_or_default(alloc);
+    passing *made = kni_new(alloc, sizeof *made);
+    if (!made) return kni_no_memory(err, "making a function");
+    *made = (passing){.header.alloc = alloc, .call = call, .self = self};
+    init_object(&made->function.object, KN_VALUE_FUNCTION, delete_passing);
+    made->function.call = pass_on;
     *out = value_of(&made->function.object);
     return KN_OK;
 }

@@ -83,6 +83,14 @@ def test_a_kernel_that_needs_nothing_is_called_without_libtvm_ffi(plain):
     assert y.tolist() == [0, 0, 0]
 
 
+def test_a_first_party_kernel_computes_on_arrays(kernel):
+    """`kernel` names libtvm_ffi."""
+    norm = native.get_kernel("builtin/norm", backend="cpu")
+    x, out = np.array([[3, 4]], dtype=np.float32), np.zeros((1, 2), dtype=np.float32)
+    norm.rms_norm(out, x, np.ones(2, dtype=np.float32), 0.0, False)
+    np.testing.assert_allclose(out, [[0.84852814, 1.1313708]], rtol=1e-6)
+
+
 def test_shapes_and_strides_are_those_of_the_tensor(kernel):
     assert kernel.shape_of(np.zeros((2, 0, 5))) == (2, 0, 5)
     assert kernel.shape_of(np.zeros(())) == ()
@@ -333,6 +341,7 @@ def current_stream(place, index, out):
 
 
 EXCHANGE = Exchange(major=1, minor=3, from_python=export_gpu_tensor, current_stream=current_stream)
+EXCHANGE_NAME = b"dlpack_exchange_api"  # the capsule points to it
 ctypes.pythonapi.PyCapsule_New.restype = ctypes.py_object
 ctypes.pythonapi.PyCapsule_New.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
 
@@ -341,7 +350,7 @@ class GpuTensor:
     """A tensor of the GPU number 3, of a library that works on the stream 2003."""
 
     __dlpack_c_exchange_api__ = ctypes.pythonapi.PyCapsule_New(
-        ctypes.addressof(EXCHANGE), b"dlpack_exchange_api", None
+        ctypes.addressof(EXCHANGE), EXCHANGE_NAME, None
     )
 
 

@@ -267,6 +267,12 @@ static void test_a_kernels_function_is_an_argument_for_another(void **state) {
     const kn_value args[] = {function, kn_value_int(1), kn_value_none()};
     assert_int_equal(call(native, "apply", args, 3).as.integer, 2);
     kn_value_release(&function);
+
+    kn_native *linked = linked_kernel(scene);
+    assert_int_equal(kn_function_value(native_scene_find(linked, "raise"), &function, &err), KN_OK);
+    const kn_value failing[] = {function, kn_value_text("OurOwnError"), kn_value_text("words")};
+    call_fails(native, "apply", failing, 3, KN_ERR_RUNTIME, "apply: OurOwnError: words");
+    kn_value_release(&function);
 }
 
 static void test_the_failure_of_a_callback_comes_back_through_the_kernel(void **state) {

@@ -4,6 +4,7 @@
 #define _POSIX_C_SOURCE 200809L
 
 #include <kernels/native.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "support/native_scene.h"
@@ -35,6 +36,31 @@ static void test_a_function_that_is_not_there_is_named_with_its_symbol(void **st
     assert_contains(err.message, "the kernel 'plain' (" NATIVE_VARIANT
                                  ") has no function 'matmul': there is no symbol "
                                  "__tvm_ffi_matmul in '");
+}
+
+static kn_status open_and_find(const kn_alloc *alloc, void *ctx, kn_error *err) {
+    const kn_engine_options options = {.size = sizeof options, .alloc = alloc};
+    const kn_repo_info info = {.size = sizeof info, .kind = KN_REPO_LOCAL, .id = ctx};
+    kn_engine *engine;
+    kn_native *native;
+    const kn_function *function;
+    kn_value value = kn_value_none();
+    kn_status status = kn_engine_new(&options, &engine, err);
+    if (status) return status;
+    status = kn_engine_get_native(engine, NULL, &info, &native, err);
+    if (!status) status = kn_native_find(native, "nothing", &function, err);
+    if (!status) status = kn_function_value(function, &value, err);
+    kn_value_release(&value);
+    kn_engine_free(engine, NULL);
+    return status;
+}
+
+static void test_every_allocation_may_fail(void **state) {
+    native_scene *scene = *state;
+    native_scene_write(scene, "plain", NATIVE_VARIANT, KN_FIXTURE_PLAIN);
+    char path[SCRATCH_PATH_MAX + 16];
+    snprintf(path, sizeof path, "%s/plain", scene->scratch.path);
+    assert_true(fault_sweep_expecting(open_and_find, path, KN_OK) > 40);
 }
 
 static void test_without_libtvm_ffi_it_is_said_what_to_install(void **state) {
@@ -151,6 +177,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         native_test(test_a_kernel_that_needs_nothing_opens_without_libtvm_ffi),
         native_test(test_a_function_that_is_not_there_is_named_with_its_symbol),
+        native_test(test_every_allocation_may_fail),
         native_test(test_without_libtvm_ffi_it_is_said_what_to_install),
         native_test(test_a_libtvm_ffi_that_is_named_has_to_be_there),
         native_test(test_only_native_builds_are_taken),

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KNI_NATIVE_OBJECT_H
+#define KNI_NATIVE_OBJECT_H
+
+#include "native/ffi_abi.h"
+
+/* A function object that passes its calls on to `call`, as they are, with `self` as the first
+ * argument. */
+kn_status kni_value_new_passing(const kn_alloc *alloc, kni_ffi_call call, void *self, kn_value *out,
+                                kn_error *err);
+
+#endif
