@@ -46,6 +46,10 @@ typedef enum kn_status {
     KN_ERR_DENIED = 18      /* kernels.toml denies the kernel */
 } kn_status;
 
+/* A status in a word, "not-found": static, and the same for ever. "unknown" for a value of a newer
+ * library. Thread safe. */
+KN_API const char *kn_status_text(kn_status status);
+
 #define KN_ERROR_TEXT_MAX 4096
 
 /* The caller owns it; it may be NULL wherever a function takes one. Set by a failing call and left

@@ -32,4 +32,30 @@ kn_status kni_best_effort(kn_status status, const char *doing, kn_error *err) {
     return status == KN_ERR_NOMEM ? kni_no_memory(err, doing) : KN_OK;
 }
 
+const char *kn_status_text(kn_status status) {
+    static const char *const texts[] = {
+        [KN_OK] = "ok",
+        [KN_ERR_NOMEM] = "no-memory",
+        [KN_ERR_VALUE] = "value",
+        [KN_ERR_TYPE] = "type",
+        [KN_ERR_NOT_FOUND] = "not-found",
+        [KN_ERR_OS] = "os",
+        [KN_ERR_RUNTIME] = "runtime",
+        [KN_ERR_UNSUPPORTED] = "unsupported",
+        [KN_ERR_HOST] = "host",
+        [KN_ERR_CANCELLED] = "cancelled",
+        [KN_ERR_NETWORK] = "network",
+        [KN_ERR_TIMEOUT] = "timeout",
+        [KN_ERR_REPOSITORY] = "repository",
+        [KN_ERR_REVISION] = "revision",
+        [KN_ERR_GATED] = "gated",
+        [KN_ERR_INTEGRITY] = "integrity",
+        [KN_ERR_UNTRUSTED] = "untrusted",
+        [KN_ERR_DEPENDENCY] = "dependency",
+        [KN_ERR_DENIED] = "denied",
+    };
+    bool is_known = (size_t)status < sizeof texts / sizeof *texts;
+    return is_known ? texts[status] : "unknown";
+}
+
 const char *kn_version(void) { return KN_VERSION; }

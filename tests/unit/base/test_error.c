@@ -66,6 +66,18 @@ static void test_the_version_is_that_of_the_build(void **state) {
     assert_string_equal(kn_version(), KN_VERSION);
 }
 
+static void test_a_status_has_a_text_for_ever(void **state) {
+    (void)state;
+    static const char *const texts[] = {"ok",         "no-memory",  "value",   "type",
+                                        "not-found",  "os",         "runtime", "unsupported",
+                                        "host",       "cancelled",  "network", "timeout",
+                                        "repository", "revision",   "gated",   "integrity",
+                                        "untrusted",  "dependency", "denied"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        assert_string_equal(kn_status_text((kn_status)i), texts[i]);
+    assert_string_equal(kn_status_text((kn_status)1000), "unknown");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_status_comes_back_with_the_message),
@@ -74,6 +86,7 @@ int main(void) {
         cmocka_unit_test(test_a_long_message_is_cut),
         cmocka_unit_test(test_a_cut_never_splits_a_character),
         cmocka_unit_test(test_a_message_that_fits_exactly_is_whole),
+        cmocka_unit_test(test_a_status_has_a_text_for_ever),
         cmocka_unit_test(test_the_version_is_that_of_the_build),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
