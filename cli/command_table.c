@@ -239,7 +239,8 @@ const cli_command cli_commands[] = {
      cmd_plan},
     {"benchmark", "[KERNEL]", 0, 1, CLI_FILE, "run a kernel's benchmarks",
      "Runs the files benchmarks/benchmark*.py of a kernel: a repository of the Hub (org/name,\n"
-     "org/name@v1), or a directory; with --builtin those of the kernels that ship with the package.\n"
+     "org/name@v1), a directory, or a kernel that ships with the package (builtin/name); with\n"
+     "--builtin those of all that ship with it.\n"
      "First all results are compared with their references; then the kernel, its reference and a\n"
      "copy of as many bytes are timed in turns.\n\n"
      "This command alone runs the kernel's code, in Python. The exit status is 1 where a result\n"

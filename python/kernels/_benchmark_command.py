@@ -89,9 +89,7 @@ def _suite(arguments):
 
     if arguments.builtin:
         return _benchmark_run.builtin_suite()
-    if arguments.repo.startswith("builtin/"):
-        raise ValueError("--builtin runs the benchmarks of all kernels that ship with the package")
-    if os.path.isdir(arguments.repo):
+    if os.path.isdir(arguments.repo) and not arguments.repo.startswith("builtin/"):
         return _benchmark_run.folder_suite(arguments.repo)
     repo, revision, version = _split(arguments)
     if repo.count("/") != 1 or repo.startswith((".", "/", "~")):

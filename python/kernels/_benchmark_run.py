@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from kernels import _core
+from kernels._builtin import REPOSITORIES
 from kernels._source import Source
 from kernels.backends import _backend
 from kernels.benchmark import Benchmark, BenchmarkReport, BenchmarkResult
@@ -179,14 +180,22 @@ def _machine():
     }
 
 
-def _workloads(classes, kernel_of, device):
+def _device_of(kernel):
+    """The environment's, but for a build for CPUs, which is what may be there of the kernels that ship here."""
+    if "cpu" in Path(kernel.__file__).parent.name.split("-"):
+        return "cpu"
+    backend = _backend().name
+    return _DEVICES.get(backend, backend)
+
+
+def _workloads(classes, kernel):
     """Those of each class, by name."""
+    device = _device_of(kernel)
     for cls in classes:
         names = [name for name in dir(cls) if name.startswith(_PREFIX)]
         names = [name for name in names if callable(getattr(cls, name))]
         if not names:
             raise ValueError(f"{cls.__name__} has no method benchmark_<name>")
-        kernel = kernel_of(cls)
         for name in names:
             yield Workload(cls, name.removeprefix(_PREFIX), kernel, device)
 
@@ -203,11 +212,10 @@ def measure_all(workloads, iterations, warmup, clock=time.perf_counter):
 
 
 class Suite:
-    """Benchmarks that were found, with what they are to run; `commit`: the kernel's, "" for none."""
+    """Benchmarks that were found; `commit`: the kernel's, "" for none."""
 
-    def __init__(self, scripts, classes, kernel_of, device, commit=""):
-        self.scripts, self.commit = scripts, commit
-        self.workloads = list(_workloads(classes, kernel_of, device))
+    def __init__(self, scripts, workloads, commit=""):
+        self.scripts, self.workloads, self.commit = scripts, workloads, commit
 
     def run(self, iterations, warmup):
         results = measure_all(self.workloads, iterations, warmup)
@@ -215,20 +223,9 @@ class Suite:
         return BenchmarkReport(results, _machine(), digest.hexdigest(), self.commit)
 
 
-def builtin_suite():
-    """What ships with this package."""
-    from kernels import _benchmark_builtin as builtin
-
-    def kernel_of(cls):
-        return get_kernel(cls.repo_id)
-
-    return Suite([Path(builtin.__file__)], _classes(builtin), kernel_of, "cpu")
-
-
 def _suite(scripts, kernel, commit=""):
-    device = _DEVICES.get(_backend().name, _backend().name)
     classes = [cls for script in scripts for cls in _classes(_import_script(script))]
-    return Suite(scripts, classes, lambda _: kernel, device, commit)
+    return Suite(scripts, list(_workloads(classes, kernel)), commit)
 
 
 def folder_suite(path):
@@ -246,3 +243,10 @@ def hub_suite(repo_id, *, trust_remote_code=False, refresh=False, **at):
         repo_id, at = repo, {"revision": commit}
     kernel = get_kernel(repo_id, trust_remote_code=trust_remote_code, **at)
     return _suite(scripts, kernel, commit or "")
+
+
+def builtin_suite():
+    """Those of all kernels that ship with this package."""
+    suites = [hub_suite(repo_id) for repo_id in REPOSITORIES]
+    scripts = [script for suite in suites for script in suite.scripts]
+    return Suite(scripts, [workload for suite in suites for workload in suite.workloads])

@@ -29,6 +29,8 @@ _LAYERS = {
     ("builtin/rotary", "apply_rotary_transformers"): ("rotary_pos_emb",),
 }
 
+# Their repositories, by name.
+REPOSITORIES = sorted({repo_id for repo_id, _ in _LAYERS})
 
 # What computes with the CPU's instructions alone.
 _CPU_ONLY = {"Linear"}
@@ -76,7 +78,7 @@ def builtin_mapping():
         >>> sorted(builtin_mapping()["RMSNorm"])
         ['cpu']
     """
-    devices = {repo_id: _devices(repo_id) for repo_id in {repo_id for repo_id, _ in _LAYERS}}
+    devices = {repo_id: _devices(repo_id) for repo_id in REPOSITORIES}
     return {
         name: {
             device: LayerRepository(repo_id, layer_name)

@@ -181,7 +181,7 @@ def run_benchmarks(
             `repo_id` it is the kernels that ship with this package.
         repo_id (`str`, *optional*): A repository of the Hub, whose
             `benchmarks/` is fetched, verified and run with the kernel of the
-            same commit.
+            same commit; or "builtin/norm" and its like.
         revision, version, trust_remote_code: As for `kernels.get_kernel`.
         iterations (`int`, *optional*, defaults to 100): How often each is
             timed.

@@ -101,7 +101,6 @@ def test_what_cannot_be_benchmarked_is_told(cli, toy, tmp_path):
     assert "Only one of --revision, --branch or --version can be specified" in twice.stderr
     for words, message in (
         (["--builtin", "--version", "1"], "--builtin has no revisions"),
-        (["builtin/norm"], "--builtin runs the benchmarks of all kernels"),
         (["toy", "--iterations", "x"], "argument --iterations: invalid int value: 'x'"),
         (["toy", "--iterations", "0"], "iterations must be 1 or more"),
         (["toy", "--plot", "no/times.svg"], "'no/times.svg' cannot be written: there is no dir"),
@@ -109,7 +108,7 @@ def test_what_cannot_be_benchmarked_is_told(cli, toy, tmp_path):
         (["toy", "--plot", "times.gif"], "a plot is a file named .svg or .png"),
     ):
         result = cli("benchmark", *words)
-        assert result.returncode == (1 if words == ["builtin/norm"] else 2), words
+        assert result.returncode == 2, words
         assert message in result.stderr
         assert (result.stdout, "Traceback" in result.stderr) == ("", False)
     (tmp_path / "bare/lib/python3.12/site-packages").mkdir(parents=True)
@@ -117,6 +116,17 @@ def test_what_cannot_be_benchmarked_is_told(cli, toy, tmp_path):
     assert bare.returncode == 1
     assert "there is no torch in the Python environment" in bare.stderr
     assert "name another environment with --python" in bare.stderr
+
+
+def test_a_kernel_that_ships_with_the_package_is_benchmarked_by_its_name(cli, tmp_path):
+    (tmp_path / "builtin/loss").mkdir(parents=True)  # which does not take the name's place
+    done = cli("benchmark", "builtin/loss", "--iterations", "1", "--warmup", "0", "--json")
+    assert done.returncode == 0, done.stderr
+    found = [result["workload"] for result in json.loads(done.stdout)["results"]]
+    assert found == ["LossBenchmark.cross_entropy_and_gradient"]
+    absent = cli("benchmark", "builtin/lost")
+    assert absent.returncode == 1
+    assert "'builtin/lost': there is no first-party kernel of that name" in absent.stderr
 
 
 def publish(hub, name, org="open", script=SCRIPT):

@@ -4,6 +4,7 @@
 import json
 import subprocess
 import sys
+import types
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -11,7 +12,9 @@ import torch
 
 from kernels import _benchmark_command, _benchmark_run
 from kernels._benchmark_plot import check_plot, svg, write_plot
+from kernels.backends import ROCm
 from kernels.benchmark import BenchmarkReport, BenchmarkResult, run_benchmarks
+from kernels.variants import Version
 
 KERNEL = """
 import torch
@@ -210,6 +213,18 @@ def copy_on(clock):
         return copy
 
     return copy_of
+
+
+def test_a_build_for_cpus_is_measured_there(monkeypatch):
+    monkeypatch.setattr(_benchmark_run, "_backend", lambda: ROCm(Version("7.1")))
+    for variant, device in (
+        ("torch-stable-abi210-cpu-x86_64-linux", "cpu"),
+        ("torch-cpu", "cpu"),
+        ("torch210-cxx11-rocm71-x86_64-linux", "cuda"),
+        ("torch-universal", "cuda"),
+    ):
+        kernel = types.SimpleNamespace(__file__=f"/norm/build/{variant}/__init__.py")
+        assert _benchmark_run._device_of(kernel) == device
 
 
 def test_ways_take_turns():
