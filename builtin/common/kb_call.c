@@ -280,6 +280,10 @@ static void choose_isa(kb_call *call) {
     __atomic_store_n(&chosen, !unknown, __ATOMIC_RELEASE);
 }
 
+void kb_call_give(kb_call *call, int64_t number) {
+    if (!call->failed) call->result = (kb_any){.type = KB_ANY_INT, .integer = number};
+}
+
 int kb_call_run(const char *name, kb_call_body body, int32_t least, int32_t most,
                 const kb_any *arguments, int32_t count, kb_any *result) {
     kb_call call = {.name = name, .arguments = arguments, .count = count, .previous = -1};
@@ -291,6 +295,6 @@ int kb_call_run(const char *name, kb_call_body body, int32_t least, int32_t most
     choose_isa(&call);
     if (!call.failed) body(&call);
     if (KB_ON_CUDA(call.device)) kb_call_leave_device(&call);
-    *result = (kb_any){.type = KB_ANY_NONE};
+    *result = call.result;
     return call.failed ? -1 : 0;
 }

@@ -23,6 +23,7 @@ typedef struct kb_call {
     bool has_device; /* that of the first tensor; all others must be there, too */
     kb_device device;
     int32_t previous; /* the CUDA device to go back to; -1: none */
+    kb_any result;    /* None, unless it is given another one */
 } kb_call;
 
 /* A tensor of the caller's. Not to be copied: `strides` may be its own. */
@@ -69,6 +70,9 @@ int64_t kb_call_rows(kb_call *call, const kb_view *view, int64_t inner);
 void *kb_call_stream(kb_call *call);
 void kb_call_launched(kb_call *call, int error); /* a cudaError_t */
 void kb_call_leave_device(kb_call *call);
+
+/* Makes a number the call's result. */
+void kb_call_give(kb_call *call, int64_t number);
 
 typedef void (*kb_call_body)(kb_call *call);
 

@@ -23,6 +23,13 @@ typedef struct norm_cuda_shape {
 
 norm_cuda_shape norm_cuda_backward_shape(const norm_job *job, int64_t rows);
 
+/* Divides `sums`, with room for norm_back_sums, between the gradients that are not NULL. */
+static inline void norm_cuda_sums(norm_job *job, const norm_cuda_shape *shape, float *sums,
+                                  const void *weight_grad, const void *bias_grad) {
+    if (weight_grad) job->weight_sum = sums;
+    if (bias_grad) job->bias_sum = sums + shape->chunks * job->width;
+}
+
 /* The job's sums have room for `chunks` rows each and need not be zero. The gradients of weight and
  * bias, of param_type, may be NULL. */
 int norm_cuda_backward(const norm_job *job, int64_t rows, const norm_cuda_shape *shape,

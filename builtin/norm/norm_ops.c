@@ -170,46 +170,6 @@ static void op_rms_norm_gated(kb_word *stack, uint64_t argument_count, uint64_t 
     stack[0] = forward(&job, &x, outer);
 }
 
-/*
- * The gradients of weight and bias are sums over all rows. Each chunk of rows has its own sums,
- * added up afterwards in chunk order: the result does not depend on the number of threads, and
- * the error grows with the rows of a chunk, not with all of them.
- */
-typedef struct backward_run {
-    norm_rows kernel;
-    const norm_job *job;
-    float *sums; /* chunk by chunk: `width` for the weight, `width` for the bias; or NULL */
-    bool wants_weight;
-    bool wants_bias;
-    int64_t rows;
-    int64_t chunk_rows;
-} backward_run;
-
-static void backward_range(int64_t begin, int64_t end, void *context) {
-    const backward_run *run = context;
-    for (int64_t chunk = begin; chunk < end; chunk++) {
-        norm_job job = *run->job;
-        int64_t first = chunk * run->chunk_rows;
-        int64_t last = first + run->chunk_rows < run->rows ? first + run->chunk_rows : run->rows;
-        if (run->sums) {
-            float *sums = run->sums + chunk * 2 * job.width;
-            memset(sums, 0, (size_t)(2 * job.width) * sizeof *sums);
-            if (run->wants_weight) job.weight_sum = sums;
-            if (run->wants_bias) job.bias_sum = sums + job.width;
-        }
-        run->kernel(&job, first, last);
-    }
-}
-
-/* Adds up `chunks` sums of `width` that lie 2 * width apart, into `out`. */
-static void reduce_chunks(const float *sums, int64_t chunks, int64_t width, kb_tensor *out) {
-    for (int64_t i = 0; i < width; i++) {
-        float total = 0.0f;
-        for (int64_t chunk = 0; chunk < chunks; chunk++) total += sums[chunk * 2 * width + i];
-        kb_store(out->data, i, out->type, total);
-    }
-}
-
 /* A gradient of the normalized shape, or an empty tensor where it is not wanted. */
 static kb_tensor new_parameter_grad(const kb_tensor *x, int64_t outer, kb_dtype type, bool wanted) {
     const int64_t none = 0;
@@ -217,46 +177,29 @@ static kb_tensor new_parameter_grad(const kb_tensor *x, int64_t outer, kb_dtype 
     return kb_tensor_new_contiguous(x->device, x->ndim - outer, x->sizes + outer, type);
 }
 
-static int64_t rows_per_chunk(int64_t rows) {
-    enum { MOST_CHUNKS = 64, FEWEST_ROWS = 16 };
-    int64_t even = (rows + MOST_CHUNKS - 1) / MOST_CHUNKS;
-    return even > FEWEST_ROWS ? even : FEWEST_ROWS;
-}
-
-/* Room for `chunks` times the sums of the weight and those of the bias. */
-static kb_tensor new_sums(const norm_job *job, const kb_tensor *x, int64_t chunks, bool wanted) {
-    const int64_t count = wanted ? chunks * 2 * job->width : 0;
+/* Room for the sums of the gradients that are wanted. */
+static kb_tensor new_sums(const norm_job *job, const kb_tensor *x, int64_t chunks, const void *dw,
+                          const void *db) {
+    const int64_t count = norm_back_sums(job, chunks, dw, db);
     return kb_tensor_new_contiguous(x->device, 1, &count, KB_F32);
 }
 
-static void backward_cpu(norm_job *job, const kb_tensor *x, int64_t rows, kb_tensor *dw,
-                         kb_tensor *db, bool wants_weight, bool wants_bias) {
-    const norm_table *table = norm_table_get(kb_isa_active());
-    backward_run run = {.job = job, .rows = rows, .chunk_rows = rows_per_chunk(rows)};
-    run.kernel = job->centered ? table->layer_backward : table->rms_backward;
-    run.wants_weight = wants_weight;
-    run.wants_bias = wants_bias;
-    int64_t chunks = job->width > 0 ? (rows + run.chunk_rows - 1) / run.chunk_rows : 0;
-    KB_OWNED kb_tensor sums = new_sums(job, x, chunks, wants_weight || wants_bias);
-    if (chunks > 0 && (wants_weight || wants_bias)) run.sums = sums.data;
-    job->stream = kb_streams(rows * job->width * kb_dtype_size(x->type));
-    kb_parallel(chunks, run.chunk_rows * job->width, backward_range, &run);
-    if (wants_weight) reduce_chunks(sums.data, chunks, job->width, dw);
-    if (wants_bias)
-        reduce_chunks((const float *)kb_at(sums.data, job->width, KB_F32), chunks, job->width, db);
+static void backward_cpu(const norm_job *job, const kb_tensor *x, int64_t rows, void *dw,
+                         void *db) {
+    norm_back_work work = norm_backward_work(job, rows, dw, db);
+    KB_OWNED kb_tensor sums = new_sums(job, x, work.chunks, dw, db);
+    work.sums = sums.data;
+    kb_parallel(work.chunks, work.chunk_rows * job->width, norm_backward_range, &work);
+    norm_backward_finish(&work);
 }
 
 #ifdef KB_HAS_CUDA
-static void backward_cuda(norm_job *job, const kb_tensor *x, int64_t rows, kb_tensor *dw,
-                          kb_tensor *db, bool wants_weight, bool wants_bias) {
+static void backward_cuda(norm_job *job, const kb_tensor *x, int64_t rows, void *dw, void *db) {
     KB_CUDA_GUARDED kb_cuda_guard guard = kb_cuda_guard_enter(x->device);
     norm_cuda_shape shape = norm_cuda_backward_shape(job, rows);
-    KB_OWNED kb_tensor sums = new_sums(job, x, shape.chunks, wants_weight || wants_bias);
-    if (wants_weight) job->weight_sum = sums.data;
-    if (wants_bias)
-        job->bias_sum = (float *)kb_at_mut(sums.data, shape.chunks * job->width, KB_F32);
-    kb_cuda_require(norm_cuda_backward(job, rows, &shape, wants_weight ? dw->data : NULL,
-                                       wants_bias ? db->data : NULL, kb_cuda_stream(x->device)));
+    KB_OWNED kb_tensor sums = new_sums(job, x, shape.chunks, dw, db);
+    norm_cuda_sums(job, &shape, sums.data, dw, db);
+    kb_cuda_require(norm_cuda_backward(job, rows, &shape, dw, db, kb_cuda_stream(x->device)));
 }
 #endif
 
@@ -267,13 +210,14 @@ static void backward(kb_word *stack, norm_job *job, const kb_tensor *x, int64_t 
     KB_OWNED kb_tensor dx = kb_tensor_new_contiguous(x->device, x->ndim, x->sizes, x->type);
     KB_OWNED kb_tensor dw = new_parameter_grad(x, outer, job->param_type, wants_weight);
     KB_OWNED kb_tensor db = new_parameter_grad(x, outer, job->param_type, wants_bias);
+    void *weight_grad = wants_weight ? dw.data : NULL, *bias_grad = wants_bias ? db.data : NULL;
     job->out = dx.data;
 #ifdef KB_HAS_CUDA
     if (KB_ON_CUDA(x->device))
-        backward_cuda(job, x, rows, &dw, &db, wants_weight, wants_bias);
+        backward_cuda(job, x, rows, weight_grad, bias_grad);
     else
 #endif
-        backward_cpu(job, x, rows, &dw, &db, wants_weight, wants_bias);
+        backward_cpu(job, x, rows, weight_grad, bias_grad);
     stack[0] = kb_tensor_give(&dx);
     stack[1] = kb_tensor_give(&dw);
     stack[2] = kb_tensor_give(&db);

@@ -59,6 +59,19 @@ def test_each_family_gives_the_bits_of_the_build_for_torch(load_both, dtype):
     assert torch.equal(losses, ops.cross_entropy(x, target, -100, 0.0, 0.0, 0))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows", [0, 33, 20_000])
+def test_gradients_of_norms_are_the_bits_of_the_build_for_torch(load_both, dtype, rows):
+    ops, ours = load_both("norm")
+    x, grad, weight, bias = (random(*s, dtype=dtype) for s in ((rows, 258),) * 2 + ((258,),) * 2)
+    outputs = torch.empty_like(x), torch.empty_like(weight), torch.empty_like(bias)
+    arguments = (grad, x, weight, bias, 1e-5)
+    needed = ours.layer_norm_backward(*outputs, None, *arguments)
+    ours.layer_norm_backward(*outputs, torch.empty(needed, device="cuda"), *arguments)
+    expected = ops.layer_norm_backward(grad, x, weight, bias, 1, 1e-5, True, True)
+    assert all(map(torch.equal, outputs, expected))
+
+
 def test_work_goes_to_the_current_stream(load_both):
     _, norm = load_both("norm")
     x, out = random(4096, 4096), torch.empty(4096, 4096, device="cuda")

@@ -115,6 +115,58 @@ def test_norms_are_those_of_torch(tvm, norm, dtype, parameter):
         same(out, ops.rms_norm_gated(x, gate, weight, 1, 1e-6, False, number))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("rows", [0, 3, 17, 2000])
+def test_gradients_of_norms_are_those_of_torch(tvm, norm, dtype, wide, rows):
+    ours, ops = tvm("norm"), norm._ops.ops
+    x, gate, grad, grad_sum = (torch.randn(rows, 2, 65, dtype=dtype) for _ in range(4))
+    kind = torch.float32 if wide else dtype
+    weight, bias = torch.randn(65).to(kind), torch.randn(65).to(kind)
+    grad_x, grad_gate = torch.empty_like(x), torch.empty_like(x)
+    grad_weight, grad_bias = torch.empty_like(weight), torch.empty_like(bias)
+
+    def computed(function, outputs, *arguments):
+        """What it writes into its outputs, with the workspace that it asks for."""
+        needed = function(*outputs, None, *arguments)
+        workspace = torch.full((needed,), float("nan"))
+        assert function(*outputs, workspace, *arguments) == needed
+        return outputs
+
+    outputs = computed(
+        ours.rms_norm_backward, (grad_x, grad_weight), grad, x, weight, 1e-6, grad_sum
+    )
+    expected = ops.rms_norm_backward(grad, x, weight, 1, 1e-6, True, grad_sum)
+    for mine, theirs in zip(outputs, expected[:2], strict=True):
+        same(mine, theirs)
+    outputs = (grad_x, grad_weight, grad_bias)
+    computed(ours.layer_norm_backward, outputs, grad, x, weight, bias, 1e-5)
+    expected = ops.layer_norm_backward(grad, x, weight, bias, 1, 1e-5, True, True, None)
+    for mine, theirs in zip(outputs, expected, strict=True):
+        same(mine, theirs)
+    for number, name in ((1, "silu"), (2, "sigmoid")):
+        outputs = (grad_x, grad_gate, grad_weight)
+        computed(ours.rms_norm_gated_backward, outputs, grad, x, gate, weight, 1e-6, name)
+        expected = ops.rms_norm_gated_backward(grad, x, gate, weight, 1, 1e-6, number, True)
+        for mine, theirs in zip(outputs, expected, strict=True):
+            same(mine, theirs)
+
+
+def test_a_workspace_is_for_the_gradients_of_weight_and_bias(tvm, norm):
+    ours, ops = tvm("norm"), norm._ops.ops
+    x, grad, weight = torch.randn(40, 8), torch.randn(40, 8), torch.randn(8)
+    grad_x, grad_weight = torch.zeros_like(x), torch.zeros(8)
+    assert ours.rms_norm_backward(grad_x, None, None, grad, x, weight, 1e-6) == 0
+    same(grad_x, ops.rms_norm_backward(grad, x, weight, 1, 1e-6, False)[0])
+    assert ours.rms_norm_backward(grad_x.zero_(), grad_weight, None, grad, x, weight, 1e-6) == 48
+    assert not grad_x.any() and not grad_weight.any()
+    bias_alone = (grad_x, None, grad_weight, torch.empty(48))
+    ours.layer_norm_backward(*bias_alone, grad, x, weight, weight, 1e-5)
+    expected = ops.layer_norm_backward(grad, x, weight, weight, 1, 1e-5, False, True)
+    same(grad_x, expected[0])
+    same(grad_weight, expected[2])
+
+
 def test_the_weight_tells_the_normalized_dimensions(tvm):
     x, weight, out = torch.randn(3, 4, 5), torch.randn(4, 5), torch.empty(3, 4, 5)
     tvm("norm").rms_norm(out, x, weight, 1e-6)
@@ -216,6 +268,21 @@ WRONG = [
      "rms_norm: weight has 2 dimensions and x has 1; 1 to as many as x has are needed"),
     ("norm", "rms_norm", lambda: (np.zeros(3, F), np.zeros(3, F), None, "1"), TypeError,
      "rms_norm: eps must be a number"),
+    ("norm", "rms_norm_backward", lambda: (np.zeros((2, 3), F), np.zeros(3, F), np.zeros(5, F),
+                                           *(np.zeros((2, 3), F) for _ in range(2)), np.ones(3, F)), ValueError,
+     "rms_norm_backward: workspace has 5 elements; 6 are needed"),
+    ("norm", "rms_norm_backward", lambda: (np.zeros((2, 3), F), np.zeros(3, F), np.zeros(6, np.float16),
+                                           *(np.zeros((2, 3), F) for _ in range(2)), np.ones(3, F)), ValueError,
+     "rms_norm_backward: workspace must be of float32"),
+    ("norm", "rms_norm_backward", lambda: (np.zeros((2, 3), F), np.zeros(3, F), None,
+                                           *(np.zeros((2, 3), F) for _ in range(2)), None), ValueError,
+     "rms_norm_backward: grad_weight needs the weight, which is None"),
+    ("norm", "rms_norm_backward", lambda: (np.zeros((2, 3), F), np.zeros(2, F), None,
+                                           *(np.zeros((2, 3), F) for _ in range(2)), np.ones(3, F)), ValueError,
+     "rms_norm_backward: grad_weight has the shape (2); (3) is needed"),
+    ("norm", "rms_norm_backward", lambda: (np.zeros((2, 3), F), None, None, np.zeros((2, 2), F),
+                                           np.zeros((2, 3), F), np.ones(3, F)), ValueError,
+     "rms_norm_backward: grad has the shape (2, 2); (2, 3) is needed"),
     ("norm", "rms_norm_gated", lambda: (*(np.zeros(3, F) for _ in range(3)), None, 0.0, "relu"), ValueError,
      "rms_norm_gated: unknown activation 'relu'; there are 'silu', 'sigmoid'"),
     ("rotary", "apply_rotary", lambda: (*(np.zeros((2, 3, 4), F) for _ in range(4)),
