@@ -7,8 +7,7 @@ import subprocess
 import sys
 
 import pytest
-
-KERNELS = ("activation", "loss", "mlp", "norm", "rotary")
+from conftest import KERNELS
 
 # As `kernels benchmark PATH`; tabulate, which upstream's table needs, is not in its environment.
 UPSTREAM = """
