@@ -395,7 +395,9 @@ OPEN = """
 """
 
 
-def test_without_libtvm_ffi_it_is_said_what_to_install(written):
+def test_without_libtvm_ffi_it_is_said_what_to_install(written, tmp_path):
+    """In a Python without tvm-ffi."""
+    (tmp_path / "kernels").symlink_to(os.path.dirname(kernels.__file__))
     printed = run_python(
         """
         import sys
@@ -406,6 +408,8 @@ def test_without_libtvm_ffi_it_is_said_what_to_install(written):
             print(error)
         """,
         written,
+        python=os.environ["KN_HUB1_PYTHON"],
+        packages=[tmp_path],
     )
     assert "install it with 'pip install apache-tvm-ffi'" in printed
 
