@@ -2,6 +2,7 @@
 """The mapping for the kernels that ship with this package."""
 
 import sys
+from pathlib import Path
 
 from kernels.layer.device import CUDAProperties, Device
 from kernels.layer.layer import LayerRepository
@@ -39,26 +40,26 @@ _CPU_ONLY = {"Linear"}
 _CUDA_FROM = 80
 
 
-def _has_cuda(decisions):
-    """Whether one of a kernel's builds, as they fit this machine, is for CUDA and runs here."""
-    from kernels.backends import CUDA
-    from kernels.variants import VariantAccepted
+def _builds(repo_id):
+    """The builds of a kernel that this process can load; as long as torch is not loaded, which is not done for this,
+    those that are in the package."""
+    from kernels.variants import VariantAccepted, get_kernel_variants, parse_variant
 
-    return any(
-        isinstance(each, VariantAccepted)
-        and isinstance(getattr(each.variant.arch, "backend", None), CUDA)
-        for each in decisions
-    )
-
-
-def _devices(repo_id):
-    from kernels.variants import get_kernel_variants
-
+    if "torch" not in sys.modules:
+        folder = Path(__file__).parent / repo_id / "build"
+        return [parse_variant(build.name) for build in folder.glob("*")]
     try:
         decisions = get_kernel_variants(repo_id)
     except OSError:  # absent or denied: whoever loads the kernel is told why
-        decisions = ()
-    if not _has_cuda(decisions):
+        return []
+    return [each.variant for each in decisions if isinstance(each, VariantAccepted)]
+
+
+def _devices(repo_id):
+    from kernels.backends import CUDA
+
+    backends = [getattr(build.arch, "backend", None) for build in _builds(repo_id)]
+    if not any(isinstance(backend, CUDA) for backend in backends):
         return ("cpu",)
     return ("cpu", Device("cuda", CUDAProperties(_CUDA_FROM, sys.maxsize)))
 
@@ -67,7 +68,9 @@ def builtin_mapping():
     """Returns a mapping for all kernels that ship with this package.
 
     They are mapped for the CPU, and for CUDA devices of capability 8.0 and
-    newer where there are builds that the torch of this process can load.
+    newer where there are builds for them that the torch of this process can
+    load. Before torch is imported, which is not done for this, all builds in
+    the package count.
 
     Returns:
         `dict`: From layer names to devices to repositories, for
