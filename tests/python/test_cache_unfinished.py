@@ -36,6 +36,14 @@ def partial_files(home):
     return list((home / "hub").glob("*/blobs/*.incomplete"))
 
 
+def size(file):
+    """The file's size, 0 where the client has just given it its name or taken it away."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def killed(online, client, home, name, **content):
     """The client's snapshot of a new kernel whose extra_0001.py was on its way when the client was killed."""
     commit = repository(online, name, extra=3, **content)
@@ -43,7 +51,7 @@ def killed(online, client, home, name, **content):
     process = start(client, f"open/{name}")
     folder = home / f"hub/kernels--open--{name}/snapshots/{commit}/build/torch-cpu"
     whole = 4  # __init__.py, metadata.json and two of the extra files
-    wait_until(lambda: partial_files(home) and folder.is_dir() and len(os.listdir(folder)) == whole)
+    wait_until(lambda: folder.is_dir() and len(os.listdir(folder)) == whole and partial_files(home))
     process.kill()
     process.wait()
     online.clear_faults()
@@ -166,7 +174,7 @@ def test_a_download_that_gets_on_is_waited_for(online, client, tmp_path, monkeyp
     large(online, "slow", 600_000)
     online.set(bandwidth=150_000)
     process = start(client, "open/slow")
-    wait_until(lambda: any(file.stat().st_size > 4096 for file in partial_files(tmp_path)))
+    wait_until(lambda: any(size(file) > 4096 for file in partial_files(tmp_path)))
     folder = install_kernel("open/slow", version=1)
     assert process.wait() == 0
     assert (folder / "large.bin").stat().st_size == 600_000
