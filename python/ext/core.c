@@ -181,6 +181,7 @@ static int intern_names(core_state *state) {
         {&state->names.condition, "kernel_condition"},
         {&state->names.delattr, "__delattr__"},
         {&state->names.dlpack, "__dlpack__"},
+        {&state->names.dlpack_device, "__dlpack_device__"},
         {&state->names.exchange, "__dlpack_c_exchange_api__"},
         {&state->names.forward, "forward"},
         {&state->names.func, "__func__"},

@@ -21,15 +21,15 @@ typedef struct core_state {
     PyObject *decision_class, *mode_class, *no_condition;
     PyObject *watched;        /* id of a weak reference -> (weak reference, address) */
     PyObject *addresses;      /* addresses that are watched */
-    PyObject *exchanges;      /* type -> capsule of its DLPackExchangeAPI, or None */
+    PyObject *exchanges;      /* type -> what native_tensor.c knows of it */
     PyObject *dlpack_options; /* what __dlpack__ is called with */
     PyTypeObject *mapping_type, *forward_type, *plan_type, *undo_type, *native_value_type,
         *native_tensor_type, *native_function_type;
     struct {
-        PyObject *condition, *delattr, *dlpack, *exchange, *forward, *func, *functions_dict,
-            *getattribute, *has_functions, *layer_name, *load, *max_capability, *min_capability,
-            *modules, *name, *named_modules, *old_forward, *parameters_dict, *properties, *record,
-            *self, *setattr, *type, *value;
+        PyObject *condition, *delattr, *dlpack, *dlpack_device, *exchange, *forward, *func,
+            *functions_dict, *getattribute, *has_functions, *layer_name, *load, *max_capability,
+            *min_capability, *modules, *name, *named_modules, *old_forward, *parameters_dict,
+            *properties, *record, *self, *setattr, *type, *value;
     } names;
 } core_state;
 
@@ -45,6 +45,8 @@ PyObject *core_glue(core_state *state);
 
 /* Raises the exception for a status; returns NULL. */
 PyObject *core_raise(kn_status status, const kn_error *err);
+/* The same for a status that may be KN_OK: -1 with the exception, or 0. */
+int core_raise_unless(kn_status status, const kn_error *err);
 
 /* The UTF-8 of a text that has no null character in it, borrowed from it; NULL with a ValueError.
  */

@@ -60,6 +60,11 @@ PyObject *core_raise(kn_status status, const kn_error *err) {
     return NULL;
 }
 
+int core_raise_unless(kn_status status, const kn_error *err) {
+    if (status) core_raise(status, err);
+    return status ? -1 : 0;
+}
+
 const char *core_text(PyObject *text) {
     Py_ssize_t length = 0;
     const char *bytes = PyUnicode_AsUTF8AndSize(text, &length);

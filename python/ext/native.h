@@ -15,6 +15,7 @@ typedef struct core_native_value {
  * not in the processor's memory, where its library tells it. */
 typedef struct core_native_stream {
     bool is_known;
+    bool is_guessed; /* a tensor was asked for before it was known */
     kn_tensor_device device;
     void *stream;
 } core_native_stream;

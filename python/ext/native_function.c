@@ -23,27 +23,40 @@ typedef struct call_arguments {
     core_native_stream stream;
 } call_arguments;
 
-static void end_arguments(call_arguments *a) {
+static void release_values(call_arguments *a) {
     while (a->count > 0) kn_value_release(&a->values[--a->count]);
+}
+
+static void end_arguments(call_arguments *a) {
+    release_values(a);
     if (a->values != a->in_place) PyMem_Free(a->values);
 }
 
-/* -1 with an exception; ended by the caller, always. */
-static int begin_arguments(core_state *state, PyObject *const *args, Py_ssize_t count,
-                           call_arguments *a) {
-    a->values = a->in_place;
-    a->count = 0;
-    a->stream.is_known = false;
-    if (count > INLINE_ARGUMENTS) a->values = PyMem_Malloc((size_t)count * sizeof *a->values);
-    if (!a->values || count > INT32_MAX) {
-        PyErr_NoMemory();
-        return -1;
-    }
+static int read_arguments(core_state *state, PyObject *const *args, Py_ssize_t count,
+                          call_arguments *a) {
     for (; a->count < count; a->count++) {
         if (core_native_read(state, args[a->count], &a->stream, &a->values[a->count]) < 0)
             return -1;
     }
     return 0;
+}
+
+/* -1 with an exception; ended by the caller, always. Tensors that stand before the one whose stream
+ * counts are asked for again, to be ready there. */
+static int begin_arguments(core_state *state, PyObject *const *args, Py_ssize_t count,
+                           call_arguments *a) {
+    a->values = a->in_place;
+    a->count = 0;
+    a->stream.is_known = a->stream.is_guessed = false;
+    if (count > INLINE_ARGUMENTS) a->values = PyMem_Malloc((size_t)count * sizeof *a->values);
+    if (!a->values || count > INT32_MAX) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (read_arguments(state, args, count, a) < 0) return -1;
+    if (!a->stream.is_known || !a->stream.is_guessed) return 0;
+    release_values(a);
+    return read_arguments(state, args, count, a);
 }
 
 /* ---- errors ---- */
@@ -310,7 +323,8 @@ PyObject *core_native_kernel(PyObject *module, PyObject *args) {
     return result;
 }
 
-/* native_function(handle, name) -> callable, or None where the kernel has none of that name */
+/* native_function(handle, name) -> callable; AttributeError where the kernel has none of that name
+ */
 PyObject *core_native_find(PyObject *module, PyObject *args) {
     core_state *state = core_state_of(module);
     PyObject *handle;

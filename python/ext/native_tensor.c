@@ -19,9 +19,19 @@ typedef struct exchange_api {
 #define EXCHANGE_NAME "dlpack_exchange_api"
 #define EXCHANGE_MAJOR 1
 
-/* The attribute of a type, or None: looked up once for each type. Borrowed; NULL with an exception.
- */
-static PyObject *exchange_attribute(core_state *state, PyObject *type) {
+/* NumPy's arrays are in the processor's memory: they need not be asked, which would take as long as
+ * all the rest of a call. */
+static bool is_numpy_array(PyObject *type) {
+    PyObject *text = PyObject_Repr(type);
+    bool is_one = text && PyUnicode_CompareWithASCIIString(text, "<class 'numpy.ndarray'>") == 0;
+    Py_XDECREF(text);
+    PyErr_Clear();
+    return is_one;
+}
+
+/* What is known of a type, looked up once: the capsule; None: it has none; True: nor need it be
+ * asked where its tensors are. Borrowed; NULL with an exception. */
+static PyObject *known_of(core_state *state, PyObject *type) {
     PyObject *known = PyDict_GetItemWithError(state->exchanges, type);
     if (known || PyErr_Occurred()) return known;
     PyObject *found = PyObject_GetAttr(type, state->names.exchange);
@@ -29,38 +39,36 @@ static PyObject *exchange_attribute(core_state *state, PyObject *type) {
     PyErr_Clear();
     if (!found || !PyCapsule_IsValid(found, EXCHANGE_NAME)) {
         Py_XDECREF(found);
-        found = Py_NewRef(Py_None);
+        found = Py_NewRef(is_numpy_array(type) ? Py_True : Py_None);
     }
     int kept = PyDict_SetItem(state->exchanges, type, found);
     Py_DECREF(found);
     return kept < 0 ? NULL : PyDict_GetItemWithError(state->exchanges, type);
 }
 
-/* 0 with *out NULL where the type has none, or one of a later version. */
-static int find_exchange(core_state *state, PyObject *object, const exchange_api **out) {
-    PyObject *attribute = exchange_attribute(state, (PyObject *)Py_TYPE(object));
-    *out = NULL;
-    if (!attribute) return -1;
-    if (attribute == Py_None) return 0;
-    const exchange_api *api = PyCapsule_GetPointer(attribute, EXCHANGE_NAME);
-    if (!api) return -1;
-    if (api->major == EXCHANGE_MAJOR && api->from_python) *out = api;
+/* *api is NULL where `known` is no capsule, or one of a later version. */
+static int find_exchange(PyObject *known, const exchange_api **api) {
+    *api = NULL;
+    if (known == Py_None || known == Py_True) return 0;
+    const exchange_api *found = PyCapsule_GetPointer(known, EXCHANGE_NAME);
+    if (!found) return -1;
+    if (found->major == EXCHANGE_MAJOR && found->from_python) *api = found;
     return 0;
 }
 
-static int raise_unless(kn_status status, const kn_error *err) {
-    if (status) core_raise(status, err);
-    return status ? -1 : 0;
+/* Memory that the processor reads, and no stream works on. */
+static bool is_host(kn_tensor_device device) {
+    return device.place == KN_TENSOR_CPU || device.place == KN_TENSOR_CUDA_HOST ||
+           device.place == KN_TENSOR_ROCM_HOST;
 }
 
 static void note_stream(const exchange_api *api, const kn_tensor *tensor,
                         core_native_stream *stream) {
     kn_tensor_device device = tensor->device;
-    if (!stream || stream->is_known || device.place == KN_TENSOR_CPU || !api->current_stream)
-        return;
+    if (!stream || stream->is_known || is_host(device) || !api->current_stream) return;
     void *current = NULL;
     if (api->current_stream(device.place, device.index, &current) == 0)
-        *stream = (core_native_stream){true, device, current};
+        *stream = (core_native_stream){true, stream->is_guessed, device, current};
     else
         PyErr_Clear();
 }
@@ -78,7 +86,7 @@ static int read_exchanged(const exchange_api *api, PyObject *object, core_native
     kn_error_init(&err);
     kn_status status = kn_value_from_dlpack(NULL, managed, out, &err);
     if (status && managed->deleter) managed->deleter(managed);
-    return raise_unless(status, &err);
+    return core_raise_unless(status, &err);
 }
 
 /* ---- __dlpack__ ---- */
@@ -89,34 +97,110 @@ static int take_capsule(PyObject *capsule, kn_value *out) {
     kn_error_init(&err);
     if (PyCapsule_IsValid(capsule, "dltensor_versioned")) {
         kn_managed_tensor *managed = PyCapsule_GetPointer(capsule, "dltensor_versioned");
-        if (raise_unless(kn_value_from_dlpack(NULL, managed, out, &err), &err) < 0) return -1;
+        if (core_raise_unless(kn_value_from_dlpack(NULL, managed, out, &err), &err) < 0) return -1;
         return PyCapsule_SetName(capsule, "used_dltensor_versioned");
     }
     if (PyCapsule_IsValid(capsule, "dltensor")) {
         kn_managed_tensor_old *managed = PyCapsule_GetPointer(capsule, "dltensor");
-        if (raise_unless(kn_value_from_dlpack_old(NULL, managed, out, &err), &err) < 0) return -1;
+        if (core_raise_unless(kn_value_from_dlpack_old(NULL, managed, out, &err), &err) < 0)
+            return -1;
         return PyCapsule_SetName(capsule, "used_dltensor");
     }
     PyErr_Format(PyExc_BufferError, "__dlpack__ gave %R, which is no tensor of DLPack", capsule);
     return -1;
 }
 
-/* As every library understands it; only what DLPack 1.0 can say, such as that a tensor is read
- * only, needs `max_version`, which costs more. */
-static PyObject *ask_capsule(core_state *state, PyObject *export) {
-    PyObject *capsule = PyObject_CallNoArgs(export);
-    if (capsule || !PyErr_ExceptionMatches(PyExc_BufferError)) return capsule;
-    PyErr_Clear();
-    PyObject *empty = PyTuple_New(0);
-    if (empty) capsule = PyObject_Call(export, empty, state->dlpack_options);
-    Py_XDECREF(empty);
+/* Where a tensor is, by its own account; what gives none is in the processor's memory. */
+static int ask_device(core_state *state, PyObject *object, kn_tensor_device *out) {
+    *out = (kn_tensor_device){KN_TENSOR_CPU, 0};
+    PyObject *method = PyObject_GetAttr(object, state->names.dlpack_device);
+    if (!method) {
+        if (!PyErr_ExceptionMatches(PyExc_AttributeError)) return -1;
+        PyErr_Clear();
+        return 0;
+    }
+    PyObject *pair = PyObject_CallNoArgs(method);
+    bool ok = pair && PyArg_Parse(pair, "(ii)", &out->place, &out->index);
+    Py_XDECREF(pair);
+    Py_DECREF(method);
+    return ok ? 0 : -1;
+}
+
+/* The stream on which this thread works on a device; the default one where there is no libtvm_ffi.
+ */
+static void *stream_of_thread(kn_engine *engine, kn_tensor_device device) {
+    void *stream = NULL;
+    if (!kn_engine_set_stream(engine, device, NULL, &stream, NULL))
+        kn_engine_set_stream(engine, device, stream, NULL, NULL);
+    return stream;
+}
+
+/* Makes *number the stream on which the kernel will work, as `__dlpack__` is told it, so that the
+ * tensor is ready there: by the array API standard an integer, where 1 is CUDA's legacy default
+ * stream and 0 ROCm's default. NULL, which says nothing: for other devices. */
+static int number_stream(core_state *state, kn_tensor_device device, core_native_stream *stream,
+                         PyObject **number) {
+    bool is_cuda = device.place == KN_TENSOR_CUDA || device.place == KN_TENSOR_CUDA_MANAGED;
+    *number = NULL;
+    if (!stream || (!is_cuda && device.place != KN_TENSOR_ROCM)) return 0;
+    bool is_known = stream->is_known && stream->device.place == device.place &&
+                    stream->device.index == device.index;
+    void *at = is_known ? stream->stream : stream_of_thread(state->engine, device);
+    stream->is_guessed = stream->is_guessed || !stream->is_known;
+    *number = is_cuda && !at ? PyLong_FromLong(1) : PyLong_FromVoidPtr(at);
+    return *number ? 0 : -1;
+}
+
+static PyObject *call_export(PyObject *export, PyObject *options, PyObject *stream) {
+    PyObject *all = options ? PyDict_Copy(options) : PyDict_New(), *none = PyTuple_New(0);
+    bool ok = all && none && (!stream || !PyDict_SetItemString(all, "stream", stream));
+    PyObject *capsule = ok ? PyObject_Call(export, none, all) : NULL;
+    Py_XDECREF(none);
+    Py_XDECREF(all);
     return capsule;
+}
+
+/* As every library understands it; only what DLPack 1.0 can say, such as that a tensor is read
+ * only, needs `max_version`, which costs more, and which older ones do not know. */
+static PyObject *ask_capsule(core_state *state, PyObject *export, PyObject *stream) {
+    PyObject *capsule = stream ? call_export(export, NULL, stream) : PyObject_CallNoArgs(export);
+    if (capsule || !PyErr_ExceptionMatches(PyExc_BufferError)) return capsule;
+    PyObject *type, *value, *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    capsule = call_export(export, state->dlpack_options, stream);
+    if (!capsule && PyErr_ExceptionMatches(PyExc_TypeError)) {
+        PyErr_Restore(type, value, trace); /* it is an older one */
+        return NULL;
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(trace);
+    return capsule;
+}
+
+static int read_capsule(core_state *state, PyObject *export, PyObject *stream, kn_value *out) {
+    PyObject *capsule = ask_capsule(state, export, stream);
+    int result = capsule ? take_capsule(capsule, out) : -1;
+    Py_XDECREF(capsule);
+    return result;
+}
+
+static int read_exported(core_state *state, PyObject *object, PyObject *export,
+                         core_native_stream *stream, kn_value *out) {
+    kn_tensor_device device;
+    PyObject *number;
+    if (ask_device(state, object, &device) < 0) return -1;
+    if (number_stream(state, device, stream, &number) < 0) return -1;
+    int result = read_capsule(state, export, number, out);
+    Py_XDECREF(number);
+    return result;
 }
 
 int core_native_read_tensor(core_state *state, PyObject *object, core_native_stream *stream,
                             kn_value *out) {
     const exchange_api *api;
-    if (find_exchange(state, object, &api) < 0) return -1;
+    PyObject *known = known_of(state, (PyObject *)Py_TYPE(object));
+    if (!known || find_exchange(known, &api) < 0) return -1;
     if (api) return read_exchanged(api, object, stream, out) < 0 ? -1 : 1;
     PyObject *export = PyObject_GetAttr(object, state->names.dlpack);
     if (!export) {
@@ -124,9 +208,8 @@ int core_native_read_tensor(core_state *state, PyObject *object, core_native_str
         PyErr_Clear();
         return 0;
     }
-    PyObject *capsule = ask_capsule(state, export);
-    int result = capsule ? take_capsule(capsule, out) : -1;
-    Py_XDECREF(capsule);
+    int result = known == Py_True ? read_capsule(state, export, NULL, out)
+                                  : read_exported(state, object, export, stream, out);
     Py_DECREF(export);
     return result < 0 ? -1 : 1;
 }
@@ -169,7 +252,7 @@ static PyObject *export_versioned(const kn_value *value) {
     kn_managed_tensor *managed;
     kn_error err;
     kn_error_init(&err);
-    if (raise_unless(kn_value_to_dlpack(NULL, value, &managed, &err), &err) < 0) return NULL;
+    if (core_raise_unless(kn_value_to_dlpack(NULL, value, &managed, &err), &err) < 0) return NULL;
     PyObject *capsule = PyCapsule_New(managed, "dltensor_versioned", drop_capsule);
     if (!capsule) managed->deleter(managed);
     return capsule;
@@ -179,7 +262,8 @@ static PyObject *export_old(const kn_value *value) {
     kn_managed_tensor_old *managed;
     kn_error err;
     kn_error_init(&err);
-    if (raise_unless(kn_value_to_dlpack_old(NULL, value, &managed, &err), &err) < 0) return NULL;
+    if (core_raise_unless(kn_value_to_dlpack_old(NULL, value, &managed, &err), &err) < 0)
+        return NULL;
     PyObject *capsule = PyCapsule_New(managed, "dltensor", drop_old_capsule);
     if (!capsule) managed->deleter(managed);
     return capsule;

@@ -8,11 +8,6 @@
 
 /* ---- from Python ---- */
 
-static int raise_unless(kn_status status, const kn_error *err) {
-    if (status) core_raise(status, err);
-    return status ? -1 : 0;
-}
-
 static int read_int(PyObject *object, kn_value *out) {
     long long number = PyLong_AsLongLong(object);
     if (number == -1 && PyErr_Occurred()) return -1;
@@ -26,7 +21,7 @@ static int read_text(PyObject *object, kn_value *out) {
     Py_ssize_t length;
     const char *text = PyUnicode_AsUTF8AndSize(object, &length);
     if (!text) return -1;
-    return raise_unless(kn_value_new_text(NULL, text, (size_t)length, out, &err), &err);
+    return core_raise_unless(kn_value_new_text(NULL, text, (size_t)length, out, &err), &err);
 }
 
 static int read_bytes(PyObject *object, kn_value *out) {
@@ -35,7 +30,7 @@ static int read_bytes(PyObject *object, kn_value *out) {
     char *bytes;
     Py_ssize_t length;
     if (PyBytes_AsStringAndSize(object, &bytes, &length) < 0) return -1;
-    return raise_unless(kn_value_new_bytes(NULL, bytes, (size_t)length, out, &err), &err);
+    return core_raise_unless(kn_value_new_bytes(NULL, bytes, (size_t)length, out, &err), &err);
 }
 
 /* Without libtvm_ffi there are no arrays: integers are a shape then. */
@@ -52,7 +47,7 @@ static int make_shape(const kn_value *items, Py_ssize_t count, kn_value *out, kn
     }
     if (!status) status = kn_value_new_shape(NULL, numbers, (size_t)count, out, cause);
     PyMem_Free(numbers);
-    return raise_unless(status, cause);
+    return core_raise_unless(status, cause);
 }
 
 static int make_array(core_state *state, const kn_value *items, Py_ssize_t count, kn_value *out) {
@@ -60,7 +55,7 @@ static int make_array(core_state *state, const kn_value *items, Py_ssize_t count
     kn_error_init(&err);
     kn_status status = kn_engine_new_array(state->engine, items, (int32_t)count, out, &err);
     if (status == KN_ERR_NOT_FOUND) return make_shape(items, count, out, &err);
-    return raise_unless(status, &err);
+    return core_raise_unless(status, &err);
 }
 
 /* Data types and devices of other libraries, which kernels._native knows by their names. */

@@ -361,6 +361,103 @@ def test_a_kernel_works_on_the_stream_of_the_tensors_library(kernel):
     assert kernel.stream_of(torch.zeros(1)) == 0
 
 
+class OldManaged(ctypes.Structure):
+    _fields_ = [*Managed._fields_[5:], *Managed._fields_[2:4]]  # DLManagedTensor
+
+
+def capsule(structure, name, place, index):
+    """A capsule as DLPack has it, of a scalar on that device, and what it points to."""
+    tensor = structure(place=place, index=index, code=2, bits=32, lanes=1)
+    if structure is Managed:
+        tensor.major = 1
+    made = ctypes.pythonapi.PyCapsule_New(ctypes.addressof(tensor), name, None)
+    return made, (tensor, name)
+
+
+class CupyArray:
+    """An array as CuPy's were before DLPack 1.0: on a device, and told a stream."""
+
+    def __init__(self, place=2, index=3):
+        self.device, self.told, self.alive = (place, index), [], []
+
+    def __dlpack_device__(self):
+        return self.device
+
+    def export(self, structure, name, told):
+        self.told.append(told)
+        made, alive = capsule(structure, name, *self.device)
+        self.alive.append(alive)
+        return made
+
+    def __dlpack__(self, stream=None):
+        return self.export(OldManaged, b"dltensor", {"stream": stream})
+
+
+class JaxArray(CupyArray):
+    """An array whose library gives out nothing older than DLPack 1.0."""
+
+    def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
+        if max_version is None:
+            raise BufferError("this array needs DLPack 1.0")
+        told = {"stream": stream, "max_version": max_version}
+        return self.export(Managed, b"dltensor_versioned", told)
+
+
+@pytest.mark.parametrize(
+    ("place", "stream"),
+    [
+        (2, 1),  # CUDA: the legacy default stream
+        (13, 1),  # managed by CUDA
+        (10, 0),  # ROCm: the default stream
+        (1, None),  # the processor's, also where a device reads it, has no streams
+        (3, None),
+        (11, None),
+        (14, None),  # oneAPI: nothing is said of streams
+    ],
+)
+def test_a_tensor_is_asked_for_the_stream_that_the_kernel_works_on(kernel, place, stream):
+    old, new = CupyArray(place), JaxArray(place)
+    kernel.nothing(old, new)
+    assert old.told == [{"stream": stream}]
+    assert new.told == [{"stream": stream, "max_version": (1, 1)}]
+
+
+def test_a_tensor_is_asked_for_the_stream_of_the_tensors_beside_it(kernel):
+    before, after, elsewhere = CupyArray(), CupyArray(), CupyArray(index=0)
+    kernel.apply(lambda values: None, [before, GpuTensor(), after, elsewhere])
+    assert before.told == [{"stream": 1}, {"stream": 2003}]
+    assert after.told == [{"stream": 2003}, {"stream": 2003}]
+    assert elsewhere.told == [{"stream": 1}, {"stream": 1}]
+    assert kernel.stream_of(before) == 0  # of this call
+
+
+def test_a_tensor_is_asked_for_the_stream_that_the_thread_was_set_to(kernel):
+    library = ctypes.CDLL(os.environ["KERNELS_TVM_FFI_LIBRARY"])
+    array, previous = CupyArray(), ctypes.c_void_p()
+    library.TVMFFIEnvSetStream(2, 3, ctypes.c_void_p(77), ctypes.byref(previous))
+    try:
+        assert kernel.stream_of(array) == 77
+    finally:
+        library.TVMFFIEnvSetStream(2, 3, previous, None)
+    assert array.told == [{"stream": 77}]
+    assert kernel.stream_on(2, 3) == 0
+
+
+def test_a_tensor_that_cannot_be_had_says_why(kernel):
+    class Broken(CupyArray):
+        def __dlpack__(self, stream=None):
+            raise BufferError("the device is gone")
+
+    class Placeless(CupyArray):
+        def __dlpack_device__(self):
+            raise OSError("no driver")
+
+    with pytest.raises(BufferError, match="the device is gone"):
+        kernel.nothing(Broken(), Broken())
+    with pytest.raises(OSError, match="no driver"):
+        kernel.nothing(Placeless(), Placeless())
+
+
 # ---- threads ----
 
 
@@ -413,6 +510,80 @@ def test_without_libtvm_ffi_it_is_said_what_to_install(written, tmp_path):
         packages=[tmp_path],
     )
     assert "install it with 'pip install apache-tvm-ffi'" in printed
+
+
+IMPORTS = """
+from pathlib import Path
+
+import tvm_ffi
+
+ops = tvm_ffi.load_module(Path(__file__).parent / "_written_cpu_1.so")
+
+
+def add_one(x, y):
+    ops.add_one(tvm_ffi.from_dlpack(x), tvm_ffi.from_dlpack(y))
+    return y
+"""
+
+
+def test_the_module_of_a_native_build_takes_numpy_arrays_without_torch(written, tmp_path):
+    """In a Python with tvm_ffi and NumPy, and without torch."""
+    (tmp_path / "kernels").symlink_to(os.path.dirname(kernels.__file__))
+    [library] = written.rglob("*.so")
+    write_kernel(tmp_path / "hub" / "k", "written", library, code=IMPORTS)
+    printed = run_python(
+        """
+        import sys
+        import numpy as np
+        import kernels
+        kernel = kernels.get_kernel("org/written", backend="cpu")
+        x, y = np.arange(3, dtype="float32"), np.zeros(3, dtype="float32")
+        print(kernel.add_one(x, y), kernel.ops.add_one(y, x), x)
+        norm = kernels.get_kernel("builtin/norm", backend="cpu")
+        out = np.zeros((1, 2), dtype="float32")
+        norm.rms_norm(out, np.array([[3, 4]], dtype="float32"), np.ones(2, dtype="float32"))
+        print(out.round(3), "torch" in sys.modules)
+        """,
+        python=os.environ["KN_TVM_FFI_PYTHON"],
+        packages=[tmp_path],
+        LOCAL_KERNELS=f"org/written={tmp_path / 'hub' / 'k'}",
+    )
+    assert printed == "[1. 2. 3.] None [2. 3. 4.]\n[[0.849 1.131]] False\n"
+
+
+def test_a_python_without_tvm_ffi_is_told_the_way_that_needs_none(written, tmp_path):
+    (tmp_path / "kernels").symlink_to(os.path.dirname(kernels.__file__))
+    library = tvm_ffi_folder() / "lib" / "libtvm_ffi.so"
+    printed = run_python(
+        """
+        import sys
+        import kernels
+        from kernels import native
+        try:
+            kernels.get_local_kernel(sys.argv[1], backend="cpu")
+        except FileNotFoundError as error:
+            print(error)
+        print(native.get_local_kernel(sys.argv[1], backend="cpu").echo(7))
+        """,
+        written,
+        python=os.environ["KN_HUB1_PYTHON"],
+        packages=[tmp_path],
+        KERNELS_TVM_FFI_LIBRARY=str(library),
+    )
+    assert "'pip install apache-tvm-ffi==0.1.*' installs what 'tvm-ffi01-cpu-x86" in printed
+    assert "kernels.native.get_kernel calls its functions without that" in printed
+    assert printed.endswith("\n7\n")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="notes came with Python 3.11")
+def test_what_the_module_of_a_native_build_misses_is_told_with_the_way_without_it(tmp_path):
+    kernel = write_kernel(tmp_path / "k", "plain", code="import no_such_package")
+    with pytest.raises(ModuleNotFoundError, match="no_such_package") as caught:
+        kernels.get_local_kernel(kernel, backend="cpu")
+    assert caught.value.__notes__[1:] == [
+        "kernels.native.get_kernel calls its functions without its Python code"
+    ]
+    assert native.get_local_kernel(kernel, backend="cpu").echo(7) == 7
 
 
 def test_the_package_is_found_and_not_imported(written, tmp_path):
