@@ -209,6 +209,10 @@ def import_kernel(folder, entry, kernel_id, name, variant, repo, depends, repo_i
         _forget_module(module.__name__)
         if hasattr(error, "add_note"):
             error.add_note(f"while importing kernel '{name}', variant '{variant}' ({repo})")
+            if variant.startswith("tvm-ffi") and isinstance(error, ModuleNotFoundError):
+                error.add_note(
+                    "kernels.native.get_kernel calls its functions without its Python code"
+                )
         raise
     finally:
         with _imports_lock:

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "load/source.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -82,6 +83,41 @@ static void add_refusals(kni_text *text, const kn_variants *variants) {
     }
 }
 
+/* A build that would fit this Python if it had the package tvm_ffi, which such builds import: its
+ * name, with the version in *major and *minor; NULL: there is none. */
+static const char *without_tvm_ffi(const kn_alloc *alloc, const kn_system *system,
+                                   const kn_variants *tried, int *major, int *minor) {
+    static const char prefix[] = "tvm-ffi"; /* one digit follows, then the minor version */
+    kn_system other = *system;
+    const char *found = NULL;
+    if (!system->python || system->native || system->tvm_ffi_major >= 0) return NULL;
+    for (size_t i = 0; i < kn_variants_count(tried) && !found; i++) {
+        kn_variant variant = {.size = sizeof variant};
+        kn_variants *ranking;
+        kn_variants_get(tried, i, &variant);
+        if (strncmp(variant.name, prefix, strlen(prefix)) != 0) continue;
+        other.tvm_ffi_major = *major = variant.name[strlen(prefix)] - '0';
+        other.tvm_ffi_minor = *minor = (int)strtol(variant.name + sizeof prefix, NULL, 10);
+        if (kn_variants_rank(alloc, &variant.name, 1, &other, &ranking, NULL)) continue;
+        if (best_of(ranking)) found = variant.name;
+        kn_variants_free(ranking);
+    }
+    return found;
+}
+
+static void add_remedy(kni_text *text, const kn_alloc *alloc, const kn_system *system,
+                       const kn_variants *tried) {
+    int major, minor;
+    const char *native = without_tvm_ffi(alloc, system, tried, &major, &minor);
+    if (native)
+        kni_text_addf(text,
+                      "'pip install apache-tvm-ffi==%d.%d.*' installs what '%s' imports, and "
+                      "kernels.native.get_kernel calls its functions without that",
+                      major, minor, native);
+    else
+        kni_text_add(text, "build the kernel for it, or use a version of the kernel that has it");
+}
+
 kn_status kni_fail_without_variant(const kn_alloc *alloc, const kn_system *system,
                                    const char *asked, const char *where, const kn_variants *tried,
                                    kn_error *err) {
@@ -92,10 +128,8 @@ kn_status kni_fail_without_variant(const kn_alloc *alloc, const kn_system *syste
     add_version(&text, "tvm-ffi", system->tvm_ffi_major, system->tvm_ffi_minor);
     kni_text_addf(&text, "%s, %s-%s; ", system->backend, system->arch, system->os);
     if (tried && kn_variants_count(tried)) {
-        kni_text_addf(
-            &text,
-            "build the kernel for it, or use a version of the kernel that has it. In %s are:",
-            where);
+        add_remedy(&text, alloc, system, tried);
+        kni_text_addf(&text, ". In %s are:", where);
         add_refusals(&text, tried);
     } else {
         kni_text_addf(

@@ -196,6 +196,34 @@ static void test_variants_of_other_systems_are_listed_with_their_reasons(void **
     assert_string_equal(err.message, expected);
 }
 
+/* Only what such a build imports is missing; builds for other machines need more than that. */
+static void test_a_python_without_tvm_ffi_is_told_both_ways_to_a_native_build(void **state) {
+    (void)state;
+    make_variant("k/build/tvm-ffi01-cu130-x86_64-linux");
+    make_variant("k/build/tvm-ffi02-cpu-x86_64-linux");
+    kn_system python = cpu_system;
+    python.python = "3.11";
+    kn_error err = assert_fails("k", &python, KN_ERR_NOT_FOUND);
+    assert_contains(err.message,
+                    "x86_64-linux; 'pip install apache-tvm-ffi==0.2.*' installs what "
+                    "'tvm-ffi02-cpu-x86_64-linux' imports, and kernels.native.get_kernel calls its "
+                    "functions without that. In '");
+    const char *plain = "build the kernel for it, or use a version of the kernel that has it. In";
+    err = assert_fails("k", &cpu_system, KN_ERR_NOT_FOUND); /* no Python: nothing to install */
+    assert_contains(err.message, plain);
+    python.native = true;
+    err = assert_fails("k", &python, KN_ERR_NOT_FOUND);
+    assert_contains(err.message, plain);
+    python.native = false;
+    python.tvm_ffi_major = 0, python.tvm_ffi_minor = 1;
+    err = assert_fails("k", &python, KN_ERR_NOT_FOUND);
+    assert_contains(err.message, plain);
+    python.tvm_ffi_major = -1;
+    python.arch = "aarch64";
+    err = assert_fails("k", &python, KN_ERR_NOT_FOUND);
+    assert_contains(err.message, plain);
+}
+
 static void test_refused_variants_in_the_path_are_listed_where_build_has_none(void **state) {
     (void)state;
     make_variant("k/torch213-cpu-aarch64-linux");
@@ -298,6 +326,7 @@ int main(void) {
         in_scratch(test_a_path_that_is_not_there_is_told),
         in_scratch(test_a_directory_without_variants_is_told),
         in_scratch(test_variants_of_other_systems_are_listed_with_their_reasons),
+        in_scratch(test_a_python_without_tvm_ffi_is_told_both_ways_to_a_native_build),
         in_scratch(test_refused_variants_in_the_path_are_listed_where_build_has_none),
         in_scratch(test_a_long_list_of_variants_says_how_many_more),
         in_scratch(test_a_variant_without_metadata_is_told),
