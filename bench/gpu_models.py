@@ -121,13 +121,26 @@ def tokens(model, batch, length):
     return ids.to(model.device)
 
 
-class Decoding:
+class Task:
+    """A model and a way to run it. `calls` of step() are timed after a restart(); outcome() is what the ways are
+    compared by."""
+
+    def __init__(self, model, run):
+        self.model, self.run = model, run
+
+    def outcome(self):
+        self.restart()
+        return self.step()
+
+
+class Decoding(Task):
     """Greedy decoding after a short prompt, a token a call."""
 
     calls = 12
 
     def __init__(self, model, run, batch, grows=False):
-        self.model, self.run, self.grows = model, run, grows
+        super().__init__(model, run)
+        self.grows = grows
         self.prompt, self.first = tokens(model, batch, PROMPT), tokens(model, batch, 1)
         self.cache = None if grows else StaticCache(config=model.config, max_cache_len=ROOM)
 
@@ -148,18 +161,15 @@ class Decoding:
         self.token = logits.argmax(-1)
         return logits
 
-    def outcome(self):
-        self.restart()
-        return self.step()
 
-
-class Inference:
+class Inference(Task):
     """A call over whole sequences; a decoder keeps keys and values and gives the logits of the last token."""
 
     calls = 4
 
     def __init__(self, model, run, batch, length):
-        self.model, self.run, self.ids = model, run, tokens(model, batch, length)
+        super().__init__(model, run)
+        self.ids = tokens(model, batch, length)
         is_decoder = hasattr(model, "lm_head")
         self.options = {"use_cache": True, "logits_to_keep": 1} if is_decoder else {}
 
@@ -171,18 +181,15 @@ class Inference:
         torch.compiler.cudagraph_mark_step_begin()
         return self.run(self.ids, **self.options).logits
 
-    def outcome(self):
-        self.restart()
-        return self.step()
 
-
-class Training:
+class Training(Task):
     """Forward, backward and a step of AdamW. Its rate is 0: every step meets the same weights."""
 
     calls = 2
 
     def __init__(self, model, run, batch, length):
-        self.model, self.run, self.ids = model, run, tokens(model, batch, length)
+        super().__init__(model, run)
+        self.ids = tokens(model, batch, length)
         self.options = {"use_cache": False} if hasattr(model, "lm_head") else {}
         fused = model.device.type == "cuda"
         self.optimizer = torch.optim.AdamW(

@@ -41,6 +41,13 @@ static float *row_numbers(kb_call *call, const kb_view *numbers, const kb_view *
     return numbers->data;
 }
 
+/* The gradient of the logits lies as they do, contiguous. */
+static void *gradient(kb_call *call, const kb_view *grad_logits, const kb_view *logits) {
+    kb_call_like(call, grad_logits, logits);
+    kb_call_contiguous(call, grad_logits);
+    return grad_logits->data;
+}
+
 static void run(kb_call *call, loss_work *work) {
     if (call->failed) return;
     if (KB_ON_CUDA(call->device)) {
@@ -76,9 +83,7 @@ static void cross_entropy_with_gradient(kb_call *call) {
     work.job.scale = (float)kb_call_number(call, "scale", 1.0);
     options_take(call, &work.job);
     work.job.losses = row_numbers(call, &losses, &logits);
-    kb_call_like(call, &grad_logits, &logits);
-    kb_call_contiguous(call, &grad_logits);
-    work.job.grad = grad_logits.data;
+    work.job.grad = gradient(call, &grad_logits, &logits);
     run(call, &work);
 }
 
@@ -91,9 +96,7 @@ static void cross_entropy_backward(kb_call *call) {
     inputs_take(call, &logits, &work);
     options_take(call, &work.job);
     work.job.row_scales = row_numbers(call, &grad_losses, &logits);
-    kb_call_like(call, &grad_logits, &logits);
-    kb_call_contiguous(call, &grad_logits);
-    work.job.grad = grad_logits.data;
+    work.job.grad = gradient(call, &grad_logits, &logits);
     run(call, &work);
 }
 
