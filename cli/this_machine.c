@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What only this machine can tell: its GPUs, and whether what lies on it can be loaded here. */
+#include <stdio.h>
 #include <string.h>
 
 #include "cli.h"
@@ -20,6 +21,11 @@ bool cli_can_be_loaded(const cli *c, const kn_repo_info *kernel, const kn_varian
     char *folder;
     info.cache_only = true;
     info.refresh = false;
+    if (best->is_passed_over) {
+        why->status = KN_ERR_NOT_FOUND;
+        snprintf(why->message, sizeof why->message, "%s: %s", best->name, best->reason);
+        return false;
+    }
     if (cli_is_elsewhere(c) || !best->accepted) return true;
     if (kn_engine_install(c->engine, &c->host, &info, &folder, NULL)) return true;
     kn_status status = kn_objects_check(NULL, folder, kernel->id, best->name, gpu, why);

@@ -26,10 +26,11 @@ typedef struct kn_system {
     bool free_threaded;  /* CPython without the GIL and before 3.15: no arch variants */
     const char *python;  /* its version, "3.11"; NULL: the host is no Python */
     bool native;         /* a native kernel is wanted: only tvm-ffi builds will do */
+    bool elsewhere;      /* it is not this machine: builds are judged by their names alone */
 } kn_system;
 
-/* The ranking of a kernel's variants on a system: what fits first, best first; then the rest by
- * name. */
+/* The ranking of a kernel's variants on a system: what fits first, best first; then what would have
+ * fit and was passed over (kn_variants_refuse), best first; then the rest by name. */
 typedef struct kn_variants kn_variants;
 
 typedef struct kn_variant {
@@ -38,6 +39,7 @@ typedef struct kn_variant {
     bool accepted;
     const char *reason;  /* why it was refused, a sentence without its name; NULL when accepted */
     const char *backend; /* what it was built for, without a version: "cuda", "cpu", "universal" */
+    bool is_passed_over; /* refused by kn_variants_refuse */
 } kn_variant;
 
 /* Ranks `names` (copied; those that are no variant names are left out). */
@@ -63,6 +65,10 @@ typedef struct kn_build {
 KN_API kn_status kn_variants_rank_builds(const kn_alloc *alloc, const kn_build *builds,
                                          size_t count, const kn_system *system, const kn_gpu *gpu,
                                          kn_variants **out, kn_error *err);
+/* Passes the variant `name`, if it is there, over for what was found when its files were looked at:
+ * `reason` (copied) is told of it as of the others. */
+KN_API kn_status kn_variants_refuse(kn_variants *variants, const char *name, const char *reason,
+                                    kn_error *err);
 KN_API size_t kn_variants_count(const kn_variants *variants);
 /* Borrowed texts, valid until kn_variants_free. `index` < count. */
 KN_API void kn_variants_get(const kn_variants *variants, size_t index, kn_variant *out);

@@ -63,8 +63,7 @@ static kn_status find_metadata(kn_about *about, const char *builds, kn_error *er
     return KN_OK;
 }
 
-static kn_status describe_folder(const kni_run *run, const char *path, kn_about *about,
-                                 kn_error *err) {
+static kn_status describe_folder(kni_run *run, const char *path, kn_about *about, kn_error *err) {
     if (!copy_text(about->alloc, path, &about->path))
         return kni_no_memory(err, "describing a kernel");
     char *builds = builds_folder(about->alloc, path);
@@ -75,6 +74,7 @@ static kn_status describe_folder(const kni_run *run, const char *path, kn_about 
         status = kn_variants_rank(about->alloc, (const char *const *)names.items, names.count,
                                   &run->system, &about->variants, err);
     }
+    if (!status) status = kni_variants_check_objects(run, about->variants, builds, err);
     if (!status) status = find_metadata(about, builds, err);
     kni_names_clear(&names);
     kni_free(about->alloc, builds);

@@ -22,7 +22,7 @@ static kn_status rank(const kni_want *w, char **names, size_t count, const kn_sy
     kn_variants *ranking;
     *out = NULL;
     kn_status status =
-        kn_variants_rank(w->alloc, (const char *const *)names, count, system, &ranking, err);
+        kni_builds_rank(w->alloc, names, count, system, kni_want_refused(w), &ranking, err);
     if (status) return status;
     kn_variant best = {.size = sizeof best};
     if (kn_variants_count(ranking)) kn_variants_get(ranking, 0, &best);
@@ -50,16 +50,18 @@ static bool is_begun(const kni_want *w, const char *variant) {
     return found;
 }
 
-/* Offline those count that the cache has something of, unless there is none. */
+/* Offline those count that the cache has something of, unless there is none that is not refused. */
 static void keep_begun(const kni_want *w, char **names, size_t *count) {
     size_t begun = 0;
+    bool has_any = false;
     for (size_t i = 0; i < *count; i++) {
         if (!is_begun(w, names[i])) continue;
         char *name = names[i];
         names[i] = names[begun];
         names[begun++] = name;
+        has_any = has_any || !kni_refused_reason(kni_want_refused(w), name);
     }
-    if (!begun) return;
+    if (!has_any) return;
     while (*count > begun) kni_free(w->alloc, names[--*count]);
 }
 
@@ -95,7 +97,8 @@ static kn_status choose_variant(kni_batch *batch, kni_want *w, kn_error *err) {
         kni_text_addf(&text, "%s (%s)", w->id, w->request);
         char *asked = kni_text_take(&text);
         const char *where = refused && kn_variants_count(refused) ? "it" : "nothing in its build/";
-        status = asked ? kni_fail_without_variant(w->alloc, &system, asked, where, refused, err)
+        status = asked ? kni_fail_without_variant(w->alloc, &system, asked, where, refused,
+                                                  kni_want_refused(w), err)
                        : kni_no_memory(err, "choosing a variant");
         w->is_absent = status == KN_ERR_NOT_FOUND;
         kni_free(w->alloc, asked);

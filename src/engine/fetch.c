@@ -73,7 +73,10 @@ kn_status kni_batch_add(kni_batch *batch, const kn_repo_info *info, kn_device_ty
     kn_status status = kni_want_new(batch, info, device, depth, &made, err);
     if (status) return status;
     if (depth == KNI_DEPTH_FILES && !made->refresh) made->kernel = find_known(batch, made);
-    if (made->kernel) made->step = KNI_WANT_DONE;
+    if (made->kernel) {
+        made->step = KNI_WANT_DONE;
+        made->is_checked = true;
+    }
     return add_want(batch, made, out, err);
 }
 
@@ -277,6 +280,7 @@ static kn_status add_depends(kni_batch *batch, kni_want *w, const kn_metadata *m
             .lock = w->lock_text,
             .refresh = w->refresh,
             .cache_only = w->cache_only,
+            .any_arch = w->any_arch,
         };
         kn_error cause;
         kn_error_init(&cause);
@@ -344,7 +348,8 @@ void kni_batch_tell_warnings(kni_batch *batch) {
     batch->warning_count = 0;
 }
 
-kn_status kni_batch_run(kni_batch *batch, kn_error *err) {
+/* Takes the wants through the stages, with the host left. */
+static kn_status run_stages(kni_batch *batch, kn_error *err) {
     const kn_host *host = batch->run->host;
     batch->left = host->leave ? host->leave(host->ctx) : NULL;
     kn_status status = KN_OK;
@@ -354,7 +359,18 @@ kn_status kni_batch_run(kni_batch *batch, kn_error *err) {
     }
     kni_batch_release_locks(batch);
     if (host->enter) host->enter(host->ctx, batch->left);
-    if (batch->shown) kni_host_progress(batch->engine, host, batch->pulled, batch->pulled);
+    return status;
+}
+
+kn_status kni_batch_run(kni_batch *batch, kn_error *err) {
+    kn_status status = KN_OK;
+    for (bool again = true; again && !status;) {
+        again = false;
+        status = run_stages(batch, err);
+        if (!status) status = kni_batch_check_objects(batch, &again, err);
+    }
+    if (batch->shown)
+        kni_host_progress(batch->engine, batch->run->host, batch->pulled, batch->pulled);
     kni_batch_tell_warnings(batch);
     return status;
 }

@@ -9,6 +9,9 @@
  *   pull     what is missing, verified as it arrives                             pull.c
  *   finish   metadata, receipts, dependencies: these begin from `look`           fetch.c
  *
+ * Then, with no lock held, the shared objects of the builds that were found are looked at; a want
+ * whose build cannot be loaded here goes back to `choose` (check_objects.c).
+ *
  * What kernels.toml changes about a want is in rules.c, whom a want asks in sources.c.
  *
  * A want that fails for the network's sake and whose last answer is in the cache begins again with
@@ -64,7 +67,8 @@ typedef struct kni_want {
     char *user_agent;
     char *backend;
     bool is_pinned;  /* `request` is what kernels.toml says, whatever was asked for */
-    char *note;      /* what kernels.toml changed, and where it says so; NULL: nothing */
+    char *note;      /* what kernels.toml changed, and where it says so, and which builds were
+                        passed over; NULL: nothing */
     char *refusal;   /* its publisher is not trusted: why, unless its digest is; NULL: it is */
     char *lock_text; /* see kn_repo_info; NULL: nothing is locked */
     kn_lockfile *lock;
@@ -78,6 +82,7 @@ typedef struct kni_want {
     kni_depth depth;
     bool refresh;
     bool cache_only; /* as the caller says */
+    bool any_arch;   /* whichever GPU its build has code for */
 
     /* where it is */
     kni_want_step step;
@@ -123,6 +128,12 @@ typedef struct kni_want {
     char *page;      /* the next page of the listing */
     size_t pages;
     bool is_redirect;
+
+    /* builds that were found and cannot be loaded here (check_objects.c) */
+    kni_refused_builds refused;
+    char refused_commit[KNI_COMMIT_MAX]; /* whose they are */
+    bool takes_refused;                  /* there are no others, and nothing is to be loaded */
+    bool is_checked;                     /* its build can be loaded, as far as is known */
 
     /* its build for this machine, and the files of that or of `part` */
     char *variant;
@@ -201,6 +212,16 @@ void kni_batch_close(kni_batch *batch);
 /* Tells the host what was worth a warning; a run does so at its end. */
 void kni_batch_tell_warnings(kni_batch *batch);
 
+/* ---- check_objects.c ---- */
+
+/* After all wants have come to their ends, and the host may be called: where a build that was found
+ * cannot be loaded here, its want is sent back for the next best one (*again). */
+kn_status kni_batch_check_objects(kni_batch *batch, bool *again, kn_error *err);
+/* Passes those of `variants` over that are in `builds`, a folder, and cannot be loaded here, up to
+ * the first that can be. */
+kn_status kni_variants_check_objects(kni_run *run, kn_variants *variants, const char *builds,
+                                     kn_error *err);
+
 /* ---- depends.c ---- */
 
 /* After the run: a kernel that depends on one that failed has failed, too, and none may depend on
@@ -244,6 +265,10 @@ kn_status kni_want_redirect(kni_batch *batch, kni_want *want, const char *repo,
 char *kni_want_inside(const kni_want *want);
 /* The name of its receipt in the cache. Borrowed. */
 const char *kni_want_receipt(kni_want *want);
+/* Which builds it passes over. Borrowed. */
+const kni_refused_builds *kni_want_refused(const kni_want *want);
+/* Forgets its build: another one is to be chosen. */
+void kni_want_choose_again(kni_want *want);
 /* Begins again at `look`: another process may have done the work. */
 void kni_want_restart(kni_want *want);
 /* Begins again at `look` with what is cached, since the network failed as `want->err` says.

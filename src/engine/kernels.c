@@ -305,7 +305,6 @@ kn_status kni_engine_check_kernel(kni_run *run, const kni_kernel *kernel, bool a
     bool refused;
     if (!status && !any_arch)
         status = kni_engine_check_gpu(run, metadata, kernel->source.variant, &refused, err);
-    if (!status) status = kni_engine_check_objects(run, &kernel->source, any_arch, err);
     if (status) return status;
     char *warning = NULL;
     status =

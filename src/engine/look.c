@@ -131,8 +131,9 @@ static kn_status find_in_folder(kni_batch *batch, kni_want *w, const char *path,
         kn_system system = batch->run->system;
         system.backend = backends[i];
         if (is_shipped(batch->engine, path)) system.free_threaded = false;
-        status = kni_kernel_source_find(w->alloc, path, &system, &kernel->source, err);
-        if (status != KN_ERR_NOT_FOUND) break;
+        const kni_refused_builds *refused = kni_want_refused(w);
+        status = kni_kernel_source_find(w->alloc, path, &system, refused, &kernel->source, err);
+        if (status != KN_ERR_NOT_FOUND && !(refused->count && status == refused->status)) break;
     }
     if (status) {
         w->is_absent = status == KN_ERR_NOT_FOUND;

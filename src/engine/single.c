@@ -176,15 +176,11 @@ kn_status kn_engine_has_kernel(kn_engine *engine, const kn_host *host, const kn_
     return status && !has_none ? kni_fail(err, status, "%s", cause.message) : KN_OK;
 }
 
-/* The variants of a kernel in a folder on disk. */
-static kn_status local_names(const kni_want *w, kni_names *out, kn_error *err) {
+/* The folder of its builds, which may be in the cache only in part; NULL: no memory. */
+static char *builds_folder(const kni_want *w) {
+    if (!w->kernel) return kni_cache_snapshot_path(kni_want_cache(w), w->commit, "build");
     const char *folder = w->kernel->source.folder; /* of the variant that was found */
-    const char *end = strrchr(folder, '/');
-    char *parent = kni_text_copy_n(w->alloc, folder, (size_t)(end - folder));
-    if (!parent) return kni_no_memory(err, "listing variants");
-    kn_status status = kni_directory_folders(w->alloc, parent, out, err);
-    kni_free(w->alloc, parent);
-    return status;
+    return kni_text_copy_n(w->alloc, folder, (size_t)(strrchr(folder, '/') - folder));
 }
 
 static kn_status rank_names(const kni_batch *batch, const kni_want *w, char *const *names,
@@ -202,11 +198,24 @@ kn_status kni_want_variants(const kni_batch *batch, const kni_want *w, kn_varian
                             kn_error *err) {
     if (w->status) return kni_fail(err, w->status, "%s", w->err.message);
     kni_names names = {.alloc = w->alloc};
-    kn_status status = w->kernel
-                           ? local_names(w, &names, err)
-                           : kni_listing_variants(&w->listing, &names.items, &names.count, err);
+    char *builds = builds_folder(w);
+    kn_status status = KN_OK;
+    if (!builds)
+        status = kni_no_memory(err, "listing variants");
+    else if (w->kernel)
+        status = kni_directory_folders(w->alloc, builds, &names, err);
+    else
+        status = kni_listing_variants(&w->listing, &names.items, &names.count, err);
     if (!status) status = rank_names(batch, w, names.items, names.count, out, err);
+    if (!status) {
+        status = kni_variants_check_objects(batch->run, *out, builds, err);
+        if (status) {
+            kn_variants_free(*out);
+            *out = NULL;
+        }
+    }
     kni_names_clear(&names);
+    kni_free(w->alloc, builds);
     return status;
 }
 

@@ -39,7 +39,7 @@ typedef struct kni_known_source {
     char *key;
     kni_kernel *kernel;
     int64_t valid_until_s;
-    char *note; /* what kernels.toml changed on the way there; NULL: nothing */
+    char *note; /* see kni_want; NULL: nothing */
 } kni_known_source;
 
 /* A transport between two calls, with its connections, and the process that made them. */
@@ -158,7 +158,7 @@ typedef struct kni_sought {
     kn_status status; /* out, with `err` where it is a failure */
     kn_error err;
     kni_kernel *kernel;
-    char *note; /* what kernels.toml changed (kni_free); NULL: nothing */
+    char *note; /* see kni_want (kni_free); NULL: nothing */
 } kni_sought;
 
 /* The kernels that are sought, and those that they depend on: found, not necessarily imported. What
@@ -174,7 +174,8 @@ kn_status kni_engine_resolve_one(kni_run *run, const kn_repo_info *info, kni_ker
 kni_kernel *kni_engine_keep_kernel(kn_engine *engine, kni_kernel *kernel);
 /* The kernel that a decision names as resolved; NULL when it names none. */
 kni_kernel *kni_engine_kernel(kn_engine *engine, const void *identity);
-/* Everything that can be said against a kernel before its code runs. */
+/* Everything that can be said against a kernel before its code runs, but what its shared objects
+ * say: those were looked at when it was found. */
 kn_status kni_engine_check_kernel(kni_run *run, const kni_kernel *kernel, bool any_arch,
                                   kn_error *err);
 /* Imports a kernel after those that it depends on, once nothing speaks against any of them.
@@ -198,13 +199,6 @@ kn_status kni_engine_bind(kni_run *run, void *layer, void *class_handle,
 /* Whether two forwards are the same layer in the place of the same class, whichever repositories
  * they came from. Under the lock. */
 bool kni_engine_is_same_forward(const kn_engine *engine, const void *a, const void *b);
-
-/* ---- check_objects.c ---- */
-
-/* Looks at the shared objects of a build before they are loaded: see kni_objects_check. `any_arch`:
- * whichever GPU they have code for. */
-kn_status kni_engine_check_objects(kni_run *run, const kni_kernel_source *source, bool any_arch,
-                                   kn_error *err);
 
 /* ---- native.c ---- */
 

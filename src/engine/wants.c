@@ -82,10 +82,10 @@ static kn_status make_key(const kni_batch *batch, kni_want *w, kn_error *err) {
     const kni_settings *s = &batch->settings;
     kni_text text;
     kni_text_init(&text, w->alloc);
-    kni_text_addf(&text, "%d|%d|%s|%s|%d%d|%lld|%lld|%s|%s|", (int)w->depth, (int)w->device,
+    kni_text_addf(&text, "%d|%d|%s|%s|%d%d%d|%lld|%lld|%s|%s|", (int)w->depth, (int)w->device,
                   w->backend ? w->backend : "", w->allowed ? w->allowed : "",
-                  s->offline || w->cache_only, s->strict_trust, (long long)s->ref_age_s,
-                  (long long)s->version_age_s, s->endpoint, s->cache);
+                  s->offline || w->cache_only, s->strict_trust, w->any_arch,
+                  (long long)s->ref_age_s, (long long)s->version_age_s, s->endpoint, s->cache);
     if (w->build) kni_text_addf(&text, "%s|", w->build);
     if (batch->run->native) kni_text_add(&text, "native|");
     if (w->path)
@@ -115,6 +115,7 @@ static kni_want *alloc_want(const kni_batch *batch, const kni_want *as) {
     w->device = as->device;
     w->depth = as->depth;
     w->cache_only = as->cache_only;
+    w->any_arch = as->any_arch;
     w->go_online = batch->go_online;
     w->refresh = as->refresh;
     w->offline = batch->settings.offline || as->cache_only || !batch->may_ask;
@@ -165,6 +166,7 @@ kn_status kni_want_new(kni_batch *batch, const kn_repo_info *info, kn_device_typ
                          .device = device,
                          .depth = depth,
                          .cache_only = info->cache_only,
+                         .any_arch = info->any_arch,
                          .refresh = info->refresh && batch->may_ask};
     kni_want *w = alloc_want(batch, &as);
     if (!w) return kni_no_memory(err, "looking for a kernel");
@@ -179,6 +181,32 @@ kn_status kni_want_new(kni_batch *batch, const kn_repo_info *info, kn_device_typ
     return status;
 }
 
+static void forget_build(kni_want *w) {
+    kni_free(w->alloc, w->variant);
+    kni_free(w->alloc, w->files);
+    kni_free(w->alloc, w->folder);
+    kni_free(w->alloc, w->depends);
+    kn_metadata_free(w->metadata);
+    w->variant = w->folder = NULL;
+    w->files = NULL;
+    w->depends = NULL;
+    w->metadata = NULL;
+    w->kernel = NULL;
+    w->file_count = w->depend_count = w->depend_capacity = 0;
+    w->fetched = w->is_absent = w->is_checked = false;
+}
+
+void kni_want_choose_again(kni_want *w) {
+    forget_build(w);
+    w->step = w->path ? KNI_WANT_LOOK : KNI_WANT_CHOOSE;
+}
+
+const kni_refused_builds *kni_want_refused(const kni_want *w) {
+    static const kni_refused_builds none;
+    bool are_its = strcmp(w->refused_commit, w->commit) == 0;
+    return are_its && !w->takes_refused ? &w->refused : &none;
+}
+
 /* What is known about a repository; the wish itself stays. */
 static void forget_repository(kni_want *w) {
     if (w->caches[0].alloc) {
@@ -189,26 +217,16 @@ static void forget_repository(kni_want *w) {
     kni_listing_clear(&w->listing);
     kni_free(w->alloc, w->ref);
     kni_free(w->alloc, w->page);
-    kni_free(w->alloc, w->variant);
-    kni_free(w->alloc, w->files);
-    kni_free(w->alloc, w->folder);
-    kni_free(w->alloc, w->depends);
-    kn_metadata_free(w->metadata);
-    w->metadata = NULL;
-    w->kernel = NULL;
-    w->depends = NULL;
-    w->depend_count = 0;
+    forget_build(w);
     w->listing = (kni_listing){0};
     w->cached = (kni_resolution){0};
     w->caches[0] = w->caches[1] = (kni_cache){0};
-    w->ref = w->page = w->variant = w->folder = NULL;
-    w->files = NULL;
-    w->file_count = w->pages = 0;
+    w->ref = w->page = NULL;
+    w->pages = 0;
     w->commit[0] = w->newest_commit[0] = '\0';
     w->type = KNI_REPO_KERNEL;
-    w->type_known = w->type_settled = w->has_cached = w->ask_trust = w->is_redirect = w->fetched =
-        false;
-    w->is_absent = w->is_partial = w->is_mirrored = w->is_foreign_listing = false;
+    w->type_known = w->type_settled = w->has_cached = w->ask_trust = w->is_redirect = false;
+    w->is_partial = w->is_mirrored = w->is_foreign_listing = false;
     w->asked_s = 0;
     w->answer = KNI_ANSWER_NONE;
     w->ask = KNI_ASK_NOTHING;
@@ -225,6 +243,7 @@ void kni_want_free(kni_want *w) {
                      w->path, w->key,     w->seen,    w->net_message, w->lock_text,  w->part,
                      w->note, w->refusal, w->tried,   w->build};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) kni_free(w->alloc, texts[i]);
+    kni_refused_clear(w->alloc, &w->refused);
     kn_lockfile_free(w->lock);
     kni_free(w->alloc, w);
 }

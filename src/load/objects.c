@@ -242,33 +242,27 @@ static kn_status read_archs(const kn_objects *objects, object *o, const kn_gpu *
 
 /* ---- the check ---- */
 
-static kn_status fail_object(const kn_objects *objects, const object *o, const kni_objects_ask *ask,
-                             kn_error *err) {
+static kn_status fail_object(const kn_objects *objects, const object *o, kn_error *err) {
     size_t others = objects->count - 1;
     char shown[KN_ERROR_TEXT_MAX / 2], more[64] = "";
     if (others)
         snprintf(more, sizeof more, ", and none of %zu others can be loaded either", others);
-    return kni_fail(err, o->refused,
-                    "kernel '%.*s' variant '%.*s' cannot be loaded here: its shared object '%.*s' "
-                    "%s%s",
-                    NAME_MAX_SHOWN, ask->name, NAME_MAX_SHOWN, ask->variant, NAME_MAX_SHOWN,
-                    o->path, kni_text_shown(o->problem, shown, sizeof shown), more);
+    return kni_fail(err, o->refused, "its shared object '%.*s' %s%s", NAME_MAX_SHOWN, o->path,
+                    kni_text_shown(o->problem, shown, sizeof shown), more);
 }
 
-static kn_status check_files(const kn_objects *objects, const kni_objects_ask *ask, kn_error *err) {
+static kn_status check_files(const kn_objects *objects, kn_error *err) {
     size_t refused = 0;
     for (size_t i = 0; i < objects->count; i++) {
         const object *o = &objects->items[i];
         if (o->elf.is_cut_off) {
-            return kni_fail(err, KN_ERR_INTEGRITY,
-                            "kernel '%.*s' variant '%.*s': its shared object '%.*s' %s",
-                            NAME_MAX_SHOWN, ask->name, NAME_MAX_SHOWN, ask->variant, NAME_MAX_SHOWN,
+            return kni_fail(err, KN_ERR_INTEGRITY, "its shared object '%.*s' %s", NAME_MAX_SHOWN,
                             o->path, o->problem);
         }
         refused += o->refused != KN_OK;
     }
     if (refused < objects->count || !refused) return KN_OK;
-    return fail_object(objects, &objects->items[0], ask, err);
+    return fail_object(objects, &objects->items[0], err);
 }
 
 static void add_archs(kni_text *text, const kn_objects *objects) {
@@ -279,8 +273,7 @@ static void add_archs(kni_text *text, const kn_objects *objects) {
     }
 }
 
-static kn_status fail_gpu(const kn_objects *objects, const kni_objects_ask *ask, const kn_gpu *gpu,
-                          kn_error *err) {
+static kn_status fail_gpu(const kn_objects *objects, const kn_gpu *gpu, kn_error *err) {
     kni_text archs;
     kni_text_init(&archs, objects->alloc);
     add_archs(&archs, objects);
@@ -289,11 +282,10 @@ static kn_status fail_gpu(const kn_objects *objects, const kni_objects_ask *ask,
     int capability = (int)gpu->capability;
     kn_status status = kni_fail(
         err, KN_ERR_RUNTIME,
-        "kernel '%.*s' variant '%.*s' has no code for a GPU of compute capability %d.%d: its shared "
-        "objects have it for %s; take a version of the kernel that was built for this GPU, or pass "
-        "`check_arch=False` if it brings its code in another way",
-        NAME_MAX_SHOWN, ask->name, NAME_MAX_SHOWN, ask->variant, capability / 10, capability % 10,
-        text);
+        "there is no code for a GPU of compute capability %d.%d: its shared objects have it for "
+        "%s; take a version of the kernel that was built for this GPU, or pass `check_arch=False` "
+        "if it brings its code in another way",
+        capability / 10, capability % 10, text);
     kni_free(objects->alloc, text);
     return status;
 }
@@ -318,7 +310,7 @@ static kn_status check_gpu(kn_objects *objects, const kni_objects_ask *ask, kn_e
         if (status || fits || o->has_other_code) return status;
         has_code = has_code || o->arch_count;
     }
-    return has_code ? fail_gpu(objects, ask, &gpu, err) : KN_OK;
+    return has_code ? fail_gpu(objects, &gpu, err) : KN_OK;
 }
 
 kn_status kni_objects_check(const kn_alloc *alloc, const kni_objects_ask *ask, kn_error *err) {
@@ -326,10 +318,16 @@ kn_status kni_objects_check(const kn_alloc *alloc, const kni_objects_ask *ask, k
     kn_status status = read_objects(alloc, ask->folder, &objects, NULL);
     if (status == KN_ERR_NOMEM) return no_memory(err);
     if (!objects) return KN_OK; /* who opens it tells */
-    status = check_files(objects, ask, err);
+    status = check_files(objects, err);
     if (!status) status = check_gpu(objects, ask, err);
     kn_objects_free(objects);
     return status;
+}
+
+kn_status kni_fail_object(const char *name, const char *variant, kn_status status,
+                          const kn_error *why, kn_error *err) {
+    return kni_fail(err, status, "kernel '%.*s' variant '%.*s' cannot be loaded here: %s",
+                    NAME_MAX_SHOWN, name, NAME_MAX_SHOWN, variant, why->message);
 }
 
 /* ---- the public form ---- */
@@ -362,12 +360,11 @@ kn_status kn_objects_check(const kn_alloc *alloc, const char *folder, const char
                            const char *variant, const kn_gpu *gpu, kn_error *err) {
     kn_gpu copy = {.size = sizeof copy,
                    .capability = gpu ? gpu->capability : KN_CAPABILITY_UNKNOWN};
-    kni_objects_ask ask = {.name = name,
-                           .variant = variant,
-                           .folder = folder,
-                           .gpu = gpu ? given_gpu : NULL,
-                           .ctx = &copy};
-    return kni_objects_check(alloc, &ask, err);
+    kni_objects_ask ask = {.folder = folder, .gpu = gpu ? given_gpu : NULL, .ctx = &copy};
+    kn_error why;
+    kn_error_init(&why);
+    kn_status status = kni_objects_check(alloc, &ask, &why);
+    return status ? kni_fail_object(name, variant, status, &why, err) : KN_OK;
 }
 
 size_t kn_objects_count(const kn_objects *objects) { return objects->count; }

@@ -13,12 +13,61 @@
 typedef struct search {
     const kn_alloc *alloc;
     const kn_system *system;
+    const kni_refused_builds *refused;
     const char *asked;               /* the path as the caller gave it */
     char *root;                      /* absolute */
     char *build;                     /* root/build */
     kn_variants *in_root, *in_build; /* NULL: no such directory, or not looked at */
     kn_error *err;
 } search;
+
+/* ---- builds that are passed over ---- */
+
+kn_status kni_refused_add(const kn_alloc *alloc, kni_refused_builds *builds, const char *variant,
+                          kn_status status, const char *reason, kn_error *err) {
+    struct kni_refused_build made = {kni_text_copy(alloc, variant), kni_text_copy(alloc, reason)};
+    if (!made.variant || !made.reason ||
+        !kni_reserve(alloc, &builds->items, &builds->capacity, builds->count + 1,
+                     sizeof *builds->items)) {
+        kni_free(alloc, made.variant);
+        kni_free(alloc, made.reason);
+        return kni_no_memory(err, "looking for a kernel");
+    }
+    if (!builds->count) builds->status = status;
+    builds->items[builds->count++] = made;
+    return KN_OK;
+}
+
+const char *kni_refused_reason(const kni_refused_builds *builds, const char *variant) {
+    for (size_t i = 0; i < builds->count; i++) {
+        if (strcmp(builds->items[i].variant, variant) == 0) return builds->items[i].reason;
+    }
+    return NULL;
+}
+
+void kni_refused_clear(const kn_alloc *alloc, kni_refused_builds *builds) {
+    for (size_t i = 0; i < builds->count; i++) {
+        kni_free(alloc, builds->items[i].variant);
+        kni_free(alloc, builds->items[i].reason);
+    }
+    kni_free(alloc, builds->items);
+    *builds = (kni_refused_builds){0};
+}
+
+kn_status kni_builds_rank(const kn_alloc *alloc, char *const *names, size_t count,
+                          const kn_system *system, const kni_refused_builds *refused,
+                          kn_variants **out, kn_error *err) {
+    kn_status status = kn_variants_rank(alloc, (const char *const *)names, count, system, out, err);
+    for (size_t i = 0; i < refused->count && !status; i++)
+        status = kn_variants_refuse(*out, refused->items[i].variant, refused->items[i].reason, err);
+    if (status) {
+        kn_variants_free(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
+/* ---- the search ---- */
 
 static kn_status no_memory(search *s) { return kni_no_memory(s->err, "looking for a kernel"); }
 
@@ -49,8 +98,8 @@ static kn_status rank_folder(search *s, const char *folder, kn_variants **out) {
     kni_names names;
     kn_status status = kni_directory_folders(s->alloc, folder, &names, s->err);
     if (status) return status;
-    status = kn_variants_rank(s->alloc, (const char *const *)names.items, names.count, s->system,
-                              out, s->err);
+    status =
+        kni_builds_rank(s->alloc, names.items, names.count, s->system, s->refused, out, s->err);
     kni_names_clear(&names);
     return status;
 }
@@ -120,7 +169,7 @@ static void add_remedy(kni_text *text, const kn_alloc *alloc, const kn_system *s
 
 kn_status kni_fail_without_variant(const kn_alloc *alloc, const kn_system *system,
                                    const char *asked, const char *where, const kn_variants *tried,
-                                   kn_error *err) {
+                                   const kni_refused_builds *refused, kn_error *err) {
     kni_text text;
     kni_text_init(&text, kni_alloc_or_default(alloc));
     kni_text_addf(&text, "Cannot find a build variant for this system in %s: this is ", asked);
@@ -140,7 +189,8 @@ kn_status kni_fail_without_variant(const kn_alloc *alloc, const kn_system *syste
     }
     char *message = kni_text_take(&text);
     if (!message) return kni_no_memory(err, "looking for a kernel");
-    kn_status status = kni_fail(err, KN_ERR_NOT_FOUND, "%s", message);
+    kn_status status =
+        kni_fail(err, refused->count ? refused->status : KN_ERR_NOT_FOUND, "%s", message);
     kni_free(kni_alloc_or_default(alloc), message);
     return status;
 }
@@ -157,10 +207,10 @@ static kn_status fail_without_variant(search *s) {
     else
         kni_text_add(&where, "neither it nor its folder 'build'");
     char *asked_text = kni_text_take(&asked), *where_text = kni_text_take(&where);
-    kn_status status =
-        asked_text && where_text
-            ? kni_fail_without_variant(s->alloc, s->system, asked_text, where_text, tried, s->err)
-            : no_memory(s);
+    kn_status status = asked_text && where_text
+                           ? kni_fail_without_variant(s->alloc, s->system, asked_text, where_text,
+                                                      tried, s->refused, s->err)
+                           : no_memory(s);
     kni_free(s->alloc, asked_text);
     kni_free(s->alloc, where_text);
     return status;
@@ -192,8 +242,12 @@ static kn_status choose_variant(search *s, kni_kernel_source *out) {
     kni_free(s->alloc, metadata);
     if (!is_variant) return fail_without_variant(s);
 
+    const char *name = strrchr(s->root, '/') + 1, *reason = kni_refused_reason(s->refused, name);
+    if (reason)
+        return kni_fail(s->err, s->refused->status, "the build in '%s' cannot be loaded here: %s",
+                        s->asked, reason);
     out->folder = kni_text_copy(s->alloc, s->root);
-    out->variant = kni_text_copy(s->alloc, strrchr(s->root, '/') + 1);
+    out->variant = kni_text_copy(s->alloc, name);
     return out->folder && out->variant ? KN_OK : no_memory(s);
 }
 
@@ -260,10 +314,11 @@ kn_status kni_kernel_source_read(const kn_alloc *alloc, const char *folder, cons
 }
 
 kn_status kni_kernel_source_find(const kn_alloc *alloc, const char *path, const kn_system *system,
-                                 kni_kernel_source *out, kn_error *err) {
+                                 const kni_refused_builds *refused, kni_kernel_source *out,
+                                 kn_error *err) {
     alloc = kni_alloc_or_default(alloc);
     *out = (kni_kernel_source){.alloc = alloc};
-    search s = {.alloc = alloc, .system = system, .asked = path, .err = err};
+    search s = {.alloc = alloc, .system = system, .refused = refused, .asked = path, .err = err};
 
     kn_status status = find_root(&s);
     if (!status) status = choose_variant(&s, out);

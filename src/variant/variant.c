@@ -12,6 +12,7 @@
 typedef struct ranked {
     char *name;
     char *reason;            /* NULL when accepted */
+    bool is_passed_over;     /* by kn_variants_refuse */
     kni_variant_name parsed; /* its parts are borrowed from `name` */
 } ranked;
 
@@ -178,11 +179,13 @@ static int preference_group(const kni_variant_name *variant) {
     return (int)variant->framework + universal;
 }
 
+static int standing(const ranked *item) { return item->is_passed_over ? 1 : item->reason ? 2 : 0; }
+
 /* A total order, so that the ranking depends neither on the order of the names nor on the sort. */
 static int compare_ranked(const void *a, const void *b) {
     const ranked *x = a, *y = b;
-    if (!x->reason != !y->reason) return x->reason ? 1 : -1;
-    if (!x->reason) {
+    if (standing(x) != standing(y)) return standing(x) - standing(y);
+    if (standing(x) < 2) {
         int order = preference_group(&x->parsed) - preference_group(&y->parsed);
         if (!order) order = compare_versions(y->parsed.version, x->parsed.version);
         if (!order) order = (x->parsed.cxx11_abi >= 0) - (y->parsed.cxx11_abi >= 0);
@@ -247,6 +250,10 @@ static kn_build build_itself(const void *list, size_t index) {
     return ((const kn_build *)list)[index];
 }
 
+static void sort(kn_variants *variants) {
+    if (variants->count) qsort(variants->items, variants->count, sizeof(ranked), compare_ranked);
+}
+
 static kn_status rank(const kn_alloc *alloc, const void *list, get_build get, size_t count,
                       const machine *on, kn_variants **out, kn_error *err) {
     alloc = kni_alloc_or_default(alloc);
@@ -260,7 +267,7 @@ static kn_status rank(const kn_alloc *alloc, const void *list, get_build get, si
             return kni_no_memory(err, "ranking build variants");
         }
     }
-    if (variants->count) qsort(variants->items, variants->count, sizeof(ranked), compare_ranked);
+    sort(variants);
     *out = variants;
     return KN_OK;
 }
@@ -282,6 +289,20 @@ kn_status kn_variants_rank_builds(const kn_alloc *alloc, const kn_build *builds,
     return status ? status : rank(alloc, builds, build_itself, count, &on, out, err);
 }
 
+kn_status kn_variants_refuse(kn_variants *variants, const char *name, const char *reason,
+                             kn_error *err) {
+    size_t at = 0;
+    while (at < variants->count && strcmp(variants->items[at].name, name) != 0) at++;
+    if (at == variants->count) return KN_OK;
+    char *copy = kni_text_copy(variants->alloc, reason);
+    if (!copy) return kni_no_memory(err, "ranking build variants");
+    kni_free(variants->alloc, variants->items[at].reason);
+    variants->items[at].reason = copy;
+    variants->items[at].is_passed_over = true;
+    sort(variants);
+    return KN_OK;
+}
+
 size_t kn_variants_count(const kn_variants *variants) { return variants->count; }
 
 /* Borrowed from the name, or static. */
@@ -298,7 +319,8 @@ void kn_variants_get(const kn_variants *variants, size_t index, kn_variant *out)
                           .name = item->name,
                           .accepted = !item->reason,
                           .reason = item->reason,
-                          .backend = backend_of(&item->parsed)};
+                          .backend = backend_of(&item->parsed),
+                          .is_passed_over = item->is_passed_over};
     memcpy(out, &variant, out->size < sizeof variant ? out->size : sizeof variant);
 }
 

@@ -26,11 +26,7 @@ static kn_status gpu_of(void *ctx, kn_gpu *out, bool *known, kn_error *err) {
 }
 
 static kni_objects_ask ask_about(const scratch_folder *scratch, machine *m) {
-    return (kni_objects_ask){.name = "relu",
-                             .variant = "torch-cuda",
-                             .folder = scratch->path,
-                             .gpu = m ? gpu_of : NULL,
-                             .ctx = m};
+    return (kni_objects_ask){.folder = scratch->path, .gpu = m ? gpu_of : NULL, .ctx = m};
 }
 
 static void write_object(const scratch_folder *scratch, const char *path,
@@ -53,7 +49,7 @@ static void test_a_build_without_shared_objects_is_not_refused(void **state) {
     kn_error err;
     scratch_file(&scratch, "__init__.py", "");
     assert_int_equal(check(&scratch, NULL, &err), KN_OK);
-    kni_objects_ask ask = {.name = "a", .variant = "b", .folder = scratch_path(&scratch, "none")};
+    kni_objects_ask ask = {.folder = scratch_path(&scratch, "none")};
     assert_int_equal(kni_objects_check(NULL, &ask, &err), KN_OK); /* who opens it tells */
     scratch_folder_remove(&scratch);
 }
@@ -67,9 +63,8 @@ static void test_a_build_that_no_loader_here_takes_is_refused(void **state) {
                  &(elf_recipe){.needs = {{"libc.so.6", "GLIBC_2.999", false}}});
     assert_int_equal(check(&scratch, NULL, &err), KN_ERR_NOT_FOUND);
     assert_contains(err.message,
-                    "kernel 'relu' variant 'torch-cuda' cannot be loaded here: its "
-                    "shared object '_relu.abi3.so' needs glibc 2.999 or newer and this "
-                    "system has 2.");
+                    "its shared object '_relu.abi3.so' needs glibc 2.999 or newer and this system "
+                    "has 2.");
     write_object(&scratch, "lib/helper.so.1", &(elf_recipe){.machine = 243});
     assert_int_equal(check(&scratch, NULL, &err), KN_ERR_NOT_FOUND);
     assert_contains(err.message, ", and none of 1 others can be loaded either");
@@ -102,8 +97,8 @@ static void test_an_object_that_is_cut_off_is_refused_whatever_else_there_is(voi
     kn_error_init(&err);
     assert_int_equal(kni_objects_check(NULL, &ask, &err), KN_ERR_INTEGRITY);
     assert_string_equal(err.message,
-                        "kernel 'relu' variant 'torch-cuda': its shared object 'b.so' is "
-                        "cut off: its end is missing; download or build the kernel again");
+                        "its shared object 'b.so' is cut off: its end is missing; download or "
+                        "build the kernel again");
     scratch_folder_remove(&scratch);
 }
 
@@ -149,9 +144,9 @@ static void test_no_code_for_the_gpu_is_refused_with_what_there_is(void **state)
     assert_int_equal(check_code(75, sm80, ptx90, &err), KN_ERR_RUNTIME);
     assert_string_equal(
         err.message,
-        "kernel 'relu' variant 'torch-cuda' has no code for a GPU of compute capability 7.5: its "
-        "shared objects have it for 8.0, 9.0+PTX; take a version of the kernel that was built for "
-        "this GPU, or pass `check_arch=False` if it brings its code in another way");
+        "there is no code for a GPU of compute capability 7.5: its shared objects have it for 8.0, "
+        "9.0+PTX; take a version of the kernel that was built for this GPU, or pass "
+        "`check_arch=False` if it brings its code in another way");
     assert_int_equal(check_code(103, sm80, sm90a, &err), KN_ERR_RUNTIME);
 }
 

@@ -21,6 +21,7 @@ static const kn_system cpu_system = {
     .os = "linux",
 };
 
+static const kni_refused_builds none;
 static scratch_folder scratch;
 
 static int make_scratch(void **state) {
@@ -48,7 +49,8 @@ static void assert_found(const char *asked, const char *variant, const char *fol
                          const char *entry) {
     kni_kernel_source source;
     kn_error err = KN_ERROR_INIT;
-    if (kni_kernel_source_find(NULL, scratch_path(&scratch, asked), &cpu_system, &source, &err)) {
+    if (kni_kernel_source_find(NULL, scratch_path(&scratch, asked), &cpu_system, &none, &source,
+                               &err)) {
         fail_msg("%s", err.message);
     }
     assert_string_equal(source.variant, variant);
@@ -67,7 +69,7 @@ static kn_error assert_fails(const char *asked, const kn_system *system, kn_stat
     memset(&source, 0xAA, sizeof source);
     kn_error err = KN_ERROR_INIT;
     assert_int_equal(
-        kni_kernel_source_find(NULL, scratch_path(&scratch, asked), system, &source, &err),
+        kni_kernel_source_find(NULL, scratch_path(&scratch, asked), system, &none, &source, &err),
         expected);
     assert_int_equal(err.status, expected);
     assert_contains(err.message, scratch_path(&scratch, asked));
@@ -282,7 +284,7 @@ static void test_a_system_that_is_not_described_is_refused(void **state) {
     kni_kernel_source source;
     kn_error err = KN_ERROR_INIT;
     assert_int_equal(
-        kni_kernel_source_find(NULL, scratch_path(&scratch, "k"), &system, &source, &err),
+        kni_kernel_source_find(NULL, scratch_path(&scratch, "k"), &system, &none, &source, &err),
         KN_ERR_VALUE);
     assert_contains(err.message, "not 'abacus'");
     assert_null(source.alloc);
@@ -290,8 +292,8 @@ static void test_a_system_that_is_not_described_is_refused(void **state) {
 
 static kn_status find_kernel(const kn_alloc *alloc, void *ctx, kn_error *err) {
     kni_kernel_source source;
-    kn_status status =
-        kni_kernel_source_find(alloc, scratch_path(&scratch, ctx), &cpu_system, &source, err);
+    kn_status status = kni_kernel_source_find(alloc, scratch_path(&scratch, ctx), &cpu_system,
+                                              &none, &source, err);
     if (status) assert_null(source.alloc);
     kni_kernel_source_clear(&source);
     return status;
@@ -312,8 +314,52 @@ static void test_finding_without_memory_fails_cleanly(void **state) {
 
 #define in_scratch(test) cmocka_unit_test_setup_teardown(test, make_scratch, remove_scratch)
 
+/* ---- builds that are passed over ---- */
+
+static void test_a_build_that_is_refused_leaves_the_next_best(void **state) {
+    (void)state;
+    make_variant("k/build/torch-cpu");
+    make_variant("k/build/torch-universal");
+    kni_refused_builds refused = {0};
+    kni_kernel_source source;
+    kn_error err = KN_ERROR_INIT;
+    const kn_alloc *alloc = kni_alloc_or_default(NULL);
+    const char *path = scratch_path(&scratch, "k");
+    assert_int_equal(
+        kni_refused_add(alloc, &refused, "torch-cpu", KN_ERR_RUNTIME, "has no code", &err), KN_OK);
+    assert_int_equal(kni_kernel_source_find(NULL, path, &cpu_system, &refused, &source, &err),
+                     KN_OK);
+    assert_string_equal(source.variant, "torch-universal");
+    kni_kernel_source_clear(&source);
+    assert_int_equal(kni_refused_add(alloc, &refused, "torch-universal", KN_ERR_NOT_FOUND,
+                                     "is for another machine", &err),
+                     KN_OK);
+    assert_int_equal(kni_kernel_source_find(NULL, path, &cpu_system, &refused, &source, &err),
+                     KN_ERR_RUNTIME);
+    assert_contains(err.message, "are:\n  torch-cpu: has no code\n"
+                                 "  torch-universal: is for another machine");
+    kni_refused_clear(alloc, &refused);
+}
+
+static void test_a_path_right_to_a_refused_build_says_why(void **state) {
+    (void)state;
+    make_variant("k/torch-cpu");
+    kni_refused_builds refused = {0};
+    kni_kernel_source source;
+    kn_error err = KN_ERROR_INIT;
+    const kn_alloc *alloc = kni_alloc_or_default(NULL);
+    kni_refused_add(alloc, &refused, "torch-cpu", KN_ERR_NOT_FOUND, "it is too new", &err);
+    assert_int_equal(kni_kernel_source_find(NULL, scratch_path(&scratch, "k/torch-cpu"),
+                                            &cpu_system, &refused, &source, &err),
+                     KN_ERR_NOT_FOUND);
+    assert_contains(err.message, "k/torch-cpu' cannot be loaded here: it is too new");
+    kni_refused_clear(alloc, &refused);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        in_scratch(test_a_build_that_is_refused_leaves_the_next_best),
+        in_scratch(test_a_path_right_to_a_refused_build_says_why),
         in_scratch(test_a_variant_in_the_path_is_found),
         in_scratch(test_a_variant_in_the_folder_build_is_found),
         in_scratch(test_a_variant_in_the_path_comes_before_one_in_build),

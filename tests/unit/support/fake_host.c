@@ -486,8 +486,8 @@ fake_host *fake_host_new(void) {
     assert_non_null(host);
     host->capability = KN_CAPABILITY_UNKNOWN;
     host->gpu = (kn_gpu){sizeof host->gpu, KN_CAPABILITY_UNKNOWN, NULL};
-    host->system = (kn_system){sizeof(kn_system), 2,       13,    1,    -1,   -1, "cpu",
-                               "x86_64",          "linux", false, NULL, false};
+    host->system = (kn_system){sizeof(kn_system), 2,       13,    1,    -1,    -1,   "cpu",
+                               "x86_64",          "linux", false, NULL, false, false};
     host->table = (kn_host){
         .size = sizeof host->table,
         .ctx = host,

@@ -337,12 +337,43 @@ static void test_names_are_told_from_other_text(void **state) {
     assert_false(kn_variant_name_is_valid(NULL));
 }
 
+static void assert_place(const kn_variants *variants, size_t index, const char *name,
+                         const char *reason) {
+    kn_variant variant = {.size = sizeof variant};
+    kn_variants_get(variants, index, &variant);
+    assert_string_equal(variant.name, name);
+    assert_int_equal(variant.accepted, reason == NULL);
+    if (reason) assert_string_equal(variant.reason, reason);
+}
+
+static void test_what_is_passed_over_follows_what_fits_best_first(void **state) {
+    (void)state;
+    const char *const names[] = {"torch-universal", "torch-cuda", "torch-aaa",
+                                 "torch-stable-abi210-cu129-x86_64-linux"};
+    kn_error err = KN_ERROR_INIT;
+    kn_variants *variants = rank(names, 4, &cuda_system);
+    assert_int_equal(kn_variants_refuse(variants, "torch-cuda", "too new", &err), KN_OK);
+    assert_int_equal(kn_variants_refuse(variants, names[3], "no code", &err), KN_OK);
+    assert_int_equal(kn_variants_refuse(variants, "torch-metal", "not there", &err), KN_OK);
+    assert_int_equal(kn_variants_count(variants), 4);
+    assert_place(variants, 0, "torch-universal", NULL);
+    assert_place(variants, 1, names[3], "no code");
+    assert_place(variants, 2, "torch-cuda", "too new");
+    kn_variant variant = {.size = sizeof variant};
+    kn_variants_get(variants, 2, &variant);
+    assert_true(variant.is_passed_over);
+    kn_variants_get(variants, 3, &variant);
+    assert_false(variant.accepted || variant.is_passed_over);
+    kn_variants_free(variants);
+}
+
 static kn_status rank_all(const kn_alloc *alloc, void *ctx, kn_error *err) {
     (void)ctx;
     kn_variants *variants;
     kn_status status =
         kn_variants_rank(alloc, in_order, in_order_count, &cuda_system, &variants, err);
     if (status) assert_null(variants);
+    if (!status) status = kn_variants_refuse(variants, in_order[0], "why", err);
     kn_variants_free(variants);
     return status;
 }
@@ -375,6 +406,7 @@ int main(void) {
         cmocka_unit_test(test_a_system_that_is_not_described_is_refused),
         cmocka_unit_test(test_a_caller_of_an_older_version_gets_the_fields_that_it_knows),
         cmocka_unit_test(test_names_are_told_from_other_text),
+        cmocka_unit_test(test_what_is_passed_over_follows_what_fits_best_first),
         cmocka_unit_test(test_ranking_without_memory_fails_cleanly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
