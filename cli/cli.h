@@ -77,7 +77,9 @@ struct cli {
     /* cli_session.c: once it is asked for */
     kn_environment *environment;
     kn_environment_info about; /* of the environment; zero without one */
-    kn_system system;          /* what kernels have to fit; a command may change it */
+    kn_system system;          /* what kernels have to fit; a command may change it. Its backend is
+                                  NULL until cli_machine where there is no environment */
+    kn_engine *native;         /* has that text */
     kn_error no_environment;   /* why there is none */
     kn_engine *engine;
     kn_host host;
@@ -159,6 +161,8 @@ void cli_json_end(cli_json *json); /* the line's end behind the document */
 /* The environment that --python names, or the program's own. With `needed` its absence is an error;
  * else `c->system` is this machine without torch. CLI_OK, or a status after a message. */
 int cli_environment(cli *c, bool needed);
+/* Finds out what `system` leaves open. */
+int cli_machine(cli *c);
 /* The engine, after the environment. */
 int cli_engine(cli *c);
 void cli_close(cli *c);

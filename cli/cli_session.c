@@ -30,10 +30,22 @@ bool cli_is_stopped(void) { return stopped != 0; }
 
 static void no_handle(void *handle) { (void)handle; }
 
+/* Without Python the backend is that of every other program of the library's. It is found out where
+ * it counts: to ask the driver takes longer than most commands. */
+static kn_status find_backend(cli *c, kn_error *err) {
+    kn_system own;
+    if (c->system.backend) return KN_OK;
+    kn_status status = kn_engine_new(NULL, &c->native, err);
+    if (!status) status = kn_engine_native_system(c->native, &own, err);
+    if (!status) c->system.backend = own.backend;
+    return status;
+}
+
 static kn_status host_system(void *ctx, kn_system *out, kn_error *err) {
-    (void)err;
-    *out = ((cli *)ctx)->system;
-    return KN_OK;
+    cli *c = ctx;
+    kn_status status = find_backend(c, err);
+    *out = c->system;
+    return status;
 }
 
 static void host_log(void *ctx, kn_log_level level, kn_log_topic topic, const char *message) {
@@ -62,7 +74,6 @@ static void without_environment(cli *c) {
                             .torch_cxx11_abi = -1,
                             .tvm_ffi_major = 0, /* what kernels without libtvm_ffi are built for */
                             .tvm_ffi_minor = 1,
-                            .backend = "cpu",
                             .arch = about.machine,
                             .os = "linux"};
 }
@@ -81,6 +92,12 @@ int cli_environment(cli *c, bool needed) {
     }
     without_environment(c);
     return needed || python ? cli_fail(c, &c->no_environment) : CLI_OK;
+}
+
+int cli_machine(cli *c) {
+    kn_error err;
+    kn_error_init(&err);
+    return find_backend(c, &err) ? cli_fail(c, &err) : CLI_OK;
 }
 
 static void print_system(const kn_system *system, const char *torch, const char *tvm_ffi,
@@ -189,8 +206,9 @@ int cli_engine(cli *c) {
 
 void cli_close(cli *c) {
     kn_engine_free(c->engine, &c->host);
+    kn_engine_free(c->native, NULL);
     kn_environment_free(c->environment);
-    c->engine = NULL;
+    c->engine = c->native = NULL;
     c->environment = NULL;
 }
 

@@ -19,6 +19,8 @@ int cli_target(cli *c, kn_gpu *gpu) {
         cli_error(c, "%s is '%s': expected %s", option, value, expected);
         return CLI_USAGE;
     }
+    int status = cli_machine(c);
+    if (status) return status;
     c->system.elsewhere = cli_is_elsewhere(c);
     if (gpu->capability == KN_CAPABILITY_UNKNOWN && !c->system.elsewhere)
         gpu->capability = cli_own_capability(c);

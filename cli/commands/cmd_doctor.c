@@ -80,24 +80,26 @@ static void tell_gpu(const doctor *d, const kn_gpu_about *gpu) {
     cli_json_close(d->json, '}');
 }
 
-/* Whether the driver and its devices are what the environment's torch wants. */
+/* Whether the driver and its devices are what the environment's torch wants, or who named CUDA. */
 static void check_gpus(doctor *d, const kn_gpus *gpus, const kn_error *no_driver) {
     const char *backend = d->c->system.backend;
+    const char *wants = d->c->about.torch ? "torch was built for CUDA" : "KERNELS_BACKEND is CUDA";
     int cuda = gpus ? kn_gpus_cuda(gpus) : 0;
     char what[640];
     if (strncmp(backend, "cu", 2) != 0) return;
     if (!gpus) {
-        snprintf(what, sizeof what, "torch was built for CUDA (%s), and %.500s", backend,
-                 no_driver->message);
+        snprintf(what, sizeof what, "%s (%s), and %.500s", wants, backend, no_driver->message);
         problem(d, what, "install NVIDIA's driver, or start the container with the GPUs");
     } else if (!kn_gpus_count(gpus)) {
-        snprintf(what, sizeof what, "torch was built for CUDA (%s), and the driver has no device",
-                 backend);
+        snprintf(what, sizeof what, "%s (%s), and the driver has no device", wants, backend);
         problem(d, what, "see whether CUDA_VISIBLE_DEVICES hides it, and what `nvidia-smi` says");
     } else if (cuda / 10 < (int)strtol(backend + 2, NULL, 10) / 10) {
-        snprintf(what, sizeof what, "torch was built for CUDA (%s), and the driver supports %d.%d",
-                 backend, cuda / 10, cuda % 10);
-        problem(d, what, "install a newer driver, or a torch that was built for an older CUDA");
+        snprintf(what, sizeof what, "%s (%s), and the driver supports %d.%d", wants, backend,
+                 cuda / 10, cuda % 10);
+        problem(d, what,
+                d->c->about.torch
+                    ? "install a newer driver, or a torch that was built for an older CUDA"
+                    : "install a newer driver, or name an older CUDA");
     }
 }
 
@@ -416,6 +418,7 @@ int cmd_doctor(cli *c) {
     kn_error err;
     kn_error_init(&err);
     int status = cli_environment(c, false);
+    if (!status) status = cli_machine(c);
     if (!status) status = cli_engine(c);
     if (status) return status;
     c->holds_warnings = true; /* what a look at each kernel would warn of is told with it */

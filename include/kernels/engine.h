@@ -44,6 +44,8 @@ typedef struct kn_engine_options {
     void (*log)(void *ctx, kn_log_level level, kn_log_topic topic, const char *message);
     void (*progress)(void *ctx, int64_t done, int64_t total);
     void *sink_ctx;
+
+    const char *backend; /* of kn_engine_native_system; NULL: it is found out */
 } kn_engine_options;
 
 /* An engine that has loaded nothing yet. It opens no file, makes no request and starts no thread

@@ -327,9 +327,13 @@ KN_API kn_status kn_function_value(const kn_function *function, kn_value *out, k
  * system looks for libraries. Counts until it is loaded. */
 KN_API kn_status kn_engine_use_tvm_ffi(kn_engine *engine, const char *path, kn_error *err);
 
-/* This machine for a program without Python, as the `system` of a host: no torch, the CPU, and the
- * version of tvm-ffi that libtvm_ffi has, or, where there is none, 0.1, which is what kernels that
- * do without it are built for. Its texts are the engine's. */
+/* This machine for a program without Python, as the `system` of a host: no torch, the backend that
+ * kn_engine_options names, or the environment variable KERNELS_BACKEND, or "cu130" where the CUDA
+ * driver has a device and supports CUDA 13.0, else "cpu"; and the version of tvm-ffi that
+ * libtvm_ffi has, or, where there is none, 0.1, which is what kernels that do without it are built
+ * for. Its texts are the engine's. The backend is found out once; the driver, which is started for
+ * it (cuInit), does not work in a process that is forked later. KN_ERR_VALUE for a name that is
+ * no backend's. */
 KN_API kn_status kn_engine_native_system(kn_engine *engine, kn_system *out, kn_error *err);
 
 /* An array of `items`, as kernels take it whose arguments are lists; the caller releases it. Loads

@@ -59,6 +59,8 @@ kn_status kn_engine_new(const kn_engine_options *given, kn_engine **out, kn_erro
     engine->system = options.system;
     kni_machine(engine->arch, engine->os);
     kn_status status = find_builtin(engine, options.builtin_folder, err);
+    if (!status && options.backend)
+        status = kni_backend_read(options.backend, "kn_engine_options", engine->backend, err);
     engine->net_library = kni_text_copy(alloc, options.net_library);
     engine->site_config = kni_text_copy(alloc, options.site_config);
     if (!status) status = kn_mapping_extend(alloc, NULL, NULL, 0, &engine->mapping, err);

@@ -2,13 +2,18 @@
 /* Native kernels: found and fetched as all kernels are, then opened and not imported. */
 #include <kernels/native.h>
 #include <kernels/object.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "engine/fetch.h"
+#include "load/gpus.h"
 #include "load/native_library.h"
 #include "load/tvm_ffi_place.h"
 #include "native/failure.h"
+#include "os/files.h"
+
+#define BACKEND_VARIABLE "KERNELS_BACKEND"
 
 /* ---- libtvm_ffi ---- */
 
@@ -111,14 +116,46 @@ kn_status kni_engine_tvm_ffi_version(kn_engine *engine, int *major, int *minor, 
     return status;
 }
 
+kn_status kni_backend_read(const char *text, const char *by, char out[KNI_BACKEND_TEXT_MAX],
+                           kn_error *err) {
+    kni_backend backend;
+    if (!kni_backend_parse(text, strlen(text), &backend))
+        return kni_fail(err, KN_ERR_VALUE,
+                        "%s names the backend '%s': expected cpu, cuNNN, rocmNN, xpuNNNNN, cannNN, "
+                        "metal, neuron or tpu",
+                        by, text);
+    kni_backend_text(backend, out);
+    return KN_OK;
+}
+
+/* Asked for once, and not under the lock: the driver takes its time to start. */
+static kn_status find_backend(kn_engine *engine, kn_error *err) {
+    char found[KNI_BACKEND_TEXT_MAX] = "cpu";
+    kni_lock_take(engine->lock);
+    bool is_known = engine->backend[0];
+    kni_lock_drop(engine->lock);
+    if (is_known) return KN_OK;
+    const char *named = kni_environment(BACKEND_VARIABLE);
+    int cuda = named ? 0 : kni_gpus_cuda();
+    if (cuda) snprintf(found, sizeof found, "cu%d", cuda);
+    kn_status status = named ? kni_backend_read(named, BACKEND_VARIABLE, found, err) : KN_OK;
+    if (status) return status;
+    kni_lock_take(engine->lock);
+    if (!engine->backend[0]) memcpy(engine->backend, found, sizeof found);
+    kni_lock_drop(engine->lock);
+    return KN_OK;
+}
+
 kn_status kn_engine_native_system(kn_engine *engine, kn_system *out, kn_error *err) {
     *out = (kn_system){.size = sizeof *out,
                        .torch_major = -1,
                        .torch_minor = -1,
                        .torch_cxx11_abi = -1,
-                       .backend = "cpu",
+                       .backend = engine->backend,
                        .arch = engine->arch,
                        .os = engine->os};
+    kn_status status = find_backend(engine, err);
+    if (status) return status;
     return kni_engine_tvm_ffi_version(engine, &out->tvm_ffi_major, &out->tvm_ffi_minor, err);
 }
 

@@ -12,6 +12,7 @@
 #include "native/runtime.h"
 #include "os/lock.h"
 #include "os/machine.h"
+#include "variant/variant_name.h"
 
 /* A layer of an imported kernel. */
 typedef struct kni_loaded_layer {
@@ -110,6 +111,7 @@ struct kn_engine {
     size_t told_count, told_capacity;
     const kn_system *system; /* of hosts that tell none; NULL: kn_engine_native_system */
     char arch[KNI_MACHINE_TEXT_MAX], os[KNI_MACHINE_TEXT_MAX];
+    char backend[KNI_BACKEND_TEXT_MAX]; /* of programs without Python; "": not asked for yet */
     void (*log)(void *ctx, kn_log_level level, kn_log_topic topic, const char *message);
     void (*progress)(void *ctx, int64_t done, int64_t total);
     void *sink_ctx;
@@ -201,6 +203,10 @@ kn_status kni_engine_bind(kni_run *run, void *layer, void *class_handle,
 bool kni_engine_is_same_forward(const kn_engine *engine, const void *a, const void *b);
 
 /* ---- native.c ---- */
+
+/* A backend's name that stands in `by`; KN_ERR_VALUE for what is none. */
+kn_status kni_backend_read(const char *text, const char *by, char out[KNI_BACKEND_TEXT_MAX],
+                           kn_error *err);
 
 /* The version of the libtvm_ffi that is in this process, that of its package, or, failing that,
  * what the library itself says; 0.1 where there is none. */

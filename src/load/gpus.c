@@ -91,6 +91,16 @@ void kni_gpus_capability(int64_t *out, bool *unlike) {
     }
 }
 
+/* 13000 is 13.0. */
+static int cuda_of(int version) { return version / 1000 * 10 + version % 1000 / 10; }
+
+int kni_gpus_cuda(void) {
+    kni_cuda_driver driver;
+    int version, count;
+    if (open_driver(NULL, &driver, &version, &count, NULL)) return 0;
+    return count ? cuda_of(version) : 0;
+}
+
 kn_status kn_gpus_read(const kn_alloc *alloc, const char *library, kn_gpus **out, kn_error *err) {
     *out = NULL;
     alloc = kni_alloc_or_default(alloc);
@@ -101,7 +111,7 @@ kn_status kn_gpus_read(const kn_alloc *alloc, const char *library, kn_gpus **out
     kn_gpus *gpus = kni_new(alloc, sizeof *gpus + (size_t)count * sizeof *gpus->items);
     if (!gpus) return kni_no_memory(err, "asking for GPUs");
     gpus->alloc = alloc;
-    gpus->cuda = version / 1000 * 10 + version % 1000 / 10; /* 13000 is 13.0 */
+    gpus->cuda = cuda_of(version);
     for (; (int)gpus->count < count && !status; gpus->count++)
         status = read_gpu(&driver, (int)gpus->count, &gpus->items[gpus->count], err);
     if (status)

@@ -8,4 +8,7 @@
  * fails or there is none. *unlike: another one differs. */
 void kni_gpus_capability(int64_t *out, bool *unlike);
 
+/* What kn_gpus_cuda tells, 130 for CUDA 13.0; 0 where there is no device. */
+int kni_gpus_cuda(void);
+
 #endif

@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -82,6 +83,57 @@ def test_doctor_names_a_driver_that_does_not_do_for_torch(cli, driver, cuda_envi
     assert problem(LD_LIBRARY_PATH=driver, FAKE_CUDA="90").endswith(
         "(cu130), and the driver supports 12.8"
     )
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """The program where there is no Python environment, as the Debian package installs it."""
+    program = tmp_path / "bare/bin/kernels"
+    program.parent.mkdir(parents=True)
+    shutil.copy(PROGRAM, program)
+
+    def run(*words, **environment):
+        done = subprocess.run(
+            [program, *words],
+            env={"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "home"), **environment},
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout + done.stderr
+
+    return run
+
+
+def test_without_python_the_backend_is_that_of_the_driver_or_as_it_is_named(bare, driver):
+    def backend(**environment):
+        told = json.loads(bare("doctor", "--json", **environment))
+        problems = [each["problem"] for each in told["problems"] if "CUDA" in each["problem"]]
+        return told["environment"]["backend"], problems
+
+    gpu = {"LD_LIBRARY_PATH": driver, "FAKE_CUDA": "90"}
+    assert backend() == ("cpu", [])
+    assert backend(**gpu) == ("cu128", [])
+    assert backend(**gpu | {"FAKE_CUDA": ""}) == ("cpu", [])
+    assert backend(**gpu, KERNELS_BACKEND="cpu") == ("cpu", [])
+    assert backend(**gpu, KERNELS_BACKEND="cu130") == (
+        "cu130",
+        ["KERNELS_BACKEND is CUDA (cu130), and the driver supports 12.8"],
+    )
+    assert "KERNELS_BACKEND names the backend 'gpu'" in bare("doctor", KERNELS_BACKEND="gpu")
+
+
+def test_without_python_builds_are_ranked_for_that_backend(bare, driver, tmp_path):
+    variants = "tvm-ffi01-cpu-x86_64-linux", "tvm-ffi01-cu126-x86_64-linux"
+    kernel = str(write_kernel(tmp_path / "kernel", variants=variants))
+    gpu = {"LD_LIBRARY_PATH": driver, "FAKE_CUDA": "90"}
+
+    def fitting(**environment):
+        told = json.loads(bare("info", kernel, "--json", **environment))
+        return [each["name"] for each in told["variants"] if each["compatible"]]
+
+    assert fitting() == [variants[0]]
+    assert fitting(**gpu) == [variants[1]]
+    assert "tvm-ffi01-cu126-x86_64-linux" in bare("resolve", kernel, "--arch", "x86_64", **gpu)
 
 
 def test_resolve_asks_the_gpu_of_this_machine(cli, driver, cuda_environment, kernel_for):

@@ -23,6 +23,7 @@ int native_scene_setup(void **state) {
     unsetenv("VIRTUAL_ENV");
     unsetenv("CONDA_PREFIX");
     unsetenv("LOCAL_KERNELS");
+    unsetenv("KERNELS_BACKEND");
     native_scene_name_tvm_ffi(NULL);
     failing_alloc_init(&scene->memory, SIZE_MAX);
     const kn_engine_options options = {.size = sizeof options, .alloc = &scene->memory.alloc};
