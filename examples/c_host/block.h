@@ -6,11 +6,11 @@
 
 #include <kernels/kernels.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { WIDTH = 4096, NODES = 5 };
 #define EPS 1e-5f
-
 typedef struct node node;
 typedef struct kind {
     const char *name, *layer_name; /* no layer name: it cannot be replaced */
@@ -75,8 +75,7 @@ static kn_status call_kernel(const node *n, kn_tensor_device device, float *x, f
     return status;
 }
 
-/* The block: norm, gated MLP, norm; its projections are diagonal, to be short. And what it is fed.
- */
+/* The block: norm, gated MLP, norm. And what it is fed. */
 static void block_fill(node nodes[NODES], float weights[2 * WIDTH], float *x, int64_t rows) {
     static const kind norm = {"Norm", "RMSNorm", 1, 1, rms_norm}, up = {"Up", NULL, 1, 2, project},
                       act = {"Gate", "SiluAndMul", 2, 1, silu_and_mul},
@@ -91,15 +90,7 @@ static void block_fill(node nodes[NODES], float weights[2 * WIDTH], float *x, in
     for (int64_t i = 0; i < rows * WIDTH; i++) x[i] = (float)((i * 7919) % 2001 - 1000) * 1e-3f;
 }
 
-/* ---- the host: everything here is static, so handles are neither counted nor freed ---- */
-
-/* What the callbacks are given: the engine, and the host itself (NULL: this machine's processor).
- */
-typedef struct program {
-    kn_engine *engine;
-    const kn_host *host;
-} program;
-
+/* ---- the host: its handles are static, and not counted; its `ctx` is the engine ---- */
 static void *unconst(const void *handle) { return (void *)(uintptr_t)handle; }
 
 static kn_status host_walk(void *ctx, void *model, kn_walk *walk, kn_error *err) {
@@ -118,12 +109,11 @@ static kn_status host_walk(void *ctx, void *model, kn_walk *walk, kn_error *err)
     return status;
 }
 
-/* The kernel is found already: it is opened, and its functions may be called from now on. */
+/* The build is found already: it is opened, and its functions may be called from now on. */
 static kn_status host_import(void *ctx, const kn_kernel_info *info, void **out, kn_error *err) {
-    const kn_repo_info repo = {.size = sizeof repo, .kind = KN_REPO_HUB, .id = info->repo};
-    const program *p = ctx;
+    const kn_repo_info build = {.size = sizeof build, .kind = KN_REPO_LOCAL, .id = info->folder};
     kn_native *native;
-    kn_status status = kn_engine_get_native(p->engine, p->host, &repo, &native, err);
+    kn_status status = kn_engine_get_native(ctx, NULL, &build, &native, err);
     *out = status ? NULL : native;
     return status;
 }
@@ -171,9 +161,8 @@ static kn_status host_restore(void *ctx, void *module, void *undo, kn_error *err
     return KN_OK;
 }
 
-static kn_host block_host(program *self) {
+static kn_host block_host(void) {
     return (kn_host){.size = sizeof(kn_host),
-                     .ctx = self,
                      .walk = host_walk,
                      .import_kernel = host_import,
                      .find_layer = host_find_layer,
@@ -183,9 +172,28 @@ static kn_host block_host(program *self) {
                      .restore = host_restore};
 }
 
-static const kn_request inference = {.size = sizeof inference,
-                                     .mode = KN_MODE_INFERENCE,
-                                     .capability = KN_CAPABILITY_ASK,
-                                     .fallback = KN_FALLBACK_DEFAULT};
+/* Puts functions of the kernels that a mapping's file names in the place of the nodes' own, and
+ * prints what it did. The caller ends the engine, which is host->ctx, in any case. */
+static kn_status block_kernelize(const kn_engine_options *options, const char *mapping_file,
+                                 kn_host *host, node nodes[NODES], kn_error *err) {
+    static const kn_request inference = {.size = sizeof inference,
+                                         .mode = KN_MODE_INFERENCE,
+                                         .capability = KN_CAPABILITY_ASK,
+                                         .fallback = KN_FALLBACK_DEFAULT};
+    kn_engine *engine;
+    kn_mapping *mapping = NULL;
+    kn_plan *plan = NULL;
+    char *table = NULL;
+    kn_status status = kn_engine_new(options, &engine, err);
+    host->ctx = engine;
+    if (!status) status = kn_engine_read_mapping(engine, mapping_file, &mapping, err);
+    if (!status) status = kn_engine_kernelize(engine, host, nodes, mapping, &inference, &plan, err);
+    if (!status) status = kn_plan_table(plan, &table, err);
+    if (!status) puts(table);
+    if (plan) kn_plan_text_free(plan, table);
+    kn_plan_release(plan);
+    kn_mapping_release(mapping);
+    return status;
+}
 
 #endif

@@ -62,26 +62,18 @@ int main(int count, char **arguments) {
     int64_t rows = count > 2 ? strtol(arguments[2], NULL, 10) : 512;
     size_t bytes = sizeof(float) * 2 * WIDTH * (size_t)rows;
     float *x = malloc(bytes), *own = malloc(bytes), *made = malloc(bytes);
-    if (count < 2 || !x || !own || !made) return 2;
+    if (count < 2 || rows < 1 || !x || !own || !made) {
+        fprintf(stderr, "usage: c_host MAPPING [ROWS]\n");
+        return 2;
+    }
     block_fill(nodes, weights, x, rows);
 
     kn_error err = KN_ERROR_INIT;
-    kn_mapping *mapping = NULL;
-    kn_plan *plan = NULL;
-    char *table = NULL;
-    program self = {NULL, NULL};
-    const kn_host host = block_host(&self);
-    kn_status status = kn_engine_new(NULL, &self.engine, &err);
-    if (!status) status = kn_engine_read_mapping(self.engine, arguments[1], &mapping, &err);
-    if (!status)
-        status = kn_engine_kernelize(self.engine, &host, nodes, mapping, &inference, &plan, &err);
-    if (!status) status = kn_plan_table(plan, &table, &err);
-    puts(status ? err.message : table);
+    kn_host host = block_host();
+    kn_status status = block_kernelize(NULL, arguments[1], &host, nodes, &err);
+    if (status) fprintf(stderr, "%s\n", err.message);
     if (!status) status = (kn_status)compare(nodes, x, own, made, rows);
-    if (plan) kn_plan_text_free(plan, table);
-    kn_plan_release(plan);
-    kn_mapping_release(mapping);
-    kn_engine_free(self.engine, &host);
+    kn_engine_free(host.ctx, &host);
     free(x);
     free(own);
     free(made);

@@ -68,6 +68,7 @@ void run(const char *name) {
     kn_repo_info info = {};
     info.size = sizeof info;
     check(kn_repo_parse, name, &info);
+    info.backend = "cpu"; // where the tensors are, whatever GPUs there are
     kn_native *kernel = nullptr;
     const kn_function *rms_norm = nullptr;
     check(kn_engine_get_native, engine.get(), nullptr, &info, &kernel);

@@ -21,18 +21,7 @@ static kn_status cuda_check(cudaError_t code, kn_error *err) {
     return KN_ERR_RUNTIME;
 }
 
-/* ---- what the host says of the machine; its capability the engine asks the driver for ---- */
-
-static kn_status cuda_system(void *ctx, kn_system *out, kn_error *err) {
-    static char backend[16];
-    int version = 0;
-    kn_status status = kn_engine_native_system(((program *)ctx)->engine, out, err);
-    if (!status) status = cuda_check(cudaRuntimeGetVersion(&version), err);
-    snprintf(backend, sizeof backend, "cu%d%d", version / 1000, version % 1000 / 10);
-    out->backend = backend;
-    return status;
-}
-
+/* What the host says of the model; the machine the engine asks the driver for. */
 static kn_status cuda_model_device(void *ctx, void *model, kn_device *out, kn_error *err) {
     (void)ctx, (void)model, (void)err;
     *out = (kn_device){sizeof *out, KN_DEVICE_CUDA, 0, KN_CAPABILITY_UNKNOWN, "cuda"};
@@ -105,32 +94,21 @@ int main(int count, char **arguments) {
     int64_t rows = count > 2 ? strtol(arguments[2], NULL, 10) : 4096;
     size_t bytes = sizeof(float) * 2 * WIDTH * (size_t)rows;
     float *x = malloc(bytes), *own = malloc(bytes), *made = malloc(bytes);
-    if (count < 2 || !x || !own || !made) return 2;
+    if (count < 2 || rows < 1 || !x || !own || !made) {
+        fprintf(stderr, "usage: cuda_host MAPPING [ROWS]\n");
+        return 2;
+    }
     block_fill(nodes, weights, x, rows);
 
     kn_error err = KN_ERROR_INIT;
-    kn_mapping *mapping = NULL;
-    kn_plan *plan = NULL;
-    char *table = NULL;
-    program self = {NULL, NULL};
+    kn_host host = block_host();
+    host.model_device = cuda_model_device;
     const kn_engine_options options = {.size = sizeof options,
                                        .builtin_folder = getenv("KN_BUILTIN_DIR")};
-    kn_host host = block_host(&self);
-    host.system = cuda_system;
-    host.model_device = cuda_model_device;
-    self.host = &host;
-    kn_status status = kn_engine_new(&options, &self.engine, &err);
-    if (!status) status = kn_engine_read_mapping(self.engine, arguments[1], &mapping, &err);
-    if (!status)
-        status = kn_engine_kernelize(self.engine, &host, nodes, mapping, &inference, &plan, &err);
-    if (!status) status = kn_plan_table(plan, &table, &err);
-    if (!status) puts(table);
+    kn_status status = block_kernelize(&options, arguments[1], &host, nodes, &err);
     if (!status) status = compare(nodes, x, own, made, rows, &err);
     if (status) fprintf(stderr, "%s\n", err.message);
-    if (plan) kn_plan_text_free(plan, table);
-    kn_plan_release(plan);
-    kn_mapping_release(mapping);
-    kn_engine_free(self.engine, &host);
+    kn_engine_free(host.ctx, &host);
     free(x);
     free(own);
     free(made);

@@ -126,15 +126,56 @@ def test_rust_host_needs_no_build_script(installed, tmp_path):
 
 
 CUDA = Path(os.environ.get("CUDA_HOME", "/usr/local/cuda"))
+FAKE_DRIVER = ROOT / "tests/unit/support/fake_cuda/fake_cuda.c"
 
 
-@pytest.mark.skipif(not (CUDA / "include").exists(), reason="there is no CUDA toolkit here")
-def test_cuda_host_compiles_and_keeps_its_loops_where_there_is_no_device(installed, tmp_path):
-    program = tmp_path / "cuda_host"
+@pytest.fixture(scope="module")
+def cuda_host(installed, tmp_path_factory):
+    """The program, built as its head says, and how it ends: (status, standard output, standard error)."""
+    if not (CUDA / "include").exists():
+        pytest.skip("there is no CUDA toolkit here")
+    program = tmp_path_factory.mktemp("cuda_host") / "cuda_host"
     cuda = [f"-I{CUDA}/include", f"-L{CUDA}/lib64", f"-Wl,-rpath,{CUDA}/lib64", "-lcudart"]
     options = ["-std=gnu11", *STRICT, "-O3", *installed.pkg_config("--cflags", "--libs"), *cuda]
     installed.run(CC, EXAMPLES / "cuda_host/cuda_host.c", *options, "-lm", "-o", program)
-    if not Path("/dev/nvidia0").exists():
-        printed = installed.run(program, EXAMPLES / "cuda_host/mapping.toml", "16")
-        assert printed.count("the capability of this device cannot be asked here") == 3
-        assert printed.endswith("outputs agree\n")
+
+    def end(*arguments, driver=None, **environment):
+        environment = {**installed.environment, **environment}
+        if driver:
+            environment["LD_LIBRARY_PATH"] += f":{driver}"
+        done = subprocess.run(
+            [program, *arguments], capture_output=True, text=True, env=environment, timeout=300
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    return end
+
+
+NO_GPU = pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="there is a GPU here")
+
+
+@NO_GPU
+def test_cuda_host_keeps_its_loops_where_there_is_no_device(cuda_host):
+    status, printed, error = cuda_host(EXAMPLES / "cuda_host/mapping.toml", "16")
+    assert (status, error) == (0, "")
+    assert printed.count("the capability of this device cannot be asked here") == 3
+    assert printed.endswith("outputs agree\n")
+
+
+def test_cuda_host_says_what_it_is_to_be_given(cuda_host):
+    assert cuda_host() == (2, "", "usage: cuda_host MAPPING [ROWS]\n")
+    assert cuda_host(EXAMPLES / "cuda_host/mapping.toml", "none")[0] == 2
+    status, _, error = cuda_host("/no/such/mapping.toml")
+    assert status == 1
+    assert "/no/such/mapping.toml" in error
+
+
+@NO_GPU
+def test_cuda_host_says_what_failed_on_the_device(cuda_host, tmp_path):
+    """The driver tells a device and can do nothing with it."""
+    run(CC, "-shared", "-fPIC", "-o", tmp_path / "libcuda.so.1", FAKE_DRIVER)
+    mapping = EXAMPLES / "cuda_host/mapping.toml"
+    status, printed, error = cuda_host(mapping, "16", driver=tmp_path, FAKE_CUDA="90")
+    assert status == 1
+    assert "RMSNorm" in printed and "outputs agree" not in printed
+    assert error.startswith("CUDA: ")

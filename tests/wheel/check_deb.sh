@@ -21,7 +21,7 @@ enter sh -euc '
     cd /tmp/deb
     dpkg -i ./*.deb
     gcc -O3 -march=native -Wall -Werror c_host.c -o c_host $(pkg-config --cflags --libs kernels) -lm
-    ! ./c_host mapping.toml 16 >said
+    ! ./c_host mapping.toml 16 2>said
     grep "libtvm_ffi.so is needed here" said
     KERNELS_TVM_FFI_LIBRARY=/tmp/deb/libtvm_ffi.so ./c_host mapping.toml 512
     kernels --version

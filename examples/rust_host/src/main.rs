@@ -133,6 +133,7 @@ fn run(name: &str) -> Result<Vec<f32>, String> {
         let mut info: RepoInfo = mem::zeroed();
         info.size = mem::size_of::<RepoInfo>();
         check(kn_repo_parse(name.as_ptr(), &mut info, &mut err), &err)?;
+        info.texts[4] = b"cpu\0".as_ptr().cast(); // the backend: where the tensors are, whatever GPUs there are
         let (mut kernel, mut rms_norm) = (ptr::null_mut(), ptr::null_mut());
         check(kn_engine_get_native(engine.0, ptr::null(), &info, &mut kernel, &mut err), &err)?;
         let function = b"rms_norm\0".as_ptr().cast();
