@@ -195,11 +195,11 @@ static kn_status open_library(kn_engine *engine, const char *folder, const char 
     if (!status && (needs || kni_ffi_find(&ffi))) status = get_tvm_ffi(engine, &ffi, err);
     if (status) return status;
     status = kni_library_open(path, out, &cause);
-    if (misses_tvm_ffi(status, &cause)) {
-        status = get_tvm_ffi(engine, &ffi, err);
-        return status ? status : kni_library_open(path, out, err);
-    }
-    return status ? kni_fail(err, status, "%s", cause.message) : KN_OK;
+    bool misses = misses_tvm_ffi(status, &cause);
+    if (status && !misses) return kni_fail(err, status, "%s", cause.message);
+    if (!misses && !kni_native_has_modules(*out)) return KN_OK;
+    status = get_tvm_ffi(engine, &ffi, err);
+    return !status && misses ? kni_library_open(path, out, err) : status;
 }
 
 static kn_status open_kernel(kn_engine *engine, const kni_kernel *kernel, kn_native **out,

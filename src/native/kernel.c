@@ -37,11 +37,13 @@ static bool has_symbol(kni_library *library, const char *name) {
     return kni_library_function(library, "", name, &symbol, NULL) == KN_OK;
 }
 
+bool kni_native_has_modules(kni_library *library) {
+    return has_symbol(library, KNI_FFI_CONTEXT) || has_symbol(library, KNI_FFI_BINARY);
+}
+
 /* What is more than functions is tvm-ffi's own business: its loader deals with it. */
 static kn_status open_module(kn_native *native, kn_error *err) {
-    if (!has_symbol(native->library, KNI_FFI_CONTEXT) &&
-        !has_symbol(native->library, KNI_FFI_BINARY))
-        return KN_OK;
+    if (!kni_native_has_modules(native->library)) return KN_OK;
     const kn_value path = kn_value_text(native->path);
     return kni_ffi_call_global("ffi.ModuleLoadFromFile", &path, 1, &native->module, err);
 }

@@ -15,8 +15,11 @@ typedef struct kni_native_about {
     const char *path; /* of the library */
 } kni_native_about;
 
-/* The kernel of a library that is open. Where modules are embedded in it, or it wants to know what
- * holds its functions, libtvm_ffi, which is then in the process, sets it up. The caller frees *out
+/* Whether modules are embedded in a library, or it wants to know what holds its functions. */
+bool kni_native_has_modules(kni_library *library);
+
+/* The kernel of a library that is open; one that has modules is set up by libtvm_ffi, which is then
+ * in the process. The caller frees *out
  * once nobody uses it or its functions; the library stays. */
 kn_status kni_native_new(const kn_alloc *alloc, const kni_native_about *about, kni_library *library,
                          kn_native **out, kn_error *err);

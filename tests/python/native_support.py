@@ -47,11 +47,12 @@ def tvm_ffi_folder():
     return Path(subprocess.check_output([python, "-c", code], text=True).strip())
 
 
-def compile_tvm_ffi_kernel(output):
-    """The fixture that is written with tvm-ffi's headers."""
+def compile_tvm_ffi_kernel(output, source="tvm_ffi_kernel.cpp", *, define=()):
+    """A fixture that is written with tvm-ffi's headers."""
     home = tvm_ffi_folder()
     options = ["-std=c++17", f"-I{home / 'include'}", f"-L{home / 'lib'}", "-ltvm_ffi"]
-    return compile_library(output, SOURCES / "tvm_ffi_kernel.cpp", options=options, compiler="CXX")
+    options += [f"-D{name}" for name in define]
+    return compile_library(output, SOURCES / source, options=options, compiler="CXX")
 
 
 def run_python(code, *arguments, python=sys.executable, packages=(), **environment):

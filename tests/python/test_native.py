@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 import torch
 from native_support import (
+    ROOT,
+    SOURCES,
+    compile_library,
     compile_tvm_ffi_kernel,
     run_python,
     tvm_ffi_folder,
@@ -482,6 +485,68 @@ def test_threads_call_side_by_side(kernel):
     for thread in threads:
         thread.join()
     assert failed == []
+
+
+# ---- modules in a library ----
+
+
+def write_modules(folder, kind):
+    """A kernel whose library embeds a module, and unpacks those of that kind."""
+    define = [f'FIXTURE_KIND="{kind}"']
+    library = compile_tvm_ffi_kernel(folder / "library.so", "tvm_ffi_modules.cpp", define=define)
+    return write_kernel(folder / "k", "modules", library)
+
+
+def test_the_functions_of_a_module_that_the_library_embeds_are_the_kernels_as_well(
+    kernel, tmp_path
+):
+    """`kernel` names libtvm_ffi."""
+    modules = native.get_local_kernel(write_modules(tmp_path, "fixture"))
+    assert modules.own(1) == 2
+    assert modules.imported(2) == 7
+    assert modules.through_context(3) == 8
+    assert kernel.apply(modules.imported, 4) == 9
+    with pytest.raises(TypeError):
+        modules.imported("x")
+    with pytest.raises(AttributeError, match="the kernel 'modules' .* has no function 'other'"):
+        modules.other(1)
+
+
+def test_a_module_of_a_kind_that_nobody_unpacks_is_an_error_that_names_it(tmp_path):
+    printed = run_python(
+        """
+        import sys
+        from kernels import native
+        for attempt in range(2):
+            try:
+                native.get_local_kernel(sys.argv[1], backend="cpu")
+            except RuntimeError as error:
+                print(error)
+        """,
+        write_modules(tmp_path, "other"),
+        KERNELS_TVM_FFI_LIBRARY=str(tvm_ffi_folder() / "lib" / "libtvm_ffi.so"),
+    )
+    assert printed.count("created using {fixture} but a loader of that name is not registered") == 2
+
+
+def test_a_library_that_wants_its_context_gets_it_though_it_names_no_libtvm_ffi(tmp_path):
+    library = compile_library(
+        tmp_path / "library.so", SOURCES / "context_kernel.c", options=[f"-I{ROOT / 'include'}"]
+    )
+    code = """
+        import sys
+        from kernels import native
+        try:
+            print(native.get_local_kernel(sys.argv[1], backend="cpu").has_context())
+        except FileNotFoundError as error:
+            print(error)
+        """
+    kernel = write_kernel(tmp_path / "k", "context", library)
+    (tmp_path / "kernels").symlink_to(os.path.dirname(kernels.__file__))
+    bare = {"python": os.environ["KN_HUB1_PYTHON"], "packages": [tmp_path]}
+    found = str(tvm_ffi_folder() / "lib" / "libtvm_ffi.so")
+    assert run_python(code, kernel, **bare, KERNELS_TVM_FFI_LIBRARY=found) == "True\n"
+    assert "libtvm_ffi.so is needed here and was not found" in run_python(code, kernel, **bare)
 
 
 # ---- libtvm_ffi ----

@@ -73,6 +73,13 @@ static void test_without_libtvm_ffi_it_is_said_what_to_install(void **state) {
                      KN_ERR_NOT_FOUND);
 }
 
+/* Though the library does not name it. */
+static void test_a_library_with_modules_needs_libtvm_ffi(void **state) {
+    native_scene *scene = *state;
+    native_scene_write(scene, "context", NATIVE_VARIANT, KN_FIXTURE_CONTEXT);
+    native_scene_open_fails(scene, "context", KN_ERR_NOT_FOUND, "pip install apache-tvm-ffi");
+}
+
 static void test_a_libtvm_ffi_that_is_named_has_to_be_there(void **state) {
     native_scene *scene = *state;
     native_scene_name_tvm_ffi("/no/such/libtvm_ffi.so");
@@ -173,12 +180,21 @@ static void test_what_is_in_the_process_is_taken_whatever_is_named(void **state)
     native_scene_open(scene, "linked");
 }
 
+static void test_a_libtvm_ffi_without_a_loader_of_modules_is_told(void **state) {
+    native_scene *scene = *state;
+    native_scene_write(scene, "context", NATIVE_VARIANT, KN_FIXTURE_CONTEXT);
+    native_scene_open_fails(scene, "context", KN_ERR_UNSUPPORTED,
+                            "this kernel needs the function 'ffi.ModuleLoadFromFile' of "
+                            "libtvm_ffi, which is not there");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         native_test(test_a_kernel_that_needs_nothing_opens_without_libtvm_ffi),
         native_test(test_a_function_that_is_not_there_is_named_with_its_symbol),
         native_test(test_every_allocation_may_fail),
         native_test(test_without_libtvm_ffi_it_is_said_what_to_install),
+        native_test(test_a_library_with_modules_needs_libtvm_ffi),
         native_test(test_a_libtvm_ffi_that_is_named_has_to_be_there),
         native_test(test_only_native_builds_are_taken),
         native_test(test_what_a_kernel_depends_on_is_not_looked_for),
@@ -188,6 +204,7 @@ int main(void) {
         native_test(test_the_version_is_that_of_the_package_and_nothing_is_loaded),
         native_test(test_a_kernel_gets_the_libtvm_ffi_that_the_program_names),
         native_test(test_what_is_in_the_process_is_taken_whatever_is_named),
+        native_test(test_a_libtvm_ffi_without_a_loader_of_modules_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
