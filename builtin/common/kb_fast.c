@@ -87,6 +87,8 @@ int kb_fast_init(kb_fast *fast) {
         find_attribute("torch._C", "_is_torch_function_mode_enabled");
     objects[KB_DISPATCH_MODE_COUNT] = find_attribute("torch._C", "_len_torch_dispatch_stack");
     objects[KB_IS_TRACING] = find_attribute("torch._C", "_is_tracing");
+    objects[KB_FUNCTORCH_IS_ACTIVE] =
+        find_attribute("torch._C", "_are_functorch_transforms_active");
     objects[KB_FORWARD_AD] =
         find_module_dict("torch.autograd.forward_ad", objects[KB_TEXT_CURRENT_LEVEL]);
     objects[KB_PROFILER] =
@@ -138,6 +140,10 @@ bool kb_fast_wants_grad(const kb_fast *fast, PyObject *object) {
     bool wanted = flag != Py_False;
     Py_XDECREF(flag);
     return wanted;
+}
+
+bool kb_fast_may_record(const kb_fast *fast) {
+    return call_gives(fast->objects[KB_FUNCTORCH_IS_ACTIVE], Py_False);
 }
 
 static bool dtype_from_dl(const kb_dl_tensor *dl, kb_dtype *type) {
@@ -228,8 +234,8 @@ bool kb_plain_is_with(const kb_plain *a, const kb_plain *b) {
     return a->type == b->type && kb_device_equal(a->device, b->device);
 }
 
-bool kb_fast_open_output(const kb_fast *fast, PyObject *object, const kb_plain *x, int32_t ndim,
-                         const int64_t *sizes, kb_plain *out) {
+bool kb_fast_open_like(const kb_fast *fast, PyObject *object, const kb_plain *x, int32_t ndim,
+                       const int64_t *sizes, kb_plain *out) {
     return kb_fast_open_beside(fast, object, x, out) && out->type == x->type && out->contiguous &&
            kb_plain_has_sizes(out, ndim, sizes) && !kb_fast_wants_grad(fast, object);
 }
@@ -260,6 +266,13 @@ PyObject *kb_fast_new(const kb_fast *fast, const kb_plain *x, int32_t ndim, cons
     if (!made || (open_any(fast, made, out) && kb_plain_is_with(out, x))) return made;
     Py_DECREF(made);
     return NULL;
+}
+
+PyObject *kb_fast_new_floats(const kb_fast *fast, const kb_plain *x, int64_t count, float **data) {
+    kb_plain like = {.type = KB_F32, .device = x->device}, made;
+    PyObject *result = kb_fast_new(fast, &like, 1, &count, NULL, &made);
+    if (result) *data = made.data;
+    return result;
 }
 
 void kb_fast_parallel(int64_t count, int64_t cost, kb_range_kernel kernel, void *context) {

@@ -24,6 +24,7 @@ typedef enum kb_object {
     KB_FUNCTION_MODE_ENABLED,
     KB_DISPATCH_MODE_COUNT,
     KB_IS_TRACING,
+    KB_FUNCTORCH_IS_ACTIVE,
     KB_FORWARD_AD, /* the dict of torch.autograd.forward_ad */
     KB_PROFILER,   /* the dict of torch.autograd.profiler */
     KB_DTYPES,     /* torch.float32 and so on, by kb_dtype */
@@ -63,6 +64,9 @@ bool kb_fast_is_quiet(const kb_fast *fast);
 /* Whether gradients are recorded and `object` (a plain tensor) takes part. */
 bool kb_fast_wants_grad(const kb_fast *fast, PyObject *object);
 
+/* Whether an autograd function may be called without its Python part: that is for torch.func. */
+bool kb_fast_may_record(const kb_fast *fast);
+
 /* Describes a plain tensor of a supported dtype, on the CPU or, where that is built in, the current
  * CUDA device; false: decline. Sets no error. */
 bool kb_fast_open(const kb_fast *fast, PyObject *object, kb_plain *out);
@@ -70,10 +74,10 @@ bool kb_fast_open(const kb_fast *fast, PyObject *object, kb_plain *out);
 /* The same for a tensor on the device of x, which is open. */
 bool kb_fast_open_beside(const kb_fast *fast, PyObject *object, const kb_plain *x, kb_plain *out);
 
-/* The same for a tensor to write into: contiguous, of these sizes, of x's type and device,
- * writable. */
-bool kb_fast_open_output(const kb_fast *fast, PyObject *object, const kb_plain *x, int32_t ndim,
-                         const int64_t *sizes, kb_plain *out);
+/* The same for a tensor of x's type and of these sizes, contiguous and without gradient: one to
+ * write into, or a gradient. */
+bool kb_fast_open_like(const kb_fast *fast, PyObject *object, const kb_plain *x, int32_t ndim,
+                       const int64_t *sizes, kb_plain *out);
 
 /* Whether both have one type and one device. */
 bool kb_plain_is_with(const kb_plain *a, const kb_plain *b);
@@ -84,6 +88,9 @@ bool kb_plain_has_sizes(const kb_plain *tensor, int32_t ndim, const int64_t *siz
  * without one to decline. */
 PyObject *kb_fast_new(const kb_fast *fast, const kb_plain *x, int32_t ndim, const int64_t *sizes,
                       const int64_t *strides, kb_plain *out);
+
+/* The same of float32, whatever x's type. */
+PyObject *kb_fast_new_floats(const kb_fast *fast, const kb_plain *x, int64_t count, float **data);
 
 /* kb_parallel without the GIL where that uses threads. */
 void kb_fast_parallel(int64_t count, int64_t cost, kb_range_kernel kernel, void *context);

@@ -22,7 +22,9 @@ int kb_module_exec(PyObject *module, const kb_kernel *kernel) {
 
 int kb_module_traverse(PyObject *module, visitproc visit, void *arg) {
     kb_state *state = PyModule_GetState(module);
-    return state ? kb_fast_traverse(&state->fast, visit, arg) : 0;
+    if (!state) return 0;
+    for (int i = 0; i < KB_MAX_RECORDERS; i++) Py_VISIT(state->recorders[i]);
+    return kb_fast_traverse(&state->fast, visit, arg);
 }
 
 int kb_module_clear(PyObject *module) {
@@ -30,6 +32,7 @@ int kb_module_clear(PyObject *module) {
     if (!state) return 0;
     kb_fast_clear(&state->fast);
     for (int i = 0; i < KB_MAX_TEXTS; i++) Py_CLEAR(state->texts[i]);
+    for (int i = 0; i < KB_MAX_RECORDERS; i++) Py_CLEAR(state->recorders[i]);
     return 0;
 }
 
@@ -64,6 +67,33 @@ PyObject *kb_module_select_isa(PyObject *module, PyObject *name) {
 PyObject *kb_module_current_isa(PyObject *module, PyObject *unused) {
     (void)module, (void)unused;
     return PyUnicode_FromString(kb_isa_name(kb_isa_active()));
+}
+
+PyObject *kb_module_set_recorder(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    kb_state *state = PyModule_GetState(module);
+    if (!kb_argument_count_is(count, 2)) return NULL;
+    for (int i = 0; i < KB_MAX_RECORDERS && state->kernel->recorders[i]; i++) {
+        if (!PyUnicode_Check(args[0]) ||
+            PyUnicode_CompareWithASCIIString(args[0], state->kernel->recorders[i]) != 0)
+            continue;
+        PyObject *before = state->recorders[i];
+        Py_INCREF(args[1]);
+        state->recorders[i] = args[1];
+        Py_XDECREF(before);
+        Py_RETURN_NONE;
+    }
+    return PyErr_Format(PyExc_ValueError, "no call %R records a gradient", args[0]);
+}
+
+PyObject *kb_record(const kb_state *state, int index, PyObject *arguments) {
+    PyObject *recorder = state->recorders[index], *result = NULL;
+    if (!arguments) return NULL;
+    if (recorder && kb_fast_may_record(&state->fast))
+        result = PyObject_CallObject(recorder, arguments);
+    else
+        result = kb_fast_failed();
+    Py_DECREF(arguments);
+    return result;
 }
 
 bool kb_argument_count_between(Py_ssize_t given, Py_ssize_t least, Py_ssize_t most) {

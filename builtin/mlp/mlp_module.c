@@ -4,33 +4,78 @@
 #include "kb_module.h"
 #include "mlp_ops.h"
 
-static const kb_kernel kernel = {.name = "mlp", .ops = mlp_ops, .op_count = MLP_OP_COUNT};
+static const kb_kernel kernel = {
+    .name = "mlp",
+    .ops = mlp_ops,
+    .op_count = MLP_OP_COUNT,
+    .recorders = {"silu_mul", "gelu_mul", "gelu_tanh_mul"},
+};
 
-static PyObject *multiply(PyObject *module, PyObject *const *args, Py_ssize_t count,
-                          activation_kind kind) {
-    const kb_fast *fast = &kb_state_of(module)->fast;
-    kb_plain gate, up, y;
-    if (!kb_argument_count_is(count, 2)) return NULL;
-    if (!kb_fast_is_quiet(fast) || !kb_fast_open(fast, args[0], &gate) ||
-        !kb_fast_open(fast, args[1], &up) || !gate.contiguous || !up.contiguous ||
-        gate.dl.ndim < 1 || !kb_plain_is_with(&up, &gate) ||
-        !kb_plain_has_sizes(&up, gate.dl.ndim, gate.dl.shape) ||
-        kb_fast_wants_grad(fast, args[0]) || kb_fast_wants_grad(fast, args[1]))
-        Py_RETURN_NOTIMPLEMENTED;
-    PyObject *result = kb_fast_new(fast, &gate, gate.dl.ndim, gate.dl.shape, NULL, &y);
+/* Describes `gate` and the job over it and `up`, which is like it. */
+static bool gate_and_up_open(const kb_fast *fast, PyObject *const *gate_and_up,
+                             activation_kind kind, kb_plain *gate, activation_job *job) {
+    kb_plain up;
+    if (!kb_fast_is_quiet(fast) || !kb_fast_open(fast, gate_and_up[0], gate) ||
+        !kb_fast_open(fast, gate_and_up[1], &up) || !gate->contiguous || !up.contiguous ||
+        gate->dl.ndim < 1 || !kb_plain_is_with(&up, gate) ||
+        !kb_plain_has_sizes(&up, gate->dl.ndim, gate->dl.shape))
+        return false;
+    *job = (activation_job){.kind = kind, .type = gate->type, .x = gate->data, .factor = up.data};
+    job->width = gate->dl.shape[gate->dl.ndim - 1];
+    job->x_stride = job->factor_stride = job->grad_stride = job->out_stride = job->width;
+    return true;
+}
+
+static bool want_grad(const kb_fast *fast, PyObject *const *gate_and_up) {
+    return kb_fast_wants_grad(fast, gate_and_up[0]) || kb_fast_wants_grad(fast, gate_and_up[1]);
+}
+
+static PyObject *multiply(const kb_state *state, PyObject *const *args, activation_kind kind) {
+    kb_plain gate, y;
+    activation_job job;
+    if (!gate_and_up_open(&state->fast, args, kind, &gate, &job)) Py_RETURN_NOTIMPLEMENTED;
+    if (want_grad(&state->fast, args))
+        return kb_record(state, (int)kind, PyTuple_Pack(2, args[0], args[1]));
+    PyObject *result = kb_fast_new(&state->fast, &gate, gate.dl.ndim, gate.dl.shape, NULL, &y);
     if (!result) return kb_fast_failed();
-    activation_job job = {.kind = kind, .type = gate.type, .x = gate.data, .out = y.data};
-    job.factor = up.data;
-    job.width = gate.dl.shape[gate.dl.ndim - 1];
-    job.x_stride = job.factor_stride = job.out_stride = job.width;
+    job.out = y.data;
     int64_t rows = job.width ? gate.count / job.width : 0;
     return activation_run_direct(activation_gated_forward(&job, rows), gate.device, result);
 }
 
-/* name(gate, up): a tensor, or NotImplemented */
+static PyObject *multiply_backward(const kb_fast *fast, PyObject *const *args,
+                                   activation_kind kind) {
+    kb_plain gate, grad, gate_grad, up_grad;
+    activation_job job;
+    if (!gate_and_up_open(fast, args + 1, kind, &gate, &job) || want_grad(fast, args + 1) ||
+        gate.count == 0 ||
+        !kb_fast_open_like(fast, args[0], &gate, gate.dl.ndim, gate.dl.shape, &grad))
+        Py_RETURN_NOTIMPLEMENTED;
+    PyObject *first = kb_fast_new(fast, &gate, gate.dl.ndim, gate.dl.shape, NULL, &gate_grad);
+    PyObject *second =
+        first ? kb_fast_new(fast, &gate, gate.dl.ndim, gate.dl.shape, NULL, &up_grad) : NULL;
+    PyObject *pair = second ? PyTuple_Pack(2, first, second) : NULL;
+    Py_XDECREF(first);
+    Py_XDECREF(second);
+    if (!pair) return kb_fast_failed();
+    job.grad = grad.data;
+    job.out = gate_grad.data;
+    job.factor_out = up_grad.data;
+    int64_t rows = gate.count / job.width;
+    return activation_run_direct(activation_gated_backward(&job, rows), gate.device, pair);
+}
+
+/* name(gate, up): a tensor; name_backward(grad, gate, up): the gradients of both; or
+ * NotImplemented */
 #define DEFINE_DIRECT(name, kind)                                                               \
     static PyObject *direct_##name(PyObject *module, PyObject *const *args, Py_ssize_t count) { \
-        return multiply(module, args, count, kind);                                             \
+        if (!kb_argument_count_is(count, 2)) return NULL;                                       \
+        return multiply(kb_state_of(module), args, kind);                                       \
+    }                                                                                           \
+    static PyObject *direct_##name##_backward(PyObject *module, PyObject *const *args,          \
+                                              Py_ssize_t count) {                               \
+        if (!kb_argument_count_is(count, 3)) return NULL;                                       \
+        return multiply_backward(&kb_state_of(module)->fast, args, kind);                       \
     }
 
 DEFINE_DIRECT(silu_mul, ACTIVATION_SILU)
@@ -140,9 +185,9 @@ static PyObject *direct_gated_mlp(PyObject *module, PyObject *const *args, Py_ss
 }
 
 static PyMethodDef module_methods[] = {
-    {"silu_mul", KB_FASTCALL(direct_silu_mul)},
-    {"gelu_mul", KB_FASTCALL(direct_gelu_mul)},
-    {"gelu_tanh_mul", KB_FASTCALL(direct_gelu_tanh_mul)},
+    KB_DIRECT_PAIR(silu_mul),
+    KB_DIRECT_PAIR(gelu_mul),
+    KB_DIRECT_PAIR(gelu_tanh_mul),
     {"linear", KB_FASTCALL(direct_linear)},
     {"gated_mlp", KB_FASTCALL(direct_gated_mlp)},
     KB_MODULE_METHODS,

@@ -189,8 +189,8 @@ static void backward_cpu(const norm_job *job, const kb_tensor *x, int64_t rows, 
     norm_back_work work = norm_backward_work(job, rows, dw, db);
     KB_OWNED kb_tensor sums = new_sums(job, x, work.chunks, dw, db);
     work.sums = sums.data;
-    kb_parallel(work.chunks, work.chunk_rows * job->width, norm_backward_range, &work);
-    norm_backward_finish(&work);
+    kb_parallel(work.chunks, norm_chunk_cost(&work), norm_backward_range, &work);
+    kb_parallel(norm_columns(&work), norm_column_cost(&work), norm_finish_range, &work);
 }
 
 #ifdef KB_HAS_CUDA

@@ -54,10 +54,22 @@ void norm_backward_range(int64_t begin, int64_t end, void *context) {
     }
 }
 
+int64_t norm_chunk_cost(const norm_back_work *work) { return work->chunk_rows * work->job.width; }
+
+int64_t norm_columns(const norm_back_work *work) {
+    return work->weight_grad || work->bias_grad ? work->job.width : 0;
+}
+
+int64_t norm_column_cost(const norm_back_work *work) {
+    enum { FAR_APART = 4 }; /* each of the sums lies in a cache line of its own */
+    return FAR_APART * work->chunks;
+}
+
 /* Adds up the chunks' sums, of which those at `from` lie 2 * width apart, into `out`. */
-static void add_chunks(const norm_back_work *work, int64_t from, void *out) {
+static void add_chunks(const norm_back_work *work, int64_t begin, int64_t end, int64_t from,
+                       void *out) {
     const int64_t width = work->job.width;
-    for (int64_t i = 0; i < width; i++) {
+    for (int64_t i = begin; i < end; i++) {
         float total = 0.0f;
         for (int64_t chunk = 0; chunk < work->chunks; chunk++)
             total += work->sums[chunk * 2 * width + from + i];
@@ -65,7 +77,8 @@ static void add_chunks(const norm_back_work *work, int64_t from, void *out) {
     }
 }
 
-void norm_backward_finish(const norm_back_work *work) {
-    if (work->weight_grad) add_chunks(work, 0, work->weight_grad);
-    if (work->bias_grad) add_chunks(work, work->job.width, work->bias_grad);
+void norm_finish_range(int64_t begin, int64_t end, void *context) {
+    const norm_back_work *work = context;
+    if (work->weight_grad) add_chunks(work, begin, end, 0, work->weight_grad);
+    if (work->bias_grad) add_chunks(work, begin, end, work->job.width, work->bias_grad);
 }

@@ -35,8 +35,12 @@ norm_back_work norm_backward_work(const norm_job *job, int64_t rows, void *weigh
 int64_t norm_back_sums(const norm_job *job, int64_t chunks, const void *weight_grad,
                        const void *bias_grad);
 
-/* A range of chunks, each of chunk_rows rows; and what is to be done after all of them. */
+/* What kb_parallel runs: `chunks` chunks, and the cost of one; after all of them the columns of the
+ * sums, none where there are no sums. */
+int64_t norm_chunk_cost(const norm_back_work *work);
 void norm_backward_range(int64_t begin, int64_t end, void *context);
-void norm_backward_finish(const norm_back_work *work);
+int64_t norm_columns(const norm_back_work *work);
+int64_t norm_column_cost(const norm_back_work *work);
+void norm_finish_range(int64_t begin, int64_t end, void *context);
 
 #endif

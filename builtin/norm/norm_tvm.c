@@ -201,8 +201,8 @@ static void backward_cpu(kb_call *call, const norm_job *job, int64_t rows, const
     int64_t count = norm_back_sums(job, work.chunks, weight_grad, bias_grad);
     work.sums = workspace_open(call, workspace, count);
     if (call->failed || (count > 0 && !work.sums)) return;
-    kb_parallel(work.chunks, work.chunk_rows * job->width, norm_backward_range, &work);
-    norm_backward_finish(&work);
+    kb_parallel(work.chunks, norm_chunk_cost(&work), norm_backward_range, &work);
+    kb_parallel(norm_columns(&work), norm_column_cost(&work), norm_finish_range, &work);
 }
 
 /* The rest of every backward. The result is how many elements the workspace needs; where that is

@@ -2,7 +2,7 @@
 """What the first-party kernels share on the Python side: choosing a way, and registering ops."""
 
 import torch
-from torch.compiler import is_compiling
+from torch.compiler import is_compiling, is_dynamo_compiling
 
 from ._build import DEVICES
 
@@ -104,18 +104,43 @@ def wants_direct_grad(kern, *tensors):
     return any(t.requires_grad for t in given) and all(type(t) in _TYPES[:2] for t in given)
 
 
-def direct_function(name, direct, op, setup, grads):
-    """An autograd function: the direct call, or the op where that declines, with these gradients."""
+def direct_or_op(direct, op):
+    """The direct call, or the op where that declines or a compiler is to see it."""
+
+    def call(*inputs):
+        if not is_dynamo_compiling():
+            output = direct(*inputs)
+            if output is not NotImplemented:
+                return output
+        return op(*inputs)
+
+    return call
+
+
+def define_gradient(kern, name, op, setup, grads):
+    """Registers the gradient of the op, and with the direct call of this name what records it there.
+
+    Returns a function that takes the op or, where only a gradient is asked for, the shorter way.
+    """
+    torch.library.register_autograd(op, grads, setup_context=setup)
+    register_vmap(op)
+    compute = direct_or_op(getattr(kern, name), op)
 
     def forward(ctx, *inputs):
-        output = direct(*inputs)
-        if output is NotImplemented:
-            output = op(*inputs)
+        output = compute(*inputs)
         setup(ctx, inputs, output)
         return output
 
     members = {"forward": staticmethod(forward), "backward": staticmethod(grads)}
-    return type(name, (torch.autograd.Function,), members)
+    function = type(f"Direct_{name}", (torch.autograd.Function,), members)
+    # What apply does in Python is for torch.func alone, under which the direct calls do not record.
+    kern.set_recorder(name, super(torch.autograd.Function, function).apply)
+
+    def call(*inputs):
+        tensors = [t for t in inputs if isinstance(t, torch.Tensor)]
+        return function.apply(*inputs) if wants_direct_grad(kern, *tensors) else op(*inputs)
+
+    return call
 
 
 def register_vmap(op):
@@ -160,13 +185,19 @@ def wrote_to(out):
 
 
 def backward_through(reference, inputs, grad):
-    """Gradients that can be differentiated again: those of the reference in torch's own ops."""
-    wanted = [t for t in inputs if isinstance(t, torch.Tensor) and t.requires_grad]
+    """Gradients that can be differentiated again: those of the reference in torch's own ops.
+
+    They are taken at aliases of the inputs: one tensor may be given twice, or depend on another.
+    """
     with torch.enable_grad():
-        output = reference(*inputs)
+        aliases = [
+            t.view_as(t) if isinstance(t, torch.Tensor) and t.requires_grad else None
+            for t in inputs
+        ]
+        given = [t if alias is None else alias for t, alias in zip(inputs, aliases, strict=True)]
+        output = reference(*given)
+        wanted = [alias for alias in aliases if alias is not None]
         found = iter(
             torch.autograd.grad(output, wanted, grad, create_graph=True, allow_unused=True)
         )
-    return tuple(
-        next(found) if isinstance(t, torch.Tensor) and t.requires_grad else None for t in inputs
-    )
+    return tuple(None if alias is None else next(found) for alias in aliases)

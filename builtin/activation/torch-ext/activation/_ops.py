@@ -8,10 +8,10 @@ from . import _activation_kern
 from ._build import BUILD_ID
 from ._glue import (
     backward_through,
-    direct_function,
+    define_gradient,
+    direct_or_op,
     register_ops,
     register_vmap,
-    wants_direct_grad,
 )
 
 ops = register_ops(_activation_kern, BUILD_ID, "silu")
@@ -55,6 +55,7 @@ def _define(name, reference):
     takes the op or, where only a gradient is asked for, the shorter way."""
     forward = getattr(ops, name).default
     backward = getattr(ops, f"{name}_backward").default
+    gradient = direct_or_op(getattr(_activation_kern, f"{name}_backward"), backward)
 
     def setup(ctx, inputs, output):
         ctx.save_for_backward(*inputs)
@@ -63,7 +64,7 @@ def _define(name, reference):
         (x,) = ctx.saved_tensors
         if torch.is_grad_enabled():
             return backward_through(reference, (x,), grad)[0]
-        return backward(grad, x)
+        return gradient(grad, x)
 
     def gated_fake(x):
         return x.new_empty((*x.shape[:-1], x.shape[-1] // 2))
@@ -74,16 +75,8 @@ def _define(name, reference):
 
     torch.library.register_fake(forward, gated_fake if name in GATED else torch.empty_like)
     torch.library.register_fake(backward, backward_fake)
-    torch.library.register_autograd(forward, grads, setup_context=setup)
-    register_vmap(forward)
     register_vmap(backward)
-    direct = getattr(_activation_kern, name)
-    function = direct_function(f"Direct_{name}", direct, forward, setup, grads)
-
-    def call(x):
-        return function.apply(x) if wants_direct_grad(_activation_kern, x) else forward(x)
-
-    return call
+    return define_gradient(_activation_kern, name, forward, setup, grads)
 
 
 OPS = {name: _define(name, reference) for name, reference in REFERENCES.items()}

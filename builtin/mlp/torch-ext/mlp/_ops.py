@@ -8,10 +8,10 @@ from . import _mlp_kern
 from ._build import BUILD_ID
 from ._glue import (
     backward_through,
-    direct_function,
+    define_gradient,
+    direct_or_op,
     register_ops,
     register_vmap,
-    wants_direct_grad,
 )
 
 ops = register_ops(_mlp_kern, BUILD_ID, "silu_mul")
@@ -29,6 +29,7 @@ def _define(name, reference):
     takes the op or, where only a gradient is asked for, the shorter way."""
     forward = getattr(ops, name).default
     backward = getattr(ops, f"{name}_backward").default
+    gradients = direct_or_op(getattr(_mlp_kern, f"{name}_backward"), backward)
 
     def setup(ctx, inputs, output):
         ctx.save_for_backward(*inputs)
@@ -36,23 +37,14 @@ def _define(name, reference):
     def grads(ctx, grad):
         if torch.is_grad_enabled():
             return backward_through(reference, ctx.saved_tensors, grad)
-        return backward(grad, *ctx.saved_tensors)
+        return gradients(grad, *ctx.saved_tensors)
 
     torch.library.register_fake(forward, lambda gate, up: gate.new_empty(gate.shape))
     torch.library.register_fake(
         backward, lambda grad, gate, up: (gate.new_empty(gate.shape), gate.new_empty(gate.shape))
     )
-    torch.library.register_autograd(forward, grads, setup_context=setup)
-    register_vmap(forward)
     register_vmap(backward)
-    direct = getattr(_mlp_kern, name)
-    function = direct_function(f"Direct_{name}", direct, forward, setup, grads)
-
-    def call(gate, up):
-        wants = wants_direct_grad(_mlp_kern, gate, up)
-        return function.apply(gate, up) if wants else forward(gate, up)
-
-    return call
+    return define_gradient(_mlp_kern, name, forward, setup, grads)
 
 
 OPS = {name: _define(name, reference) for name, reference in REFERENCES.items()}

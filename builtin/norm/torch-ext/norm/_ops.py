@@ -8,10 +8,10 @@ from . import _norm_kern
 from ._build import BUILD_ID
 from ._glue import (
     backward_through,
-    direct_function,
+    define_gradient,
+    direct_or_op,
     register_ops,
     register_vmap,
-    wants_direct_grad,
 )
 
 ops = register_ops(_norm_kern, BUILD_ID, "rms_norm")
@@ -119,97 +119,91 @@ def _(grad, x, weight, bias, ndim, eps, wants_weight, wants_bias, sum_grad=None)
 
 
 def _rms_norm_setup(ctx, inputs, output):
-    x, weight, ctx.ndim, ctx.eps, ctx.cast_first = inputs
-    ctx.save_for_backward(x, weight)
+    ctx.options = inputs[2:]
+    ctx.save_for_backward(*inputs[:2])
 
 
 def _rms_norm_grads(ctx, grad):
     x, weight = ctx.saved_tensors
     if torch.is_grad_enabled():
-        return backward_through(
-            rms_norm_reference, (x, weight, ctx.ndim, ctx.eps, ctx.cast_first), grad
-        )
+        return backward_through(rms_norm_reference, (x, weight, *ctx.options), grad)
+    ndim, eps, _ = ctx.options
     wants = ctx.needs_input_grad[1]
-    dx, dw, _ = _rms_norm_backward(grad, x, weight, ctx.ndim, ctx.eps, wants)
+    dx, dw, _ = _grads_of_rms_norm(grad, x, weight, ndim, eps, wants)
     return dx, dw if wants else None, None, None, None
 
 
 def _layer_norm_setup(ctx, inputs, output):
-    x, weight, bias, ctx.ndim, ctx.eps = inputs
-    ctx.save_for_backward(x, weight, bias)
+    ctx.options = inputs[3:]
+    ctx.save_for_backward(*inputs[:3])
 
 
 def _layer_norm_grads(ctx, grad):
-    x, weight, bias = ctx.saved_tensors
+    inputs = (*ctx.saved_tensors, *ctx.options)
     if torch.is_grad_enabled():
-        return backward_through(layer_norm_reference, (x, weight, bias, ctx.ndim, ctx.eps), grad)
-    wants = ctx.needs_input_grad
-    dx, dw, db = _layer_norm_backward(grad, x, weight, bias, ctx.ndim, ctx.eps, wants[1], wants[2])
-    return dx, dw if wants[1] else None, db if wants[2] else None, None, None
+        return backward_through(layer_norm_reference, inputs, grad)
+    _, *wants, _, _ = ctx.needs_input_grad
+    dx, dw, db = _grads_of_layer_norm(grad, *inputs, *wants)
+    return dx, dw if wants[0] else None, db if wants[1] else None, None, None
+
+
+# Of a fused addition the backward needs the sum, not what was added.
 
 
 def _fused_add_rms_norm_setup(ctx, inputs, output):
-    x, residual, weight, ctx.ndim, ctx.eps, ctx.cast_first = inputs
-    ctx.save_for_backward(x, residual, weight, output[1])
+    ctx.options = inputs[3:]
+    ctx.save_for_backward(output[1], inputs[2])
 
 
 def _fused_add_rms_norm_grads(ctx, grad, sum_grad):
-    x, residual, weight, total = ctx.saved_tensors
-    options = (ctx.ndim, ctx.eps, ctx.cast_first)
+    total, weight = ctx.saved_tensors
     if torch.is_grad_enabled():
-        inputs = (x, residual, weight, *options)
-        return backward_through(fused_add_rms_norm_reference, inputs, (grad, sum_grad))
+        inputs = (total, weight, *ctx.options)
+        dx, dw, *_ = backward_through(rms_norm_reference, inputs, grad)
+        return dx + sum_grad, dx + sum_grad, dw, None, None, None
+    ndim, eps, _ = ctx.options
     wants = ctx.needs_input_grad[2]
-    dx, dw, _ = _rms_norm_backward(grad, total, weight, ctx.ndim, ctx.eps, wants, sum_grad)
+    dx, dw, _ = _grads_of_rms_norm(grad, total, weight, ndim, eps, wants, sum_grad)
     return dx, dx, dw if wants else None, None, None, None
 
 
 def _fused_add_layer_norm_setup(ctx, inputs, output):
-    x, residual, weight, bias, ctx.ndim, ctx.eps = inputs
-    ctx.save_for_backward(x, residual, weight, bias, output[1])
+    ctx.options = inputs[4:]
+    ctx.save_for_backward(output[1], *inputs[2:4])
 
 
 def _fused_add_layer_norm_grads(ctx, grad, sum_grad):
-    x, residual, weight, bias, total = ctx.saved_tensors
+    inputs = (*ctx.saved_tensors, *ctx.options)
     if torch.is_grad_enabled():
-        inputs = (x, residual, weight, bias, ctx.ndim, ctx.eps)
-        return backward_through(fused_add_layer_norm_reference, inputs, (grad, sum_grad))
+        dx, dw, db, *_ = backward_through(layer_norm_reference, inputs, grad)
+        return dx + sum_grad, dx + sum_grad, dw, db, None, None
     wants = ctx.needs_input_grad[2:4]
-    dx, dw, db = _layer_norm_backward(
-        grad, total, weight, bias, ctx.ndim, ctx.eps, *wants, sum_grad
-    )
+    dx, dw, db = _grads_of_layer_norm(grad, *inputs, *wants, sum_grad)
     return dx, dx, dw if wants[0] else None, db if wants[1] else None, None, None
 
 
 def _rms_norm_gated_setup(ctx, inputs, output):
-    x, gate, weight, ctx.ndim, ctx.eps, ctx.cast_first, ctx.kind = inputs
-    ctx.save_for_backward(x, gate, weight)
+    ctx.options = inputs[3:]
+    ctx.save_for_backward(*inputs[:3])
 
 
 def _rms_norm_gated_grads(ctx, grad):
     x, gate, weight = ctx.saved_tensors
     if torch.is_grad_enabled():
-        inputs = (x, gate, weight, ctx.ndim, ctx.eps, ctx.cast_first, ctx.kind)
-        return backward_through(rms_norm_gated_reference, inputs, grad)
+        return backward_through(rms_norm_gated_reference, (x, gate, weight, *ctx.options), grad)
+    ndim, eps, _, kind = ctx.options
     wants = ctx.needs_input_grad[2]
-    dx, dgate, dw = _rms_norm_gated_backward(
-        grad, x, gate, weight, ctx.ndim, ctx.eps, ctx.kind, wants
-    )
+    dx, dgate, dw = _grads_of_rms_norm_gated(grad, x, gate, weight, ndim, eps, kind, wants)
     return dx, dgate, dw if wants else None, None, None, None, None
 
 
 def _define(name, op, setup, grads):
-    """Registers the gradient of an op; returns a function that takes the op or, where only a
-    gradient is asked for, the shorter way."""
-    torch.library.register_autograd(op, grads, setup_context=setup)
+    return define_gradient(_norm_kern, name, op, setup, grads)
+
+
+def _define_backward(name, op):
     register_vmap(op)
-    function = direct_function(f"Direct_{name}", getattr(_norm_kern, name), op, setup, grads)
-
-    def call(*inputs):
-        tensors = [t for t in inputs if isinstance(t, torch.Tensor)]
-        return function.apply(*inputs) if wants_direct_grad(_norm_kern, *tensors) else op(*inputs)
-
-    return call
+    return direct_or_op(getattr(_norm_kern, name), op)
 
 
 _call_rms_norm = _define("rms_norm", _rms_norm, _rms_norm_setup, _rms_norm_grads)
@@ -226,8 +220,9 @@ _call_fused_add_layer_norm = _define(
 _call_rms_norm_gated = _define(
     "rms_norm_gated", _rms_norm_gated, _rms_norm_gated_setup, _rms_norm_gated_grads
 )
-for _op in (_rms_norm_backward, _layer_norm_backward, _rms_norm_gated_backward):
-    register_vmap(_op)
+_grads_of_rms_norm = _define_backward("rms_norm_backward", _rms_norm_backward)
+_grads_of_layer_norm = _define_backward("layer_norm_backward", _layer_norm_backward)
+_grads_of_rms_norm_gated = _define_backward("rms_norm_gated_backward", _rms_norm_gated_backward)
 
 
 def _weight_for(x, weight):

@@ -5,13 +5,7 @@ import torch
 
 from . import _rotary_kern
 from ._build import BUILD_ID
-from ._glue import (
-    backward_through,
-    direct_function,
-    register_ops,
-    register_vmap,
-    wants_direct_grad,
-)
+from ._glue import backward_through, define_gradient, direct_or_op, register_ops
 
 ops = register_ops(_rotary_kern, BUILD_ID, "apply")
 _apply = ops.apply.default
@@ -57,35 +51,28 @@ def _(q, k, cos, sin, dim, turned, interleaved, transposed):
 
 def _setup(ctx, inputs, output):
     q, k, cos, sin, *ctx.options = inputs
-    ctx.save_for_backward(q, k, cos, sin)
+    # q and k are turned back by the angles alone.
+    given = (q, k) if any(ctx.needs_input_grad[2:4]) else (None, None)
+    ctx.save_for_backward(*given, cos, sin)
 
 
 def _grads(ctx, q_grad, k_grad):
     q, k, cos, sin = ctx.saved_tensors
-    if torch.is_grad_enabled() or any(ctx.needs_input_grad[2:4]):
+    if any(ctx.needs_input_grad[2:4]):
         inputs = (q, k, cos, sin, *ctx.options)
         return backward_through(apply_reference, inputs, (q_grad, k_grad))
     *options, transposed = ctx.options
-    dq, dk = _apply(q_grad, k_grad, cos, sin, *options, not transposed)
+    turn_back = apply_reference if torch.is_grad_enabled() else _turn_back
+    dq, dk = turn_back(q_grad, k_grad, cos, sin, *options, not transposed)
     return dq, dk, None, None, None, None, None, None
 
 
-torch.library.register_autograd(_apply, _grads, setup_context=_setup)
-register_vmap(_apply)
-
-
-def _direct(q, k, cos, sin, dim, turned, interleaved, transposed):
-    return _rotary_kern.apply(q, k, cos, sin, dim, turned, interleaved)
-
-
-_Direct = direct_function("DirectRotary", _direct, _apply, _setup, _grads)
+_turn_back = direct_or_op(_rotary_kern.apply, _apply)
+_call = define_gradient(_rotary_kern, "apply", _apply, _setup, _grads)
 
 
 def apply_op(q, k, cos, sin, dim, turned, interleaved):
     """The op, for arguments that `takes_op` accepted."""
     if cos.dtype not in (q.dtype, torch.float32) or sin.dtype != cos.dtype:
         cos, sin = cos.float(), sin.float()
-    arguments = (q, k, cos, sin, dim, turned, interleaved, False)
-    if wants_direct_grad(_rotary_kern, q, k, cos, sin):
-        return _Direct.apply(*arguments)
-    return _apply(*arguments)
+    return _call(q, k, cos, sin, dim, turned, interleaved, False)

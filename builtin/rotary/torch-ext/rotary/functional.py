@@ -63,8 +63,8 @@ def apply_rotary(q, k, cos, sin, unsqueeze_dim=1, *, interleaved=False, turned=N
         if turned * 2 == q.shape[-1]:
             turned *= 2
     if not is_dynamo_compiling():
-        outputs = () if out is None else tuple(out)
-        pair = _rotary_kern.apply(q, k, cos, sin, unsqueeze_dim, turned, interleaved, *outputs)
+        arguments = (q, k, cos, sin, unsqueeze_dim, turned, interleaved, False)
+        pair = _rotary_kern.apply(*arguments, *(() if out is None else tuple(out)))
         if pair is not NotImplemented:
             return pair if out is None else tuple(wrote_to(y) for y in pair)
     _check(q, k, cos, sin, unsqueeze_dim, turned)
