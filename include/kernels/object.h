@@ -44,6 +44,11 @@ KN_API void kn_objects_free(kn_objects *objects);
 KN_API kn_status kn_objects_check(const kn_alloc *alloc, const char *folder, const char *name,
                                   const char *variant, const kn_gpu *gpu, kn_error *err);
 
+/* What to do about a shared object that the system's loader did not take, by its words (dlerror's,
+ * or those of Python's ImportError): a sentence without its end, static; NULL where they are not
+ * known. Pure. */
+KN_API const char *kn_loader_advice(const char *words);
+
 #ifdef __cplusplus
 }
 #endif

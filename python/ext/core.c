@@ -107,6 +107,14 @@ static PyObject *check_mode(PyObject *module, PyObject *mode) {
     Py_RETURN_NONE;
 }
 
+static PyObject *loader_advice(PyObject *module, PyObject *words) {
+    (void)module;
+    const char *text = core_text(words), *advice = text ? kn_loader_advice(text) : NULL;
+    if (!text) return NULL;
+    if (advice) return PyUnicode_FromString(advice);
+    Py_RETURN_NONE;
+}
+
 #define FASTCALL(name) (PyCFunction)(void (*)(void)) name
 
 static PyMethodDef methods[] = {
@@ -120,6 +128,8 @@ static PyMethodDef methods[] = {
      "check_range(lowest, highest): ValueError when lowest > highest."},
     {"check_mode", check_mode, METH_O,
      "check_mode(flags): ValueError for flags that cannot go together."},
+    {"loader_advice", loader_advice, METH_O,
+     "loader_advice(words) -> what to do about what the system's loader said, or None."},
     {"register", FASTCALL(core_register), METH_FASTCALL, "register(mapping, inherit)"},
     {"enter_mapping", FASTCALL(core_enter_mapping), METH_FASTCALL,
      "enter_mapping(mapping, inherit) -> token"},

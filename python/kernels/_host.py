@@ -11,6 +11,7 @@ import sysconfig
 import threading
 from pathlib import Path
 
+from kernels import _core
 from kernels.compat import has_torch, has_tvm_ffi
 from kernels.deps import use_kernel_deps
 from kernels.hf_hub import RepoInfo
@@ -190,6 +191,31 @@ def _claim_import(folder, entry, kernel_id, repo, repo_info):
             del _waits[threading.get_ident()]
 
 
+def _advice(words):
+    return _core.loader_advice(words.replace("\0", " ").encode(errors="replace").decode())
+
+
+def _explained(error, name, variant, repo, revision):
+    """An error of the system's loader again, with which kernel it is about and what to do; None for any other. torch
+    tells the loader's words as the cause of its own."""
+    if type(error) not in (ImportError, OSError):
+        return None
+    words = str(error)
+    advice = _advice(words)
+    if advice is None and isinstance(error.__cause__, OSError):
+        words = f"{words}: {error.__cause__}"
+        advice = _advice(words)
+    if advice is None:
+        return None
+    path = error.filename if isinstance(error, OSError) else error.path
+    file = f", file '{path}'" if path and path not in words else ""
+    at = f" at {revision}" if revision and revision not in repo else ""
+    text = f"kernel '{name}' variant '{variant}' ({repo}{at}){file}: {words}; {advice}"
+    if isinstance(error, ImportError):
+        return ImportError(text, name=error.name, path=error.path)
+    return OSError(text)
+
+
 def import_kernel(folder, entry, kernel_id, name, variant, repo, depends, repo_id, revision):
     """Imports the module of a kernel, each folder once, with the modules that it depends on at hand."""
     repo_info = None if repo_id is None else RepoInfo(repo_id=repo_id, revision=revision)
@@ -213,7 +239,10 @@ def import_kernel(folder, entry, kernel_id, name, variant, repo, depends, repo_i
                 error.add_note(
                     "kernels.native.get_kernel calls its functions without its Python code"
                 )
-        raise
+        explained = _explained(error, name, variant, repo, revision)
+        if explained is None:
+            raise
+        raise explained from error
     finally:
         with _imports_lock:
             del _imports[folder]

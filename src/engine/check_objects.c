@@ -41,37 +41,36 @@ static kn_status check_build(kni_run *run, const char *folder, bool asks_gpu, bo
     return status;
 }
 
-/* "'torch-cpu' is passed over: its shared object ..."; NULL: no memory. */
-static char *passed_text(const kni_want *w) {
+/* `before` (NULL: nothing), `between`, and "'torch-cpu' is passed over: its shared object ...";
+ * NULL: no memory, and *status and `err` say so. */
+static char *passed_text(const kni_want *w, const char *before, const char *between,
+                         kn_status *status, kn_error *err) {
     kni_text text;
     kni_text_init(&text, w->alloc);
+    if (before) kni_text_addf(&text, "%s%s", before, between);
     for (size_t i = 0; i < w->refused.count; i++)
         kni_text_addf(&text, "%s'%s' is passed over: %s", i ? "; " : "",
                       w->refused.items[i].variant, w->refused.items[i].reason);
-    return kni_text_take(&text);
+    char *made = kni_text_take(&text);
+    *status = made ? KN_OK : kni_no_memory(err, "finding a kernel");
+    return made;
 }
 
 /* What was passed over for its build is told in the log and in its note. */
 static kn_status tell_passed(kni_batch *batch, kni_want *w, kn_error *err) {
     if (!kni_want_refused(w)->count) return KN_OK;
-    char *passed = passed_text(w);
-    kni_text note;
-    kni_text_init(&note, w->alloc);
-    kni_text_addf(&note, "%s%s%s", w->note ? w->note : "", w->note ? "; " : "",
-                  passed ? passed : "");
-    char *made = kni_text_take(&note);
-    kn_status status = passed && made
-                           ? kni_batch_warn(batch, KN_LOG_METADATA, "%s: '%s' is taken, since %s",
-                                            w->display, w->kernel->source.variant, passed)
-                           : KN_ERR_NOMEM;
-    kni_free(w->alloc, passed);
-    if (status) {
-        kni_free(w->alloc, made);
-        return kni_no_memory(err, "finding a kernel");
+    kn_status status;
+    char *passed = passed_text(w, NULL, NULL, &status, err);
+    char *note = passed ? passed_text(w, w->note, "; ", &status, err) : NULL;
+    if (note) {
+        kni_free(w->alloc, w->note);
+        w->note = note;
+        if (kni_batch_warn(batch, KN_LOG_METADATA, "%s: '%s' is taken, since %s", w->display,
+                           w->kernel->source.variant, passed))
+            status = kni_no_memory(err, "finding a kernel");
     }
-    kni_free(w->alloc, w->note);
-    w->note = made;
-    return KN_OK;
+    kni_free(w->alloc, passed);
+    return status;
 }
 
 /* Damage is damage, whatever other builds there are. */
@@ -109,35 +108,29 @@ static kn_status check_want(kni_batch *batch, kni_want *w, bool *again, kn_error
 /* Where nothing is to be loaded now, it may be meant for another system than this: the best build
  * will do. */
 static kn_status take_refused(kni_batch *batch, kni_want *w, bool *again, kn_error *err) {
-    char *passed = passed_text(w);
-    kn_status status =
-        passed ? kni_batch_warn(batch, KN_LOG_METADATA,
-                                "%s: none of its builds can be loaded here, and the best is taken "
-                                "all the same: %s",
-                                w->display, passed)
-               : KN_ERR_NOMEM;
+    kn_status status;
+    char *passed = passed_text(w, NULL, NULL, &status, err);
+    if (!passed) return status;
+    if (kni_batch_warn(batch, KN_LOG_METADATA,
+                       "%s: none of its builds can be loaded here, and the best is taken all the "
+                       "same: %s",
+                       w->display, passed))
+        status = kni_no_memory(err, "finding a kernel");
     kni_free(w->alloc, passed);
-    if (status) return kni_no_memory(err, "finding a kernel");
     kn_error_init(&w->err);
     w->status = KN_OK;
-    w->takes_refused = true;
+    w->takes_refused = *again = true;
     kni_want_choose_again(w);
-    *again = true;
-    return KN_OK;
+    return status;
 }
 
 /* The next best build could not be had: what was passed over for it is told. */
 static kn_status add_passed(kni_want *w, kn_error *err) {
-    kni_text text;
-    kni_text_init(&text, w->alloc);
-    char *passed = passed_text(w);
-    kni_text_addf(&text, "%s; before that, %s", w->err.message, passed ? passed : "");
-    char *message = kni_text_take(&text);
-    bool ok = passed && message;
-    if (ok) kni_fail(&w->err, w->status, "%s", message);
-    kni_free(w->alloc, passed);
+    kn_status status;
+    char *message = passed_text(w, w->err.message, "; before that, ", &status, err);
+    if (message) kni_fail(&w->err, w->status, "%s", message);
     kni_free(w->alloc, message);
-    return ok ? KN_OK : kni_no_memory(err, "finding a kernel");
+    return status;
 }
 
 static kn_status check_failed(kni_batch *batch, kni_want *w, bool *again, kn_error *err) {

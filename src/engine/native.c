@@ -202,17 +202,31 @@ static kn_status open_library(kn_engine *engine, const char *folder, const char 
     return !status && misses ? kni_library_open(path, out, err) : status;
 }
 
+/* What the loader said, with which kernel that was about and what to do. */
+static kn_status fail_unloadable(const kni_kernel *kernel, const char *name, const kn_error *cause,
+                                 kn_error *err) {
+    const char *advice = kn_loader_advice(cause->message);
+    const char *repo = kernel->repo, *revision = kernel->revision;
+    return kni_fail(err, cause->status, "kernel '%s' variant '%s'%s%s%s%s%s: %s%s%s", name,
+                    kernel->source.variant, repo ? " (" : "", repo ? repo : "", repo ? " at " : "",
+                    repo ? revision : "", repo ? ")" : "", cause->message, advice ? "; " : "",
+                    advice ? advice : "");
+}
+
 static kn_status open_kernel(kn_engine *engine, const kni_kernel *kernel, kn_native **out,
                              kn_error *err) {
     kn_metadata_info metadata = {.size = sizeof metadata};
     kn_metadata_get(kernel->source.metadata, &metadata);
     char *path;
-    kni_library *library;
+    kni_library *library = NULL;
     kn_status status = kni_native_library_find(engine->alloc, &kernel->source, &path, err);
     if (status) return status;
     const kni_native_about about = {metadata.name, kernel->source.variant, kernel->source.folder,
                                     path};
-    status = open_library(engine, kernel->source.folder, path, &library, err);
+    kn_error cause;
+    kn_error_init(&cause);
+    status = open_library(engine, kernel->source.folder, path, &library, &cause);
+    if (status) status = fail_unloadable(kernel, metadata.name, &cause, err);
     if (!status) status = kni_native_new(engine->alloc, &about, library, out, err);
     kni_free(engine->alloc, path);
     return status;
