@@ -119,6 +119,7 @@ def test_rust_host_needs_no_build_script(installed, tmp_path):
     project = tmp_path / "rust_host"
     shutil.copytree(EXAMPLES / "rust_host", project)
     installed.environment["RUSTFLAGS"] = f"-D warnings -L {installed.libraries}"
+    installed.environment.pop("LD_PRELOAD", None)  # the compiler does not bear a sanitizer
     installed.run(
         "cargo", "build", "--offline", "--quiet", "--manifest-path", project / "Cargo.toml"
     )
