@@ -50,7 +50,7 @@ typedef struct kn_engine_options {
 
 /* An engine that has loaded nothing yet. It opens no file, makes no request and starts no thread
  * until it has to. `options` may be NULL, and its texts are copied. KN_ERR_NOMEM; KN_ERR_OS where
- * the library's own file cannot be found. */
+ * the library's own file cannot be found; KN_ERR_VALUE for a backend that is none. */
 KN_API kn_status kn_engine_new(const kn_engine_options *options, kn_engine **out, kn_error *err);
 
 /* Releases every handle that it holds; no call may be under way. `host` is the one whose handles

@@ -116,74 +116,70 @@ typedef struct kn_value {
     } as;
 } kn_value;
 
-static inline kn_value kn_value_int(int64_t integer) {
+/* A value of a type whose content is still to be set. */
+static inline kn_value kn_value_of(kn_value_type type) {
     kn_value value;
-    value.type = KN_VALUE_INT;
+    value.type = type;
     value.length = 0;
+    value.as.integer = 0;
+    return value;
+}
+
+static inline kn_value kn_value_none(void) { return kn_value_of(KN_VALUE_NONE); }
+
+static inline kn_value kn_value_int(int64_t integer) {
+    kn_value value = kn_value_of(KN_VALUE_INT);
     value.as.integer = integer;
     return value;
 }
 
-static inline kn_value kn_value_none(void) {
-    kn_value value = kn_value_int(0);
-    value.type = KN_VALUE_NONE;
-    return value;
-}
-
 static inline kn_value kn_value_bool(bool truth) {
-    kn_value value = kn_value_int(truth);
-    value.type = KN_VALUE_BOOL;
+    kn_value value = kn_value_of(KN_VALUE_BOOL);
+    value.as.integer = truth;
     return value;
 }
 
 static inline kn_value kn_value_float(double number) {
-    kn_value value = kn_value_none();
-    value.type = KN_VALUE_FLOAT;
+    kn_value value = kn_value_of(KN_VALUE_FLOAT);
     value.as.number = number;
     return value;
 }
 
 static inline kn_value kn_value_pointer(void *pointer) {
-    kn_value value = kn_value_none();
-    value.type = KN_VALUE_POINTER;
+    kn_value value = kn_value_of(KN_VALUE_POINTER);
     value.as.pointer = pointer;
     return value;
 }
 
 static inline kn_value kn_value_dtype(kn_dtype dtype) {
-    kn_value value = kn_value_none();
-    value.type = KN_VALUE_DTYPE;
+    kn_value value = kn_value_of(KN_VALUE_DTYPE);
     value.as.dtype = dtype;
     return value;
 }
 
 static inline kn_value kn_value_device(kn_tensor_device device) {
-    kn_value value = kn_value_none();
-    value.type = KN_VALUE_DEVICE;
+    kn_value value = kn_value_of(KN_VALUE_DEVICE);
     value.as.device = device;
     return value;
 }
 
 /* The tensor is borrowed for the call. */
 static inline kn_value kn_value_tensor(kn_tensor *tensor) {
-    kn_value value = kn_value_none();
-    value.type = KN_VALUE_TENSOR;
+    kn_value value = kn_value_of(KN_VALUE_TENSOR);
     value.as.tensor = tensor;
     return value;
 }
 
 /* The text is borrowed for the call. */
 static inline kn_value kn_value_text(const char *text) {
-    kn_value value = kn_value_none();
-    value.type = KN_VALUE_TEXT;
+    kn_value value = kn_value_of(KN_VALUE_TEXT);
     value.as.text = text;
     return value;
 }
 
 /* The bytes are borrowed for the call. */
 static inline kn_value kn_value_bytes(const kn_bytes *bytes) {
-    kn_value value = kn_value_none();
-    value.type = KN_VALUE_BYTES;
+    kn_value value = kn_value_of(KN_VALUE_BYTES);
     value.as.bytes_at = bytes;
     return value;
 }

@@ -22,7 +22,7 @@ typedef struct core_state {
     PyObject *watched;        /* id of a weak reference -> (weak reference, address) */
     PyObject *addresses;      /* addresses that are watched */
     PyObject *exchanges;      /* type -> what native_tensor.c knows of it */
-    PyObject *dlpack_options; /* what __dlpack__ is called with */
+    PyObject *dlpack_options; /* what asks __dlpack__ for DLPack 1.0 */
     PyTypeObject *mapping_type, *forward_type, *plan_type, *undo_type, *native_value_type,
         *native_tensor_type, *native_function_type;
     struct {

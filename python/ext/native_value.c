@@ -59,12 +59,11 @@ static int make_array(core_state *state, const kn_value *items, Py_ssize_t count
 }
 
 /* Data types and devices of other libraries, which kernels._native knows by their names. */
-static int read_named(core_state *state, PyObject *object, kn_value *out) {
+static int read_named(PyObject *object, kn_value *out) {
     PyObject *module = PyImport_ImportModule("kernels._native");
     PyObject *found = module ? PyObject_CallMethod(module, "describe", "O", object) : NULL;
     const char *kind = NULL;
     int numbers[3] = {0, 0, 0};
-    (void)state;
     bool ok =
         found && PyArg_ParseTuple(found, "siii", &kind, &numbers[0], &numbers[1], &numbers[2]);
     if (ok && strcmp(kind, "dtype") == 0)
@@ -101,7 +100,7 @@ static int read_other(core_state *state, PyObject *object, core_native_stream *s
     }
     found = core_native_read_function(state, object, out);
     if (found) return found < 0 ? -1 : 0;
-    return read_named(state, object, out);
+    return read_named(object, out);
 }
 
 /* What is no sequence. */

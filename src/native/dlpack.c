@@ -35,62 +35,60 @@ kn_status kn_value_from_dlpack_old(const kn_alloc *alloc, kn_managed_tensor_old 
 
 /* What is handed out: it has the tensor until its deleter is called, from whatever thread. */
 typedef struct handed {
-    kn_managed_tensor managed;
+    union {
+        kn_managed_tensor managed;
+        kn_managed_tensor_old old;
+    } as;
     const kn_alloc *alloc;
     kn_value value;
 } handed;
 
-typedef struct handed_old {
-    kn_managed_tensor_old managed;
-    const kn_alloc *alloc;
-    kn_value value;
-} handed_old;
-
-static void give_back(kn_managed_tensor *self) {
-    handed *made = self->ctx;
+static void take_back(handed *made) {
     kn_value_release(&made->value);
     kni_free(made->alloc, made);
 }
 
-static void give_back_old(kn_managed_tensor_old *self) {
-    handed_old *made = self->ctx;
-    kn_value_release(&made->value);
-    kni_free(made->alloc, made);
-}
+static void give_back(kn_managed_tensor *self) { take_back(self->ctx); }
 
-static kn_status fail_other(const kn_value *value, kn_error *err) {
-    return kni_fail(err, KN_ERR_TYPE, "a value of type %d is no tensor of its own", value->type);
+static void give_back_old(kn_managed_tensor_old *self) { take_back(self->ctx); }
+
+static kn_status hand_out(const kn_alloc *alloc, const kn_value *value, handed **out,
+                          kn_error *err) {
+    *out = NULL;
+    if (value->type != KN_VALUE_TENSOR_OBJECT)
+        return kni_fail(err, KN_ERR_TYPE, "a value of type %d is no tensor of its own",
+                        value->type);
+    alloc = kni_alloc_or_default(alloc);
+    *out = kni_new(alloc, sizeof **out);
+    if (!*out) return kni_no_memory(err, "handing out a tensor");
+    (*out)->alloc = alloc;
+    (*out)->value = kn_value_retain(value);
+    return KN_OK;
 }
 
 kn_status kn_value_to_dlpack(const kn_alloc *alloc, const kn_value *value, kn_managed_tensor **out,
                              kn_error *err) {
+    handed *made;
     *out = NULL;
-    if (value->type != KN_VALUE_TENSOR_OBJECT) return fail_other(value, err);
-    alloc = kni_alloc_or_default(alloc);
-    handed *made = kni_new(alloc, sizeof *made);
-    if (!made) return kni_no_memory(err, "handing out a tensor");
-    made->managed = (kn_managed_tensor){.major = DLPACK_MAJOR,
-                                        .minor = DLPACK_MINOR,
-                                        .ctx = made,
-                                        .deleter = give_back,
-                                        .tensor = *kn_value_as_tensor(value)};
-    made->alloc = alloc;
-    made->value = kn_value_retain(value);
-    *out = &made->managed;
+    kn_status status = hand_out(alloc, value, &made, err);
+    if (!made) return status;
+    made->as.managed = (kn_managed_tensor){.major = DLPACK_MAJOR,
+                                           .minor = DLPACK_MINOR,
+                                           .ctx = made,
+                                           .deleter = give_back,
+                                           .tensor = *kn_value_as_tensor(value)};
+    *out = &made->as.managed;
     return KN_OK;
 }
 
 kn_status kn_value_to_dlpack_old(const kn_alloc *alloc, const kn_value *value,
                                  kn_managed_tensor_old **out, kn_error *err) {
+    handed *made;
     *out = NULL;
-    if (value->type != KN_VALUE_TENSOR_OBJECT) return fail_other(value, err);
-    alloc = kni_alloc_or_default(alloc);
-    handed_old *made = kni_new(alloc, sizeof *made);
-    if (!made) return kni_no_memory(err, "handing out a tensor");
-    made->managed = (kn_managed_tensor_old){
+    kn_status status = hand_out(alloc, value, &made, err);
+    if (!made) return status;
+    made->as.old = (kn_managed_tensor_old){
         .tensor = *kn_value_as_tensor(value), .ctx = made, .deleter = give_back_old};
-    made->alloc = alloc;
-    made->value = kn_value_retain(value);
-    *out = &made->managed;
+    *out = &made->as.old;
     return KN_OK;
 }

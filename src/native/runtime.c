@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "native/memory.h"
+#include "native/object.h"
 #include "os/library.h"
 
 /* The functions, by the names that c_api.h and c_env_api.h of tvm-ffi give them. */
@@ -63,19 +64,11 @@ static kni_function find_function(const char *name) {
     return function;
 }
 
-static kn_value value_of(void *object) {
-    kn_value value = kn_value_none();
-    if (!object) return value;
-    value.type = ((const kni_ffi_object *)object)->type;
-    value.as.object = object;
-    return value;
-}
-
 kn_value kni_ffi_take_raised(void) {
     kni_function take = find_function("TVMFFIErrorMoveFromRaised");
     void *object = NULL;
     if (take) ((take_raised)take)(&object);
-    return value_of(object);
+    return kni_value_of(object);
 }
 
 kn_status kni_ffi_call_global(const char *name, const kn_value *args, int32_t count,
@@ -90,7 +83,7 @@ kn_status kni_ffi_call_global(const char *name, const kn_value *args, int32_t co
                         "install apache-tvm-ffi %d.%d or later",
                         name, KNI_FFI_MAJOR, KNI_FFI_MINOR);
     }
-    kn_value function = value_of(object);
+    kn_value function = kni_value_of(object);
     kn_status status = kn_value_call(&function, args, count, result, err);
     kn_value_release(&function);
     return status;

@@ -4,12 +4,21 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "native/failure.h"
-#include "native/ffi_abi.h"
+#include "native/object.h"
 
 /* ---- references ---- */
 
 static kni_ffi_object *object_of(const kn_value *value) {
     return value->type >= KN_VALUE_OBJECT ? value->as.object : NULL;
+}
+
+kn_value kni_value_of(void *object) {
+    kn_value value = kn_value_none();
+    if (object) {
+        value.type = ((const kni_ffi_object *)object)->type;
+        value.as.object = object;
+    }
+    return value;
 }
 
 kn_value kn_value_retain(const kn_value *value) {
