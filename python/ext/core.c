@@ -177,7 +177,8 @@ static PyMethodDef methods[] = {
     {"forget_kernels", core_forget_kernels, METH_O,
      "forget_kernels(folder or None): that kernel, or all, count as never loaded."},
     {"native_kernel", core_native_kernel, METH_VARARGS,
-     "native_kernel(repository, libtvm_ffi or None) -> (handle, name, variant, folder, library)"},
+     "native_kernel(repository, libtvm_ffi or None, has_torch) -> (handle, name, variant, folder, "
+     "library)"},
     {"native_function", core_native_find, METH_VARARGS,
      "native_function(handle, name) -> callable; AttributeError where there is none"},
     {NULL, NULL, 0, NULL},

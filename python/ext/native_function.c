@@ -293,21 +293,29 @@ int core_native_read_function(core_state *state, PyObject *object, kn_value *out
 
 #define HANDLE "kernels._core.native"
 
-/* native_kernel(repository, libtvm_ffi or None) -> (handle, name, variant, folder, library) */
+/* native_kernel(repository, libtvm_ffi or None, whether torch tells the GPU, and not the CUDA
+ * driver)
+ * -> (handle, name, variant, folder, library) */
 PyObject *core_native_kernel(PyObject *module, PyObject *args) {
     core_state *state = core_state_of(module);
     PyObject *repo;
     const char *tvm_ffi;
+    int has_torch;
     kn_repo_info info = {.size = sizeof info};
     kn_error err;
     kn_error_init(&err);
-    if (!PyArg_ParseTuple(args, "Oz", &repo, &tvm_ffi)) return NULL;
+    if (!PyArg_ParseTuple(args, "Ozp", &repo, &tvm_ffi, &has_torch)) return NULL;
     if (core_repo_describe(repo, &info) < 0 || !core_python(state)) return NULL;
     kn_status status = kn_engine_use_tvm_ffi(state->engine, tvm_ffi, &err);
     if (status) return core_raise(status, &err);
     core_call call;
     kn_native *native;
     core_call_init(&call, state);
+    if (!has_torch) {
+        call.host.capability = NULL;
+        call.host.has_unlike_devices = NULL;
+        call.host.gpu = NULL;
+    }
     status = kn_engine_get_native(state->engine, &call.host, &info, &native, &err);
     PyObject *result = NULL;
     if (status) {

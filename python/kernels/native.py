@@ -9,6 +9,7 @@ import os
 
 from kernels import _core
 from kernels._source import Source
+from kernels.compat import has_torch
 
 
 class NativeKernel:
@@ -35,7 +36,7 @@ class NativeKernel:
             self.__variant__,
             self.__folder__,
             self.__library__,
-        ) = _core.native_kernel(source, _tvm_ffi_library())
+        ) = _core.native_kernel(source, _tvm_ffi_library(), has_torch)
 
     def __getattr__(self, name):
         if name.startswith("__"):

@@ -3,6 +3,7 @@
 
 import ctypes
 import gc
+import json
 import os
 import sys
 import threading
@@ -485,6 +486,44 @@ def test_threads_call_side_by_side(kernel):
     for thread in threads:
         thread.join()
     assert failed == []
+
+
+# ---- the GPU ----
+
+
+def test_without_torch_the_driver_tells_the_gpu(tmp_path):
+    """Of a Python without torch on a machine with the runtime of CUDA 12.8."""
+    driver = tmp_path / "driver"
+    driver.mkdir()
+    compile_library(
+        driver / "libcuda.so.1", ROOT / "tests/unit/support/fake_cuda/fake_cuda.c", options=["-w"]
+    )
+    kernel = write_kernel(tmp_path / "k", "plain", variant="tvm-ffi01-cu126-x86_64-linux")
+    [metadata] = kernel.rglob("metadata.json")
+    about = json.loads(metadata.read_text())
+    metadata.write_text(json.dumps(about | {"backend": {"type": "cuda", "archs": ["9.0"]}}))
+    (tmp_path / "kernels").symlink_to(os.path.dirname(kernels.__file__))
+
+    def opened(devices):
+        return run_python(
+            """
+            import sys
+            from kernels import backends, native
+            backends._get_cuda = lambda: backends.parse_backend("cu128")
+            try:
+                print(native.get_kernel("org/plain").__variant__)
+            except (RuntimeError, FileNotFoundError) as error:
+                print(error)
+            """,
+            python=os.environ["KN_TVM_FFI_PYTHON"],
+            packages=[tmp_path],
+            LOCAL_KERNELS=f"org/plain={kernel}",
+            LD_LIBRARY_PATH=str(driver),
+            FAKE_CUDA=devices,
+        )
+
+    assert opened("90") == "tvm-ffi01-cu126-x86_64-linux\n"
+    assert "9.0" in opened("80") and "8.0" in opened("80")
 
 
 # ---- modules in a library ----
