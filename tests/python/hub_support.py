@@ -110,7 +110,9 @@ def run_client(python, hub, home, code, token=None, **environment):
         if not name.startswith("HF_") and name.lower() not in ("http_proxy", "all_proxy")
     }
     if python != sys.executable:
-        clean.pop("PYTHONPATH", None)  # what overlays this package (a sanitized build) is not for others
+        clean.pop(
+            "PYTHONPATH", None
+        )  # what overlays this package (a sanitized build) is not for others
     done = subprocess.run(
         [python, "-c", program],
         env=clean | hub.environment(home, token) | environment,
