@@ -201,6 +201,11 @@ bool cli_can_be_loaded(const cli *c, const kn_repo_info *kernel, const kn_varian
 void cli_print_variants(const kn_variants *variants, bool colour);
 void cli_json_variants(cli_json *json, const kn_variants *variants);
 
+/* ---- builds.c: what the shared objects of builds need, of those that are on this machine ---- */
+
+void cli_print_builds(const cli *c, const kn_about_info *about);
+void cli_json_builds(const cli *c, cli_json *json, const kn_about_info *about);
+
 /* ---- python_program.c ---- */
 
 #define CLI_PYTHON_WORDS_MAX (2 * CLI_OPTIONS_MAX + 8)

@@ -154,7 +154,9 @@ const cli_command cli_commands[] = {
      cmd_versions},
     {"info", "KERNEL", 1, 1, CLI_FILE, "describe a kernel",
      "Describes a kernel: a repository of the Hub, or a directory with a build folder. Without a\n"
-     "revision or version it is the newest version, or the main branch where there are none.",
+     "revision or version it is the newest version, or the main branch where there are none. Of the\n"
+     "builds that are in the cache it tells what their shared objects need (machine, glibc, libraries,\n"
+     "CUDA architectures), and whether this system takes them; nothing is fetched for that.",
      info_options,
      "kernels info kernels-community/relu              # the newest version\n"
      "kernels info kernels-community/relu --version 1  # one of them\n"

@@ -36,7 +36,7 @@ static void line(const char *name, const char *value) {
 }
 
 /* The first lines are upstream's. */
-static void print_human(const facts *f) {
+static void print_human(const cli *c, const facts *f) {
     const kn_metadata_info *m = &f->metadata;
     const kn_metadata *metadata = f->about.metadata;
     size_t depends = metadata ? kn_metadata_python_depends_count(metadata) : 0;
@@ -72,6 +72,7 @@ static void print_human(const facts *f) {
         else
             printf("Needs: %s version %lld\n", depend.repo_id, (long long)depend.version);
     }
+    cli_print_builds(c, &f->about);
 }
 
 static void print_metadata(cli_json *json, const facts *f) {
@@ -93,7 +94,7 @@ static void print_metadata(cli_json *json, const facts *f) {
     cli_json_close(json, ']');
 }
 
-static void print_json(const facts *f) {
+static void print_json(const cli *c, const facts *f) {
     cli_json json = {.out = stdout};
     cli_json_open(&json, '{');
     if (f->about.path) {
@@ -110,6 +111,8 @@ static void print_json(const facts *f) {
     cli_json_text_of(&json, "commit", f->about.commit);
     cli_json_key(&json, "variants");
     cli_json_variants(&json, f->about.variants);
+    cli_json_key(&json, "builds");
+    cli_json_builds(c, &json, &f->about);
     cli_json_close(&json, '}');
     cli_json_end(&json);
 }
@@ -126,9 +129,9 @@ static int print(cli *c, facts *f) {
     if (f->about.metadata) kn_metadata_get(f->about.metadata, &f->metadata);
     collect_backends(f);
     if (cli_value(c, "--json"))
-        print_json(f);
+        print_json(c, f);
     else
-        print_human(f);
+        print_human(c, f);
     return CLI_OK;
 }
 

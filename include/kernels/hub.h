@@ -52,6 +52,7 @@ typedef struct kn_about_info {
     const char *note;    /* what kernels.toml changed, and where it says so; NULL: nothing */
     kn_status status;    /* of kn_engine_about_all: why it cannot be described; KN_OK: it is, */
     const char *message; /* ... and in words; NULL: it is */
+    const char *builds;  /* the folder of its builds, in the cache perhaps not of all or any */
 } kn_about_info;
 
 /* Fetches a listing and one metadata.json at most; a kernel without a build for this machine is

@@ -11,7 +11,7 @@
 
 struct kn_about {
     const kn_alloc *alloc;
-    char *repo, *path, *ref, *commit, *variant, *note;
+    char *repo, *path, *ref, *commit, *variant, *note, *builds;
     kn_variants *variants;
     kn_metadata *metadata;
     kn_status status; /* why it cannot be described, */
@@ -66,18 +66,17 @@ static kn_status find_metadata(kn_about *about, const char *builds, kn_error *er
 static kn_status describe_folder(kni_run *run, const char *path, kn_about *about, kn_error *err) {
     if (!copy_text(about->alloc, path, &about->path))
         return kni_no_memory(err, "describing a kernel");
-    char *builds = builds_folder(about->alloc, path);
-    if (!builds) return kni_no_memory(err, "describing a kernel");
+    about->builds = builds_folder(about->alloc, path);
+    if (!about->builds) return kni_no_memory(err, "describing a kernel");
     kni_names names = {.alloc = about->alloc};
-    kn_status status = kni_directory_folders(about->alloc, builds, &names, err);
+    kn_status status = kni_directory_folders(about->alloc, about->builds, &names, err);
     if (!status) {
         status = kn_variants_rank(about->alloc, (const char *const *)names.items, names.count,
                                   &run->system, &about->variants, err);
     }
-    if (!status) status = kni_variants_check_objects(run, about->variants, builds, err);
-    if (!status) status = find_metadata(about, builds, err);
+    if (!status) status = kni_variants_check_objects(run, about->variants, about->builds, err);
+    if (!status) status = find_metadata(about, about->builds, err);
     kni_names_clear(&names);
-    kni_free(about->alloc, builds);
     return status;
 }
 
@@ -89,7 +88,8 @@ static kn_status describe_want(const kni_batch *batch, kni_want *w, kn_about *ab
               copy_text(about->alloc, w->commit, &about->commit) &&
               copy_text(about->alloc, w->note, &about->note) &&
               copy_text(about->alloc, w->variant, &about->variant);
-    if (!ok) return kni_no_memory(err, "describing a kernel");
+    if (ok) about->builds = kni_cache_snapshot_path(kni_want_cache(w), w->commit, "build");
+    if (!about->builds) return kni_no_memory(err, "describing a kernel");
     about->metadata = w->metadata;
     w->metadata = NULL;
     return kni_want_variants(batch, w, &about->variants, err);
@@ -220,6 +220,7 @@ void kn_about_get(const kn_about *about, kn_about_info *out) {
         .note = about->note,
         .status = about->status,
         .message = about->message,
+        .builds = about->builds,
     };
     memcpy(out, &info, out->size < sizeof info ? out->size : sizeof info);
 }
@@ -235,6 +236,7 @@ static void about_clear(kn_about *about) {
     kni_free(about->alloc, about->commit);
     kni_free(about->alloc, about->variant);
     kni_free(about->alloc, about->note);
+    kni_free(about->alloc, about->builds);
     kni_free(about->alloc, about->message);
     kn_variants_free(about->variants);
     kn_metadata_free(about->metadata);

@@ -77,6 +77,13 @@ def test_info_prints_what_upstream_prints(cli, peer_cli, relu):
     assert "Revision: v2\n" in cli("info", "open/relu").stdout
 
 
+def test_info_says_of_which_builds_nothing_is_known_and_fetches_none(cli, relu, hub):
+    said = cli("info", "open/relu", "--version", "1")
+    assert "Shared objects: not known of 5 of 5 builds, which are not in the cache\n" in said.stdout
+    told = json.loads(cli("info", "open/relu", "--version", "1", "--json").stdout)
+    assert [build["is_here"] for build in told["builds"]] == [False] * 5
+
+
 def test_json_is_laid_out_as_upstream_does(cli, relu):
     text = cli("info", "open/relu", "--version", "1", "--json").stdout
     assert text == json.dumps(json.loads(text), indent=2) + "\n"

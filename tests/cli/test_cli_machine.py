@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -184,3 +185,36 @@ def test_resolve_and_plan_tell_a_build_that_cannot_be_loaded(
     assert reason in planned["layers"][0]["message"]
     elsewhere = cli("resolve", kernel, "--torch", "2.10", "--backend", "cu126")
     assert elsewhere.returncode == 0
+
+
+def test_info_tells_what_shared_objects_need_and_whether_they_can_be_loaded(cli, kernel_for):
+    kernel = kernel_for(content=PROGRAM.read_bytes())
+    said = cli("info", kernel).stdout
+    assert "\nBuild: torch210-cu126-x86_64-linux (not for this system: " in said
+    assert re.search(r"\n  _native\.so: x86_64, glibc 2\.\d+, needs .*libc\.so\.6\b", said)
+    native = Path(kernel) / "build/torch210-cu126-x86_64-linux/_native.so"
+    native.write_bytes(for_another_machine())
+    told = json.loads(cli("info", kernel, "--json").stdout)
+    (build,) = told["builds"]
+    assert (build["name"], build["is_here"]) == ("torch210-cu126-x86_64-linux", True)
+    (made,) = build["objects"]
+    assert (made["path"], made["machine"], made["cuda_archs"]) == ("_native.so", "aarch64", [])
+    assert made["problem"].startswith("was built for aarch64 and this process runs on x86_64")
+
+
+def test_info_says_whether_this_system_takes_a_build(cli, tmp_path):
+    folder = write_kernel(tmp_path / "any", variants=("torch-universal",))
+    native = folder / "build/torch-universal/_native.so"
+    native.write_bytes(PROGRAM.read_bytes())
+    assert "Build: torch-universal (can be loaded here)\n  _native.so: x86_64" in (
+        cli("info", str(folder)).stdout
+    )
+    assert json.loads(cli("info", str(folder), "--json").stdout)["builds"][0]["loads"] is True
+    native.write_bytes(for_another_machine())
+    assert (
+        "Build: torch-universal (not for this system: its shared object '_native.so' was built"
+        in (cli("info", str(folder)).stdout)
+    )
+    (build,) = json.loads(cli("info", str(folder), "--json").stdout)["builds"]
+    assert not build["loads"]
+    assert build["reason"].startswith("its shared object '_native.so' was built for aarch64")

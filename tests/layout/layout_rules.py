@@ -48,7 +48,7 @@ THIRD_PARTY = {
 STANDARD_HEADER = re.compile(
     r"(assert|complex|ctype|errno|fenv|float|inttypes|limits|locale|math|setjmp|signal|stdalign|stdarg|"
     r"stdatomic|stdbool|stddef|stdint|stdio|stdlib|stdnoreturn|string|threads|time|unistd|fcntl|getopt|"
-    r"pthread|dlfcn|sys/\w+)\.h"
+    r"pthread|dirent|dlfcn|sys/\w+)\.h"
 )
 PYTHON_HEADER = re.compile(r"(Python|structmember|pyconfig)\.h")
 
