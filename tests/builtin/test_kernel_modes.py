@@ -575,3 +575,30 @@ def test_a_compiler_gets_the_formula_on_gpus_where_no_gradient_is_wanted(
     assert glue.takes_op(x, None, x) is takes_op
     with torch.no_grad():
         assert glue.takes_op(x) is (takes_op and not (device == "cuda" and compiling))
+
+
+@pytest.mark.parametrize(
+    ("name", "takes_op"),
+    [("gelu", False), ("silu", False), ("silu_and_mul", True), ("layer_norm", False),
+     ("rms_norm", True), ("fused_add_layer_norm", True)],
+)  # fmt: skip
+def test_which_formula_a_compiler_gets_on_gpus_where_a_gradient_is_wanted(
+    norm, activation, monkeypatch, name, takes_op
+):
+    kernel = activation if hasattr(activation, name) else norm
+    glue = sys.modules[f"{kernel.__name__}._glue"]
+    functional = sys.modules[f"{kernel.__name__}.functional"]
+    monkeypatch.setattr(glue, "DEVICES", ("cpu", "cuda"))
+    monkeypatch.setattr(glue, "is_compiling", lambda: True)
+
+    class Asked(Exception):
+        """Ends the call: a torch without CUDA computes nothing there."""
+
+    def ask(*tensors, **options):
+        raise Asked(glue.takes_op(*tensors, **options))
+
+    monkeypatch.setattr(functional, "takes_op", ask)
+    with FakeTensorMode(), pytest.raises(Asked) as asked:
+        x = torch.empty(2, 8, device="cuda", requires_grad=True)
+        getattr(functional, name)(x, *((x,) if name.startswith("fused") else ()))
+    assert asked.value.args == (takes_op,)

@@ -40,23 +40,26 @@ def _is_op_tensor(tensor):
     )
 
 
-def _is_for_compiler(tensors):
+def _is_for_compiler(tensors, fuses_backward):
     """Whether a compiler had better see the formula: on a GPU it makes one pass of a formula and
-    what stands around it, where an op would be a pass of its own. For gradients the op is quicker."""
+    what stands around it, where an op would be a pass of its own. For gradients most ops are quicker."""
     if any(tensor.device.type != "cuda" for tensor in tensors):
         return False
-    return not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors))
+    if fuses_backward or not torch.is_grad_enabled():
+        return True
+    return not any(tensor.requires_grad for tensor in tensors)
 
 
-def takes_op(*tensors):
+def takes_op(*tensors, fuses_backward=False):
     """Whether our op computes this call; if not, torch's own functions do.
 
     They do for other dtypes, devices and layouts, tensors of several devices, tensor subclasses
     (which may distribute or quantize), and under `torch.func` transforms, forward-mode
-    differentiation and jit tracing. A compiler is given them for GPUs where no gradient is wanted.
+    differentiation and jit tracing. A compiler is given them for GPUs where no gradient is wanted,
+    and where `fuses_backward` says that its backward in one pass with others is as quick as ours.
     """
     given = [tensor for tensor in tensors if tensor is not None]
-    if _is_for_compiler(given) if is_compiling() else _is_transformed():
+    if _is_for_compiler(given, fuses_backward) if is_compiling() else _is_transformed():
         return False
     return all(_is_op_tensor(t) and t.device == given[0].device for t in given)
 

@@ -7,7 +7,7 @@ from torch.compiler import is_dynamo_compiling
 
 from . import _activation_kern
 from ._glue import ArgumentError, check_float, takes_op, write_out, wrote_to
-from ._ops import GATED, OPS, REFERENCES
+from ._ops import FLAT, GATED, OPS, REFERENCES
 
 
 def any_way(name, x, out=None):
@@ -17,7 +17,8 @@ def any_way(name, x, out=None):
         raise ArgumentError(
             f"{name}: the last dimension must be even, the input has shape {tuple(x.shape)}"
         )
-    y = OPS[name](x) if takes_op(x) else REFERENCES[name](x)
+    takes = takes_op(x, fuses_backward=name in FLAT)
+    y = (OPS if takes else REFERENCES)[name](x)
     return y if out is None else write_out(out, y)
 
 

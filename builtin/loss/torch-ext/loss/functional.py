@@ -66,7 +66,8 @@ def cross_entropy(
         1.3863
     """
     _check(logits, target, label_smoothing, reduction)
-    rows, flat = logits.reshape(-1, logits.shape[-1]), target.reshape(-1).contiguous()
+    rows = logits if logits.ndim == 2 else logits.reshape(-1, logits.shape[-1])
+    flat = target.reshape(-1).contiguous()
     options = (int(ignore_index), float(label_smoothing), float(z_weight), REDUCTIONS[reduction])
     takes = takes_op(logits) and type(target) in (torch.Tensor, type(logits))
     if takes and target.device == logits.device:

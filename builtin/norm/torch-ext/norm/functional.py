@@ -74,7 +74,7 @@ def rms_norm_any(x, weight, ndim, eps, cast_first):
 def layer_norm_any(x, weight, bias, ndim, eps):
     """Layer normalization by whatever way is right for these arguments."""
     _check("layer_norm", x, weight, bias, ndim)
-    if takes_op(x, weight, bias):
+    if takes_op(x, weight, bias, fuses_backward=True):
         return layer_norm_op(x, weight, bias, ndim, float(eps))
     return layer_norm_reference(x, weight, bias, ndim, eps)
 
