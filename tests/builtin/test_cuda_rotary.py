@@ -134,7 +134,7 @@ def test_empty_inputs(rotary):
 def test_direct_call_graph_and_compile(rotary):
     q, k, cos, sin = sample(torch.bfloat16)
     kern = rotary._ops._rotary_kern
-    assert isinstance(kern.apply(q, k, cos, sin, 1, 128, False), tuple)
+    assert isinstance(kern.apply(q, k, cos, sin, 1, 128, False, False), tuple)
     graph = torch.cuda.CUDAGraph()
     torch.cuda.synchronize()
     with torch.cuda.graph(graph):
