@@ -61,7 +61,7 @@ static const char rules[] =
     "V \n"
     "the library is older than the one that the build was made with; update it\0"
     "S *TVMFFI\n"
-    "it is libtvm_ffi's, which is missing or older than the build's: `pip install -U apache- "
+    "it is libtvm_ffi's, which is missing or older than the build's: `pip install -U apache-"
     "tvm-ffi`, or name it with KERNELS_TVM_FFI_LIBRARY\0"
     "S *3c10|N2at|NK2at|5torch|torch_\n"
     "it is torch's: the build was made for another torch than this process has; use the one "

@@ -49,7 +49,7 @@ static void test_an_undefined_symbol_is_told_by_whose_it_is(void **state) {
     LACKS("_ZN2at4_ops5empty4callEv", "it is torch's");
     LACKS("_ZN5torch8autograd4NodeE", "it is torch's");
     LACKS("aoti_torch_get_current_cuda_stream", "it is torch's");
-    LACKS("TVMFFIFunctionCall, version TVM", "it is libtvm_ffi's");
+    LACKS("TVMFFIFunctionCall, version TVM", "`pip install -U apache-tvm-ffi`");
     LACKS("_Py_Dealloc", "it is Python's");
     LACKS("PyUnicode_AsUTF8", "it is Python's");
     LACKS("cudaLaunchKernelExC", "a library of CUDA");
