@@ -130,7 +130,7 @@ static bool is_one_of(part name, const char *names) {
 }
 
 static const char *find_advice(char letter, part name) {
-    for (const char *rule = rules; *rule; rule += strlen(rule) + 1) {
+    for (const char *rule = rules; rule < rules + sizeof rules - 1; rule += strlen(rule) + 1) {
         const char *advice = strchr(rule, '\n') + 1;
         if (*rule == letter && (rule[2] == '\n' || is_one_of(name, rule + 2))) return advice;
     }
