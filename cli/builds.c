@@ -25,8 +25,23 @@ static bool is_here(const char *folder) {
     return found;
 }
 
-/* False where it is not here. */
-static bool open_build(const cli *c, const kn_about_info *about, size_t index, build *out) {
+/* This machine's GPU, which is asked for once, and only where a build has code for one; NULL: this
+ * one has none. */
+static const kn_gpu *gpu_for(const cli *c, const kn_objects *objects, kn_gpu *gpu) {
+    bool has_code = false;
+    for (size_t i = 0; i < kn_objects_count(objects); i++) {
+        kn_object_info info = {.size = sizeof info};
+        kn_objects_get(objects, i, &info);
+        has_code = has_code || info.arch_count;
+    }
+    if (has_code && !gpu->size)
+        *gpu = (kn_gpu){.size = sizeof *gpu, .capability = cli_own_capability(c)};
+    return has_code ? gpu : NULL;
+}
+
+/* False where it is not here. `gpu`: see gpu_for. */
+static bool open_build(const cli *c, const kn_about_info *about, size_t index, kn_gpu *gpu,
+                       build *out) {
     *out = (build){.variant = {.size = sizeof out->variant}};
     kn_error_init(&out->problem);
     kn_variants_get(about->variants, index, &out->variant);
@@ -36,9 +51,8 @@ static bool open_build(const cli *c, const kn_about_info *about, size_t index, b
     bool is_cut = length < 0 || (size_t)length >= sizeof folder;
     if (is_cut || !is_here(folder) || kn_objects_read(NULL, folder, &out->objects, NULL))
         return false;
-    kn_gpu gpu = {.size = sizeof gpu, .capability = cli_own_capability(c)};
-    kn_objects_check(NULL, folder, about->repo ? about->repo : about->path, name, &gpu,
-                     &out->problem);
+    kn_objects_check(NULL, folder, about->repo ? about->repo : about->path, name,
+                     gpu_for(c, out->objects, gpu), &out->problem);
     return true;
 }
 
@@ -62,10 +76,11 @@ static void print_object(const build *b, size_t index) {
 }
 
 void cli_print_builds(const cli *c, const kn_about_info *about) {
+    kn_gpu gpu = {0};
     size_t missing = 0, count = kn_variants_count(about->variants);
     for (size_t i = 0; i < count; i++) {
         build b;
-        if (!open_build(c, about, i, &b)) {
+        if (!open_build(c, about, i, &gpu, &b)) {
             missing++;
             continue;
         }
@@ -107,10 +122,11 @@ static void json_object(cli_json *json, const build *b, size_t index) {
 }
 
 void cli_json_builds(const cli *c, cli_json *json, const kn_about_info *about) {
+    kn_gpu gpu = {0};
     cli_json_open(json, '[');
     for (size_t i = 0; i < kn_variants_count(about->variants); i++) {
         build b;
-        bool here = open_build(c, about, i, &b);
+        bool here = open_build(c, about, i, &gpu, &b);
         cli_json_open(json, '{');
         cli_json_text_of(json, "name", b.variant.name);
         cli_json_boolean_of(json, "is_here", here);
