@@ -142,6 +142,12 @@ bool kb_fast_wants_grad(const kb_fast *fast, PyObject *object) {
     return wanted;
 }
 
+bool kb_fast_any_wants_grad(const kb_fast *fast, PyObject *const *objects, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (objects[i] && kb_fast_wants_grad(fast, objects[i])) return true;
+    return false;
+}
+
 bool kb_fast_may_record(const kb_fast *fast) {
     return call_gives(fast->objects[KB_FUNCTORCH_IS_ACTIVE], Py_False);
 }

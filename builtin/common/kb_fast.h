@@ -63,6 +63,8 @@ bool kb_fast_is_quiet(const kb_fast *fast);
 
 /* Whether gradients are recorded and `object` (a plain tensor) takes part. */
 bool kb_fast_wants_grad(const kb_fast *fast, PyObject *object);
+/* Whether any of these does; NULL and None among them do not. */
+bool kb_fast_any_wants_grad(const kb_fast *fast, PyObject *const *objects, size_t count);
 
 /* Whether an autograd function may be called without its Python part: that is for torch.func. */
 bool kb_fast_may_record(const kb_fast *fast);

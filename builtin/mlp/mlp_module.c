@@ -26,15 +26,11 @@ static bool gate_and_up_open(const kb_fast *fast, PyObject *const *gate_and_up,
     return true;
 }
 
-static bool want_grad(const kb_fast *fast, PyObject *const *gate_and_up) {
-    return kb_fast_wants_grad(fast, gate_and_up[0]) || kb_fast_wants_grad(fast, gate_and_up[1]);
-}
-
 static PyObject *multiply(const kb_state *state, PyObject *const *args, activation_kind kind) {
     kb_plain gate, y;
     activation_job job;
     if (!gate_and_up_open(&state->fast, args, kind, &gate, &job)) Py_RETURN_NOTIMPLEMENTED;
-    if (want_grad(&state->fast, args))
+    if (kb_fast_any_wants_grad(&state->fast, args, 2))
         return kb_record(state, (int)kind, PyTuple_Pack(2, args[0], args[1]));
     PyObject *result = kb_fast_new(&state->fast, &gate, gate.dl.ndim, gate.dl.shape, NULL, &y);
     if (!result) return kb_fast_failed();
@@ -47,8 +43,8 @@ static PyObject *multiply_backward(const kb_fast *fast, PyObject *const *args,
                                    activation_kind kind) {
     kb_plain gate, grad, gate_grad, up_grad;
     activation_job job;
-    if (!gate_and_up_open(fast, args + 1, kind, &gate, &job) || want_grad(fast, args + 1) ||
-        gate.count == 0 ||
+    if (!gate_and_up_open(fast, args + 1, kind, &gate, &job) ||
+        kb_fast_any_wants_grad(fast, args + 1, 2) || gate.count == 0 ||
         !kb_fast_open_like(fast, args[0], &gate, gate.dl.ndim, gate.dl.shape, &grad))
         Py_RETURN_NOTIMPLEMENTED;
     PyObject *first = kb_fast_new(fast, &gate, gate.dl.ndim, gate.dl.shape, NULL, &gate_grad);

@@ -31,9 +31,7 @@ static bool like_open(const kb_fast *fast, PyObject *object, const kb_plain *x, 
 static bool wants_grad(const kb_fast *fast, const norm_call *call) {
     PyObject *const tensors[] = {call->x,    call->weight, call->bias,    call->residual,
                                  call->gate, call->grad,   call->sum_grad};
-    for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++)
-        if (tensors[i] && kb_fast_wants_grad(fast, tensors[i])) return true;
-    return false;
+    return kb_fast_any_wants_grad(fast, tensors, sizeof tensors / sizeof *tensors);
 }
 
 static bool job_open(const kb_fast *fast, const norm_call *call, kb_plain *x, norm_job *job) {

@@ -54,12 +54,6 @@ static bool angles_lay(rotary_work *work, const kb_plain *tensor, const kb_plain
                              dim, work->sine_strides);
 }
 
-static bool want_grad(const kb_fast *fast, PyObject *const *tensors, int count) {
-    for (int i = 0; i < count; i++)
-        if (kb_fast_wants_grad(fast, tensors[i])) return true;
-    return false;
-}
-
 static PyObject *record(const kb_state *state, PyObject *const *args, Py_ssize_t count) {
     PyObject *arguments = PyTuple_New(count);
     for (Py_ssize_t i = 0; arguments && i < count; i++) {
@@ -99,7 +93,7 @@ static PyObject *direct_apply(PyObject *module, PyObject *const *args, Py_ssize_
     work.cosine = cosine.data;
     work.sine = sine.data;
     PyObject *const *outputs = count > ARGUMENTS ? args + ARGUMENTS : NULL;
-    if (want_grad(fast, args, TENSORS)) {
+    if (kb_fast_any_wants_grad(fast, args, TENSORS)) {
         if (outputs) Py_RETURN_NOTIMPLEMENTED;
         return record(kb_state_of(module), args, ARGUMENTS);
     }
