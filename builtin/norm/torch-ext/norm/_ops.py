@@ -160,7 +160,8 @@ def _fused_add_rms_norm_grads(ctx, grad, sum_grad):
     if torch.is_grad_enabled():
         inputs = (total, weight, *ctx.options)
         dx, dw, *_ = backward_through(rms_norm_reference, inputs, grad)
-        return dx + sum_grad, dx + sum_grad, dw, None, None, None
+        dx = dx + sum_grad
+        return dx, dx, dw, None, None, None
     ndim, eps, _ = ctx.options
     wants = ctx.needs_input_grad[2]
     dx, dw, _ = _grads_of_rms_norm(grad, total, weight, ndim, eps, wants, sum_grad)
@@ -176,7 +177,8 @@ def _fused_add_layer_norm_grads(ctx, grad, sum_grad):
     inputs = (*ctx.saved_tensors, *ctx.options)
     if torch.is_grad_enabled():
         dx, dw, db, *_ = backward_through(layer_norm_reference, inputs, grad)
-        return dx + sum_grad, dx + sum_grad, dw, db, None, None
+        dx = dx + sum_grad
+        return dx, dx, dw, db, None, None
     wants = ctx.needs_input_grad[2:4]
     dx, dw, db = _grads_of_layer_norm(grad, *inputs, *wants, sum_grad)
     return dx, dx, dw if wants[0] else None, db if wants[1] else None, None, None
